@@ -1,0 +1,1 @@
+"""A reproducibility benchmark for adversarial training that recycles adversarial examples."""
