@@ -1,0 +1,135 @@
+"""Plain data (from YAML or JSON) into frozen dataclasses, with errors that name the key.
+
+Standard library only: the process that plans the workflow has neither torch nor pydantic.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from fractions import Fraction
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+class BenchError(Exception):
+    """Something the user can put right; its text says what and how."""
+
+
+class ConfigError(BenchError):
+    """A key of a configuration that the user can put right."""
+
+
+class Unit:
+    """Marks a number by what it may be; `check` returns it or says what was expected."""
+
+    def __init__(self, expected: str, *, low: float, high: float, whole: bool = False) -> None:
+        self.expected = expected
+        self.low, self.high, self.whole = low, high, whole
+
+    def check(self, value: Any, where: str) -> float | int:
+        """Return `value` as a number within the bounds, or raise ConfigError naming `where`."""
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ConfigError(f"{where}: expected {self.expected}, got {value!r}")
+        try:
+            number = float(Fraction(value)) if isinstance(value, str) else float(value)
+        except (ValueError, ZeroDivisionError):
+            raise ConfigError(f"{where}: expected {self.expected}, got {value!r}") from None
+        if not math.isfinite(number) or (self.whole and number != int(number)):
+            raise ConfigError(f"{where}: expected {self.expected}, got {value!r}")
+        if not self.low <= number <= self.high:
+            raise ConfigError(f"{where}: expected {self.expected}, got {value!r}")
+        return int(number) if self.whole else number
+
+
+TINY = 1e-12
+Pixels = Annotated[
+    float, Unit("a distance in (0, 1] such as 8/255 (divide by 255?)", low=TINY, high=1.0)
+]
+Count = Annotated[int, Unit("a whole number of at least 1", low=1, high=2**53, whole=True)]
+Whole = Annotated[int, Unit("a whole number of at least 0", low=0, high=2**53, whole=True)]
+Amount = Annotated[float, Unit("a number of at least 0", low=0.0, high=math.inf)]
+Positive = Annotated[float, Unit("a number above 0", low=TINY, high=math.inf)]
+Share = Annotated[float, Unit("a share in [0, 1]", low=0.0, high=1.0)]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the sentence that names the known word nearest to `name`, and all known words."""
+    words = sorted(map(str, known))
+    close = difflib.get_close_matches(str(name), words, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(words)}"
+
+
+def parse(kind: type[T], raw: Any, *, where: str) -> T:
+    """Build the dataclass `kind` from the mapping `raw`.
+
+    Raises
+    ------
+    ConfigError
+        Naming the dotted key: unknown, missing, or of the wrong type.
+    """
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{where}: expected keys and values, got {raw!r}")
+    hints = get_type_hints(kind, include_extras=True)
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    for key in raw:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}; {nearest(str(key), known)}")
+    values = {}
+    for name, field in known.items():
+        if name in raw:
+            values[name] = value_of(hints[name], raw[name], f"{where}.{name}")
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise ConfigError(f"{where}: the key {name!r} is missing")
+    return kind(**values)
+
+
+def value_of(hint: Any, raw: Any, where: str) -> Any:
+    """Return `raw` as the type that `hint` asks for, or raise ConfigError naming `where`."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return arguments[1].check(raw, where)
+    if origin in (Union, types.UnionType):
+        if raw is None and type(None) in arguments:
+            return None
+        inner = [option for option in arguments if option is not type(None)]
+        return value_of(inner[0], raw, where)
+    if origin is Literal:
+        if raw not in arguments:
+            raise ConfigError(f"{where}: {raw!r} is unknown; {nearest(str(raw), arguments)}")
+        return raw
+    if origin is tuple:
+        if not isinstance(raw, list | tuple):
+            raise ConfigError(f"{where}: expected a list, got {raw!r}")
+        return tuple(value_of(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(raw))
+    if origin is dict:
+        if not isinstance(raw, Mapping):
+            raise ConfigError(f"{where}: expected keys and values, got {raw!r}")
+        return {
+            str(key): value_of(arguments[1], item, f"{where}.{key}") for key, item in raw.items()
+        }
+    if hint is Any:
+        return raw
+    if is_dataclass(hint):
+        return parse(hint, raw, where=where)  # type: ignore[arg-type]
+    if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
+        return float(raw)
+    if not isinstance(raw, hint) or (hint is not bool and isinstance(raw, bool)):
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {raw!r}")
+    return raw
+
+
+def plain(value: Any) -> Any:
+    """Return dataclasses, tuples and mappings as what JSON can hold, in declared order."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
