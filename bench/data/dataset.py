@@ -1,0 +1,173 @@
+"""Images with labels as tensors, and the file that holds a whole dataset.
+
+Shape suffixes: N images of a dataset, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bench.parsing import BenchError
+
+KEY = "dataset"
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images as they are stored: 8 bits a value.
+
+    Parameters
+    ----------
+    pixels
+        uint8 [N, C, H, W].
+    labels
+        int64 [N].
+
+    Raises
+    ------
+    ValueError
+        Another type or shape, or no image at all.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4:
+            raise ValueError(f"pixels must be uint8 [N, C, H, W], not {describe(self.pixels)}")
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.pixels.shape[:1]:
+            raise ValueError(
+                f"labels must be int64 [{len(self.pixels)}], not {describe(self.labels)}"
+            )
+        if not len(self.labels):
+            raise ValueError("there must be at least one image")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training and test images of the same classes and the same size.
+
+    Parameters
+    ----------
+    name
+        What results are reported under; it tells a re-encoded copy from the original.
+    classes
+        One name for each label, in the order of the labels.
+    train, test
+        The images. Test images are never used to choose anything.
+
+    Raises
+    ------
+    BenchError
+        A label has no class, or the images of the two parts differ in shape.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Images
+    test: Images
+
+    def __post_init__(self) -> None:
+        for part, images in self.parts().items():
+            low, high = int(images.labels.min()), int(images.labels.max())
+            if low < 0 or high >= len(self.classes):
+                raise BenchError(
+                    f"dataset {self.name!r}: the {part} labels run from {low} to {high}, but its "
+                    f"{len(self.classes)} classes are numbered from 0; correct the labels or "
+                    "name the missing classes"
+                )
+        train, test = (tuple(images.pixels.shape[1:]) for images in self.parts().values())
+        if train != test:
+            raise BenchError(
+                f"dataset {self.name!r}: training images are {train} (channels, rows, columns), "
+                f"test images are {test}; bring them to one size"
+            )
+
+    def parts(self) -> dict[str, Images]:
+        """Return the images by the name of their part."""
+        return {"train": self.train, "test": self.test}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over shapes, pixels and labels of both parts; names do not count."""
+        digest = hashlib.sha256()
+        for part, images in self.parts().items():
+            digest.update(f"{part} {tuple(images.pixels.shape)}".encode())
+            digest.update(images.pixels.cpu().contiguous().numpy().data)
+            # Little-endian, so that every machine hashes the same bytes.
+            digest.update(images.labels.cpu().contiguous().numpy().astype("<i8", copy=False).data)
+        return digest.hexdigest()
+
+
+def describe(values: Tensor) -> str:
+    """Return the type and the shape of `values` for an error's text."""
+    return f"{str(values.dtype).removeprefix('torch.')} {list(values.shape)}"
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """Return uint8 pixels as float32 in [0, 1]: the one scale that every part of the suite uses."""
+    return pixels.to(torch.float32) / 255
+
+
+def save(dataset: Dataset, path: Path) -> None:
+    """Write the dataset to one safetensors file, which appears only when it is complete."""
+    tensors = {
+        f"{part}.{field}": getattr(images, field).clone(memory_format=torch.contiguous_format)
+        for part, images in dataset.parts().items()
+        for field in ("pixels", "labels")
+    }
+    about = {
+        "name": dataset.name,
+        "classes": dataset.classes,
+        "fingerprint": dataset.fingerprint,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        # One entry: safetensors writes several in no fixed order, and equal data is equal bytes.
+        save_file(tensors, partial, {KEY: json.dumps(about)})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Dataset:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    BenchError
+        The file is missing, truncated, changed since it was written, or something else.
+    """
+    remedy = "delete it and prepare the data again"
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})[KEY])
+            train, test = (
+                Images(file.get_tensor(f"{part}.pixels"), file.get_tensor(f"{part}.labels"))
+                for part in ("train", "test")
+            )
+        dataset = Dataset(about["name"], tuple(about["classes"]), train, test)
+        written = about["fingerprint"]
+    except FileNotFoundError:
+        raise BenchError(f"{path}: there is no such file; prepare the data first") from None
+    except (SafetensorError, OSError) as error:
+        raise BenchError(f"{path}: truncated or not a dataset ({error}); {remedy}") from error
+    except (KeyError, ValueError) as error:
+        raise BenchError(f"{path}: not a dataset of this suite ({error}); {remedy}") from error
+    if dataset.fingerprint != written:
+        raise BenchError(f"{path}: its images are not the ones that were written; {remedy}")
+    return dataset

@@ -1,0 +1,180 @@
+"""The memory of MemLoss: last epoch's perturbation of every training image (arXiv 2510.09105).
+
+Shape suffixes: B images of a batch, N images of the training set, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from bench.data.augment import Frame, Views
+from bench.data.dataset import describe, to_unit
+from bench.parsing import BenchError
+
+Storage = Literal["int8", "float16", "float32"]
+Alignment = Literal["as_seen", "realigned", "clean_crop"]
+DTYPES: dict[Storage, torch.dtype] = {
+    "int8": torch.int8,
+    "float16": torch.float16,
+    "float32": torch.float32,
+}
+LEVELS = 127
+EMPTY = -1
+
+
+class Memory:
+    """One perturbation x' - x for each training image, replaced whenever the image comes by.
+
+    Perturbations are kept instead of images because they span 2 * eps only, so 8 bits are enough:
+
+    - ``int8``: ``round(delta / eps * 127)``. Off by at most eps / 254, which is 0.0315/255 at
+      eps 8/255. 1 byte a value, 154 MB for CIFAR-10.
+    - ``float16``: off by at most eps / 2048 (0.004/255 at eps 8/255). 2 bytes a value.
+    - ``float32``: off by the rounding of ``x + (x' - x)``, about 1e-7. 4 bytes a value.
+
+    Parameters
+    ----------
+    views
+        Of the run; the frame in which an entry was made is drawn again from its epoch.
+    pixels_NCHW
+        uint8, the training images that `views` and all indices speak of. Entries live on their
+        device.
+    eps
+        Radius of the attack in the Linf norm, in units of pixel value; 0 is allowed.
+    storage
+        How perturbations are kept, see above.
+    alignment
+        What `recall` returns. ``as_seen``: the image in its old crop and mirroring with its old
+        perturbation, as in the authors' code. ``realigned``: the image as it is seen now with
+        the perturbation moved to its place there. ``clean_crop``: the old crop without the
+        perturbation, the control for what a second crop alone does.
+
+    Raises
+    ------
+    ValueError
+        Unknown storage or alignment, or `views` and `pixels_NCHW` differ in number.
+    """
+
+    def __init__(
+        self,
+        views: Views,
+        pixels_NCHW: Tensor,
+        eps: float,
+        storage: Storage = "int8",
+        alignment: Alignment = "as_seen",
+    ) -> None:
+        if storage not in DTYPES or alignment not in get_args(Alignment):
+            raise ValueError(f"unknown storage {storage!r} or alignment {alignment!r}")
+        if views.count != len(pixels_NCHW):
+            raise ValueError(f"views of {views.count} images for {len(pixels_NCHW)} images")
+        self.views, self.pixels_NCHW = views, pixels_NCHW
+        self.eps, self.storage, self.alignment = eps, storage, alignment
+        self._kept_NCHW = torch.zeros_like(pixels_NCHW, dtype=DTYPES[storage])
+        self._epoch_N = torch.full_like(pixels_NCHW[:, 0, 0, 0], EMPTY, dtype=torch.int64)
+
+    @torch.no_grad()
+    def store(
+        self, index_B: Tensor, epoch: int, clean_BCHW: Tensor, adversarial_BCHW: Tensor
+    ) -> None:
+        """Replace the entries of the images `index_B`.
+
+        Parameters
+        ----------
+        index_B
+            int64, each image at most once.
+        epoch
+            The epoch whose frame `clean_BCHW` has, 0 or more.
+        clean_BCHW, adversarial_BCHW
+            The views as floats in [0, 1], and the adversarial images made from them.
+        """
+        if epoch < 0:
+            raise ValueError(f"epochs are numbered from 0 or 1, got {epoch}")
+        index_B = index_B.to(self._kept_NCHW.device)
+        delta_BCHW = (adversarial_BCHW - clean_BCHW).clamp(-self.eps, self.eps)
+        if self.storage == "int8":
+            delta_BCHW = (delta_BCHW * (LEVELS / self.eps if self.eps else 0.0)).round()
+        self._kept_NCHW[index_B] = delta_BCHW.to(self._kept_NCHW)
+        self._epoch_N[index_B] = epoch
+
+    @torch.no_grad()
+    def recall(self, index_B: Tensor, frame_now: Frame, clean_now_BCHW: Tensor) -> Tensor:
+        """Return the remembered images x''.
+
+        Parameters
+        ----------
+        index_B
+            int64, which images.
+        frame_now, clean_now_BCHW
+            The frame in which they are seen now, and the views in it; only ``realigned`` uses
+            them.
+
+        Returns
+        -------
+        Tensor
+            float32 [B, C, H, W] in [0, 1]. With ``as_seen`` within eps of the old view.
+
+        Raises
+        ------
+        RuntimeError
+            An image was never stored; its index is named.
+        """
+        index_B = index_B.to(self._kept_NCHW.device)
+        frame_old = self._frame_of(index_B)
+        if self.alignment == "realigned":
+            delta_BCHW = frame_old.carry(self._delta(index_B), frame_now)
+            return (clean_now_BCHW + delta_BCHW).clamp(0, 1)
+        clean_old_BCHW = to_unit(frame_old.apply(self.pixels_NCHW[index_B]))
+        if self.alignment == "clean_crop":
+            return clean_old_BCHW
+        return (clean_old_BCHW + self._delta(index_B)).clamp(0, 1)
+
+    def _delta(self, index_B: Tensor) -> Tensor:
+        kept_BCHW = self._kept_NCHW[index_B].to(torch.float32)
+        if self.storage == "int8":
+            kept_BCHW = kept_BCHW * (self.eps / LEVELS)
+        # Rounding to float16 can end just outside the ball.
+        return kept_BCHW.clamp(-self.eps, self.eps)
+
+    def _frame_of(self, index_B: Tensor) -> Frame:
+        """Return the frame in which each image was stored; all on one epoch but for stragglers."""
+        epoch_B = self._epoch_N[index_B]
+        epochs = sorted(set(epoch_B.tolist()))
+        if EMPTY in epochs:
+            index = int(index_B[epoch_B == EMPTY][0])
+            raise RuntimeError(f"image {index} was never stored in the memory of perturbations")
+        frame = self.views.frame(epochs[-1], index_B)
+        for epoch in epochs[:-1]:
+            other, here_B = self.views.frame(epoch, index_B), epoch_B == epoch
+            frame = Frame(
+                torch.where(here_B, other.top, frame.top),
+                torch.where(here_B, other.left, frame.left),
+                torch.where(here_B, other.mirrored, frame.mirrored),
+                frame.crop,
+            )
+        return frame
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that the memory knows, for an exact resume; not copies."""
+        return {"perturbation": self._kept_NCHW, "epoch": self._epoch_N}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state_dict` returned.
+
+        Raises
+        ------
+        BenchError
+            The state is of other images or of another storage.
+        """
+        for name, own in self.state_dict().items():
+            given = state.get(name)
+            if given is None or given.shape != own.shape or given.dtype != own.dtype:
+                found = "nothing" if given is None else describe(given)
+                raise BenchError(
+                    f"the saved memory has {found} as its {name}, this run needs {describe(own)}; "
+                    "delete the saved state to start afresh"
+                )
+            own.copy_(given)

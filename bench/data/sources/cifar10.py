@@ -1,0 +1,69 @@
+"""CIFAR-10 as its authors published it: checksums are verified before anything is unpickled."""
+
+from __future__ import annotations
+
+from http.client import HTTPException
+from pathlib import Path
+
+import torch
+
+from bench.data.dataset import Images, to_unit
+from bench.parsing import BenchError
+
+ARCHIVE = "cifar-10-python.tar.gz"
+CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+
+
+def read(path: Path, name: str) -> tuple[Images, Images, tuple[str, ...]]:
+    """Return 50,000 training and 10,000 test images, uint8 [N, 3, 32, 32], and the class names.
+
+    The training images come through torchvision and the test images through RobustBench, so that
+    a model is judged on the very tensors that RobustBench judges on. Both fetch the archive into
+    `path` when it is not there.
+
+    Raises
+    ------
+    BenchError
+        The archive is neither in `path` nor to be had, or is not the published one.
+
+    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
+    """
+    from torchvision.datasets import CIFAR10
+
+    from bench.attacks.autoattack import provide
+
+    provide()  # RobustBench imports a module of that package by a name that may be missing.
+    from robustbench.data import load_cifar10
+
+    try:
+        archive = CIFAR10(root=str(path), train=True, download=True)
+        test_NCHW, test_labels_N = load_cifar10(data_dir=str(path))
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise BenchError(
+            f"dataset {name!r}: the images could not be had ({error}); put {ARCHIVE} into {path}, "
+            "or use a folder of parquet files through data.source: parquet"
+        ) from error
+    test_pixels_NCHW = (test_NCHW * 255).round().to(torch.uint8)
+    if not torch.equal(to_unit(test_pixels_NCHW), test_NCHW):
+        raise BenchError(
+            f"dataset {name!r}: RobustBench's test images are not 8-bit values over 255; "
+            "install the version of robustbench that environment.yml names"
+        )
+    train_pixels_NCHW = torch.from_numpy(archive.data).permute(0, 3, 1, 2).contiguous()
+    train_labels_N = torch.tensor(archive.targets, dtype=torch.int64)
+    return (
+        Images(train_pixels_NCHW, train_labels_N),
+        Images(test_pixels_NCHW, test_labels_N.to(torch.int64)),
+        tuple(archive.classes),
+    )

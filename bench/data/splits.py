@@ -1,0 +1,109 @@
+"""Which images serve for what. The choice is the same in every run, whatever the run's seed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bench.data.dataset import Dataset, Images
+from bench.parsing import BenchError
+from bench.streams import stream
+
+
+def choose(labels_N: Tensor, count: int, purpose: str) -> Tensor:
+    """Choose images at random so that every label keeps its share.
+
+    Parameters
+    ----------
+    labels_N
+        int64 [N], from 0.
+    count
+        How many to choose, 0 to N.
+    purpose
+        Names the random stream: two purposes choose independently of each other.
+
+    Returns
+    -------
+    Tensor
+        int64 [count], sorted. Each label's number is its exact share, rounded up or down.
+
+    Raises
+    ------
+    ValueError
+        `count` is out of range.
+    """
+    total = len(labels_N)
+    if not 0 <= count <= total:
+        raise ValueError(f"cannot choose {count} of {total} images")
+    order_N = torch.randperm(total, generator=stream(0, "data", purpose))
+    sizes_K = labels_N.bincount()
+    quota_K, rest_K = sizes_K * count // total, sizes_K * count % total
+    missing = count - int(quota_K.sum())
+    quota_K[rest_K.argsort(descending=True, stable=True)[:missing]] += 1
+    shuffled_N = labels_N[order_N]
+    chosen = [order_N[shuffled_N == label][:quota] for label, quota in enumerate(quota_K.tolist())]
+    return torch.cat(chosen).sort().values
+
+
+def hold_out(labels_N: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Split training images into those to learn from and those to select a checkpoint on.
+
+    Parameters
+    ----------
+    labels_N
+        int64 [N], the labels of the training images.
+    count
+        How many to hold out; 0 holds none out.
+
+    Returns
+    -------
+    tuple[Tensor, Tensor]
+        Indices to train on and to validate on, int64, each sorted; stratified by label.
+
+    Raises
+    ------
+    BenchError
+        Nothing would be left to train on.
+    """
+    if not 0 <= count < len(labels_N):
+        raise BenchError(
+            f"cannot hold out {count} of {len(labels_N)} training images for validation; "
+            "ask for fewer validation images"
+        )
+    validation = choose(labels_N, count, "validation")
+    kept_N = torch.ones(len(labels_N), dtype=torch.bool)
+    kept_N[validation] = False
+    return kept_N.nonzero().squeeze(1), validation
+
+
+def take(dataset: Dataset, train_images: int | None, test_images: int | None) -> Dataset:
+    """Return a smaller dataset of the same name: a fixed, stratified choice in the source's order.
+
+    Taking the first images would do for CIFAR, whose official order is random already, but a
+    folder of images is ordered by class, so one rule that is right for every source serves all.
+
+    Parameters
+    ----------
+    dataset
+        What to choose from.
+    train_images, test_images
+        How many of each part; None keeps all.
+
+    Raises
+    ------
+    BenchError
+        A part has fewer images than asked for, or none is asked for.
+    """
+    parts = dataset.parts()
+    for part, count in (("train", train_images), ("test", test_images)):
+        if count is None:
+            continue
+        images = parts[part]
+        if not 1 <= count <= len(images):
+            raise BenchError(
+                f"dataset {dataset.name!r}: {count} {part} images are asked for, and it has "
+                f"{len(images)}; ask for 1 to {len(images)}, or leave the key out for all"
+            )
+        index = choose(images.labels, count, f"subset {part}")
+        parts[part] = Images(images.pixels[index], images.labels[index])
+    return Dataset(dataset.name, dataset.classes, **parts)

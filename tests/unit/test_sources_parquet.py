@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from pictures import picture, pixels_of, png
+from PIL import Image
+
+from bench.data.dataset import Dataset
+from bench.data.sources import cifar10, parquet, read
+from bench.parsing import BenchError
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg"
+
+
+def write_parquet(
+    file: Path,
+    shades: list[int],
+    labels: list[int | None],
+    *,
+    image: str = "img",
+    label: str = "label",
+    names: list[str] | None = None,
+    contents: list[bytes | None] | None = None,
+) -> None:
+    contents = contents or [png(picture(shade)) for shade in shades]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    rows = [{"bytes": content, "path": None} for content in contents]
+    table = pa.table({image: pa.array(rows, kind), label: pa.array(labels, pa.int64())})
+    if names is not None:
+        feature = {"names": names, "_type": "ClassLabel"}
+        features = {"info": {"features": {image: {"_type": "Image"}, label: feature}}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(features)})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, file, row_group_size=2)
+
+
+def read_parquet(path: Path, name: str = "tiny", classes: list[str] | None = None) -> Dataset:
+    return read("parquet", path=path, name=name, classes=classes)
+
+
+def test_parquet_is_read_in_the_order_of_files_and_rows(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-00000-of-00002.parquet", [1, 2, 3], [0, 1, 2])
+    write_parquet(tmp_path / "train-00001-of-00002.parquet", [4, 5], [1, 0])
+    write_parquet(tmp_path / "test-00000-of-00001.parquet", [9], [2])
+    dataset = read_parquet(tmp_path)
+    assert dataset.name == "tiny"
+    assert dataset.train.labels.tolist() == [0, 1, 2, 1, 0]
+    for number, shade in enumerate([1, 2, 3, 4, 5]):
+        assert torch.equal(dataset.train.pixels[number], pixels_of(shade))
+    assert torch.equal(dataset.test.pixels[0], pixels_of(9))
+
+
+@pytest.mark.parametrize(("image", "label"), [("image", "label"), ("img", "fine_label")])
+def test_parquet_columns_may_have_their_other_names(tmp_path: Path, image: str, label: str) -> None:
+    for part in ("train", "test"):
+        file = tmp_path / f"{part}-0.parquet"
+        write_parquet(file, [1, 2], [0, 1], image=image, label=label, names=["no", "yes"])
+    assert read_parquet(tmp_path).classes == ("no", "yes")
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "expected"),
+    [
+        ("cifar10-jpeg", list(range(10)), cifar10.CLASSES),
+        ("svhn", list(range(10)), tuple("0123456789")),
+        ("cifar10-part", [0, 1, 2], ("0", "1", "2")),
+    ],
+)
+def test_parquet_without_names_gets_cifar10s_for_cifar10_else_numbers(
+    tmp_path: Path, name: str, labels: list[int | None], expected: tuple[str, ...]
+) -> None:
+    for part in ("train", "test"):
+        write_parquet(tmp_path / f"{part}-0.parquet", [0] * len(labels), labels)
+    assert read_parquet(tmp_path, name).classes == expected
+
+
+def test_given_class_names_replace_the_sources_own(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        write_parquet(tmp_path / f"{part}-0.parquet", [1, 2], [0, 1], names=["no", "yes"])
+    assert read_parquet(tmp_path, classes=["off", "on"]).classes == ("off", "on")
+    with pytest.raises(BenchError, match="3 class names are given for the 2 classes"):
+        read_parquet(tmp_path, classes=["a", "b", "c"])
+
+
+def test_grey_and_jpeg_images_become_rgb(tmp_path: Path) -> None:
+    grey = png(Image.new("L", (6, 4), 77))
+    stream = io.BytesIO()
+    Image.new("RGB", (6, 4), (255, 255, 255)).save(stream, "jpeg")
+    contents: list[bytes | None] = [grey, stream.getvalue()]
+    for part in ("train", "test"):
+        write_parquet(tmp_path / f"{part}-0.parquet", [], [0, 1], contents=contents)
+    pixels = read_parquet(tmp_path).train.pixels
+    assert pixels.shape == (2, 3, 4, 6)
+    assert (pixels[0] == 77).all()
+    assert pixels[1].float().mean() > 250
+
+
+def test_a_missing_folder_or_part_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="there is no folder"):
+        read_parquet(tmp_path / "absent")
+    write_parquet(tmp_path / "train-0.parquet", [1], [0])
+    with pytest.raises(BenchError, match=r"no test-\*\.parquet"):
+        read_parquet(tmp_path)
+
+
+def test_a_missing_shard_is_noticed(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-00000-of-00003.parquet", [1], [0])
+    write_parquet(tmp_path / "train-00002-of-00003.parquet", [1], [0])
+    with pytest.raises(BenchError, match=r"one of 3 files by its name, but there are 2"):
+        read_parquet(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
+def test_a_truncated_file_is_named(tmp_path: Path, keep: float) -> None:
+    for part in ("train", "test"):
+        write_parquet(tmp_path / f"{part}-0.parquet", [1, 2, 3, 4], [0, 1, 0, 1])
+    content = (tmp_path / "test-0.parquet").read_bytes()
+    (tmp_path / "test-0.parquet").write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(BenchError, match=r"test-0\.parquet: truncated or not a parquet file"):
+        read_parquet(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"picture": [b"x"], "label": [0]},
+        {"img": [{"bytes": b"x"}], "target": [0]},
+        {"img": [b"x"], "label": [0]},
+        {"img": [{"path": "x.png"}], "label": [0]},
+        {"img": [{"bytes": b"x"}], "label": ["cat"]},
+    ],
+)
+def test_other_columns_are_listed(tmp_path: Path, table: dict[str, list[Any]]) -> None:
+    for part in ("train", "test"):
+        pq.write_table(pa.table(table), tmp_path / f"{part}-0.parquet")
+    with pytest.raises(BenchError, match="expected a column img or image") as caught:
+        read_parquet(tmp_path)
+    for column in table:
+        assert f"{column}: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("contents", "labels", "said"),
+    [
+        ([png(picture(1)), png(picture(1, (4, 6)))], [0, 1], "row 1: 4 x 6 pixels.*are 6 x 4"),
+        ([png(picture(1)), b"no image"], [0, 1], "row 1: not an image"),
+        ([png(picture(1)), png(picture(1))[:-30]], [0, 1], "row 1: not an image"),
+        ([png(picture(1)), None], [0, 1], "row 1: it holds no image bytes"),
+        ([png(picture(1)), png(picture(1))], [0, None], "1 rows have no label"),
+        ([png(picture(1)), png(picture(1))], [0, 2], "the train labels run from 0 to 2"),
+        ([png(picture(1)), png(picture(1))], [-1, 0], "the train labels run from -1 to 0"),
+    ],
+)
+def test_bad_rows_are_named(
+    tmp_path: Path, contents: list[bytes | None], labels: list[int | None], said: str
+) -> None:
+    write_parquet(tmp_path / "train-0.parquet", [], labels, contents=contents, names=["no", "yes"])
+    write_parquet(tmp_path / "test-0.parquet", [1], [0])
+    with pytest.raises(BenchError, match=said):
+        read_parquet(tmp_path)
+
+
+def test_a_file_without_rows_is_named(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-0.parquet", [1], [0])
+    write_parquet(tmp_path / "test-0.parquet", [], [])
+    with pytest.raises(BenchError, match=r"test-0\.parquet: it holds no rows"):
+        read_parquet(tmp_path)
+
+
+@pytest.mark.skipif(
+    not REAL.is_dir(), reason="the JPEG copy of CIFAR-10 is not beside the checkout"
+)
+def test_the_jpeg_copy_of_cifar10_is_read() -> None:
+    files = parquet.shards(REAL, "test")
+    images = parquet.read_part(files)
+    assert images.pixels.shape == (10_000, 3, 32, 32)
+    assert images.labels.bincount().tolist() == [1000] * 10
+    assert parquet.class_names(files[0]) == cifar10.CLASSES
+    # The official test set starts with a cat, two ships and an airplane.
+    assert images.labels[:4].tolist() == [3, 8, 8, 0]
