@@ -1,0 +1,73 @@
+"""The registry of architectures. A file of this package that registers one is found by itself."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from bench.parsing import ConfigError, nearest
+from bench.streams import stream_seed
+
+Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {}
+
+
+def register(name: str) -> Callable[[Builder], Builder]:
+    """Offer what is decorated, called with `classes`, `channels` and perhaps `width`, as `name`."""
+
+    def offer(builder: Builder) -> Builder:
+        if name in _BUILDERS:
+            raise ValueError(f"two models are called {name!r}")
+        _BUILDERS[name] = builder
+        return builder
+
+    return offer
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all architectures, sorted."""
+    return tuple(sorted(_discovered()))
+
+
+def build(
+    name: str, *, classes: int, channels: int, seed: int, width: int | None = None
+) -> nn.Module:
+    """Return a freshly initialised network on the CPU, in train mode.
+
+    Parameters
+    ----------
+    name
+        A registered architecture.
+    classes, channels
+        Number of logits and of colour channels.
+    seed
+        Seed of the run. Its stream "weights" decides the initial weights and nothing else does; the
+        global random state is left as it was.
+    width
+        Channels of the first stage; None is the architecture's own default.
+
+    Raises
+    ------
+    ConfigError
+        `name` is unknown.
+    """
+    known = _discovered()
+    if name not in known:
+        raise ConfigError(f"the model {name!r} is unknown; {nearest(name, known)}")
+    options = {} if width is None else {"width": width}
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        # torch.manual_seed would also reseed every CUDA device, which the fork does not put back.
+        torch.default_generator.manual_seed(stream_seed(seed, "weights"))
+        return known[name](classes=classes, channels=channels, **options)
+
+
+def _discovered() -> dict[str, Callable[..., nn.Module]]:
+    package = importlib.import_module("bench.models")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"bench.models.{module.name}")
+    return _BUILDERS
