@@ -1,0 +1,96 @@
+"""The attack that a method trains against: gradient ascent from a noisy start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bench.attacks.linf import ascend, uniform_noise
+from bench.attacks.losses import cross_entropy, divergence
+from bench.attacks.mode import evaluating, frozen
+
+# At v = x the gradient of KL(p(x) || p(v)) is zero: this noise is what sets that attack going.
+GAUSSIAN_SCALE = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class InnerAttack:
+    """What an attack raises, where it starts, and the mode of the network meanwhile.
+
+    Parameters
+    ----------
+    loss
+        "kl": KL(p(x) || p(v)), the target p(x) computed once and held constant;
+        "ce": the cross-entropy of v with the label.
+    start
+        "gaussian": x + 0.001 * N(0, 1), not projected; "uniform": x + U(-eps, eps), in [0, 1].
+    mode
+        "eval": batch-norm uses its running statistics and leaves them alone. "train" is for a
+        published method that attacks in train mode: the network is then called in the mode that it
+        is in, and batch-norm's running statistics move, as they do there. It is the only exception
+        to giving the model back as it was.
+
+    Sources: "kl" with the Gaussian start is TRADES' (arXiv:1901.08573) and "ce" with it MART's
+    (ICLR 2020), both as in the authors' code; "ce" with the uniform start is Madry et al.'s PGD
+    (arXiv:1706.06083).
+    """
+
+    loss: Literal["kl", "ce"]
+    start: Literal["gaussian", "uniform"]
+    mode: Literal["eval", "train"] = "eval"
+
+    def noise(self, shape: Sequence[int], *, eps: float, generator: torch.Generator) -> Tensor:
+        """Return the start's distance from the images, on the device of `generator`.
+
+        It is drawn outside the attack so that methods with the same start can share it.
+        """
+        if self.start == "uniform":
+            return uniform_noise(shape, eps=eps, generator=generator)
+        return GAUSSIAN_SCALE * torch.randn(*shape, generator=generator, device=generator.device)
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        eps: float,
+        step: float,
+        steps: int,
+        noise: Tensor,
+    ) -> Tensor:
+        """Return adversarial images within `eps` of `images` and in [0, 1], detached.
+
+        Parameters
+        ----------
+        model
+            Maps images [B, C, H, W] to logits [B, K].
+        images, labels
+            Images in [0, 1] and their classes [B] int64.
+        eps, step
+            Radius and length of a step, in pixel values.
+        steps
+            Number of gradients taken.
+        noise
+            What `noise` drew for the shape of `images`.
+        """
+        start = images + noise.to(images)
+        if self.start == "uniform":
+            start = start.clamp(0.0, 1.0)
+        mode = evaluating(model) if self.mode == "eval" else nullcontext()
+        with mode, frozen(model):
+            if self.loss == "kl":
+                with torch.no_grad():
+                    target_BK = model(images)
+
+            def raised(moved: Tensor) -> Tensor:
+                if self.loss == "kl":
+                    return divergence(target_BK, model(moved))
+                return cross_entropy(model(moved), labels)
+
+            return ascend(raised, images, start, eps=eps, step=step, steps=steps)
