@@ -1,0 +1,126 @@
+"""What a method is, and the registry. A file of this package that registers one is found by itself.
+
+A new method is one file with exactly one class like this, whose name in the registry is the file's:
+
+    @register("mine")
+    @dataclass(frozen=True, kw_only=True)
+    class Mine(Method):
+        attack: ClassVar[InnerAttack | None] = InnerAttack(loss="ce", start="uniform")
+        passes: ClassVar[tuple[str, ...]] = ("clean", "adversarial")
+        beta: Amount = 6.0
+
+Its options are the fields that are not ClassVar, with literal defaults or none: the process that
+plans the workflow reads them from the source, because it cannot import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, ClassVar, TypeVar, get_type_hints
+
+import torch
+from torch import Tensor
+
+from bench.attacks.inner import InnerAttack
+from bench.parsing import ConfigError, nearest, parse, value_of
+
+
+class Method(ABC):
+    """A training objective as named terms, and the attack that it needs.
+
+    Attributes
+    ----------
+    name
+        Its name in the registry.
+    attack
+        The attack that makes x', or None where no adversarial image is needed.
+    passes
+        The forward passes of one step in order, out of "clean" (x), "adversarial" (x') and "memory"
+        (x''). They are separate passes, because batch-norm's batch statistics are then those of
+        one kind of image.
+    """
+
+    name: ClassVar[str]
+    attack: ClassVar[InnerAttack | None]
+    passes: ClassVar[tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        """Check every option against its type; a whole number is as good as a float."""
+        hints = get_type_hints(type(self), include_extras=True)
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            checked = value_of(hints[field.name], value, f"{self.name}.{field.name}")
+            object.__setattr__(self, field.name, checked)
+
+    @property
+    def memory(self) -> bool:
+        """Whether the method recalls what the attack made of an image in an earlier epoch."""
+        return "memory" in self.passes
+
+    @abstractmethod
+    def terms(self, logits: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Return the named terms of the objective, each a scalar mean over the batch.
+
+        Parameters
+        ----------
+        logits
+            Logits [B, K] of each pass. While the memory is still empty the key "memory" is absent.
+        labels
+            Classes [B] int64.
+        """
+
+    def objective(self, logits: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+        """Return the sum of the terms, which training lowers."""
+        return total(self.terms(logits, labels))
+
+
+def total(terms: Mapping[str, Tensor]) -> Tensor:
+    """Return the sum of the terms of an objective."""
+    return torch.stack(tuple(terms.values())).sum()
+
+
+Kind = TypeVar("Kind", bound=type[Method])
+_METHODS: dict[str, type[Method]] = {}
+
+
+def register(name: str) -> Callable[[Kind], Kind]:
+    """Offer the decorated class as the method `name`."""
+
+    def offer(kind: Kind) -> Kind:
+        if name in _METHODS:
+            raise ValueError(f"two methods are called {name!r}")
+        kind.name = name
+        _METHODS[name] = kind
+        return kind
+
+    return offer
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all methods, sorted."""
+    return tuple(sorted(_discovered()))
+
+
+def create(name: str, options: Mapping[str, Any]) -> Method:
+    """Return the method `name` with `options`.
+
+    Raises
+    ------
+    ConfigError
+        The method or an option is unknown, an option is missing, or its value is not allowed.
+    """
+    known = _discovered()
+    if name not in known:
+        raise ConfigError(f"the method {name!r} is unknown; {nearest(name, known)}")
+    return parse(known[name], options, where=name)
+
+
+def _discovered() -> dict[str, type[Method]]:
+    package = importlib.import_module("bench.methods")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"bench.methods.{module.name}")
+    return _METHODS
