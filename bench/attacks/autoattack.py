@@ -1,0 +1,255 @@
+"""AutoAttack, run by its reference package one component at a time.
+
+Nothing here is an attack of our own: each component is run by the package's own loop over the
+images that are still robust (Croce and Hein 2020, arXiv:2003.01690).
+
+Shape suffixes: N images judged, C channels, H rows, W columns, K classes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.attacks.autoattack_package import Logger, installed, provide, source
+from bench.attacks.mode import evaluating, frozen
+from bench.parsing import BenchError, ConfigError, nearest
+
+__all__ = [
+    "STANDARD",
+    "AutoAttackVerdict",
+    "installed",
+    "judge",
+    "provide",
+    "require_classes",
+    "source",
+]
+
+STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")
+TARGETED = {"apgd-t", "fab-t"}
+TARGETS = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoAttackVerdict:
+    """What AutoAttack found so far; with every component in `left` it is final.
+
+    Attributes
+    ----------
+    adversarial
+        [N, C, H, W]; the image that the model gets wrong, or the clean one where none was found
+        (and where the clean one is wrong already).
+    clean
+        [N] bool; classified correctly unattacked.
+    robust
+        [N] bool; classified correctly under every component so far.
+    broken_by
+        N names: "" (never broken), "clean" (wrong unattacked) or the component.
+    left
+        Images still robust after each component, in the order in which they ran.
+    warnings
+        What AutoAttack's own checks said, each text once.
+    """
+
+    adversarial: Tensor
+    clean: Tensor
+    robust: Tensor
+    broken_by: list[str]
+    left: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def judge(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    seed: int,
+    batch_size: int,
+    device: torch.device | str,
+    version: str = "standard",
+    components: Sequence[str] = STANDARD,
+    start: AutoAttackVerdict | None = None,
+    report: Callable[[AutoAttackVerdict], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> AutoAttackVerdict:
+    """Attack `images` with each component in turn, as the package's own run does in one go.
+
+    A component attacks only what is still robust. Random starts are drawn per batch from `seed`,
+    so `batch_size` is part of the result's identity; stopping between components is not.
+
+    Parameters
+    ----------
+    model
+        Maps images in [0, 1] to logits; already on `device`. Given back as it was: mode,
+        parameters' gradients, and the global random state, also after an error.
+    images, labels
+        [N, C, H, W] float32 in [0, 1] and [N] int64; they may stay in host memory.
+    eps
+        Radius of the Linf ball, in units of pixel value.
+    components
+        Which to run, in this order; the four standard ones make AutoAttack's number.
+    start
+        A verdict that `report` was given for the same images, to go on from.
+    report
+        Called with the verdict after every component.
+    progress
+        Called with (component, images still robust, N) after every component.
+
+    Raises
+    ------
+    ConfigError
+        The version or a component is unknown, or the model has fewer than 10 classes.
+    BenchError
+        `start` belongs to other images or other components, or no AutoAttack is installed.
+    """
+    _check_request(version, components, images, labels)
+    package = provide()
+    with evaluating(model), frozen(model), _undisturbed(torch.device(device)):
+        if start is None:
+            verdict = _unattacked(model, images, labels, batch_size, device, components)
+        else:
+            verdict = _resumable(start, images, components)
+        heard = list(verdict.warnings)
+        attack = package.AutoAttack(
+            model, norm="Linf", eps=eps, seed=seed, verbose=False, version=version, device=device
+        )
+        logger = attack.logger = Logger(lambda text: _keep_warning(heard, text))
+        attack.apgd.logger = attack.apgd_targeted.logger = logger
+        for component in components[len(verdict.left) :]:
+            verdict = _advance(attack, component, verdict, images, labels, batch_size)
+            if component == components[-1]:
+                shares = {"clean": verdict.clean.sum().item(), **verdict.left}
+                # The package asks this once, with the accuracies after every component.
+                package.checks.check_square_sr(
+                    {name: count / len(images) for name, count in shares.items()}, logger=logger
+                )
+            verdict = replace(verdict, warnings=tuple(heard))
+            if report is not None:
+                report(verdict)
+            if progress is not None:
+                progress(component, verdict.left[component], len(images))
+    return verdict
+
+
+def require_classes(classes: int, components: Sequence[str] = STANDARD) -> None:
+    """Raise ConfigError where targeted components would need more classes than there are."""
+    if classes <= TARGETS and TARGETED & set(components):
+        raise ConfigError(
+            f"AutoAttack standard needs at least {TARGETS + 1} classes, because it targets"
+            f" {TARGETS} wrong ones; this data set has {classes}: remove evaluation.autoattack from"
+            " its configuration"
+        )
+
+
+def _keep_warning(heard: list[str], text: str) -> None:
+    warning = text.removeprefix("Warning: ")
+    if warning not in (text, *heard):
+        heard.append(warning)
+
+
+def _check_request(version: str, components: Sequence[str], images: Tensor, labels: Tensor) -> None:
+    if version != "standard":
+        raise ConfigError(f"AutoAttack version {version!r} is unknown; known: standard")
+    for component in components:
+        if component not in STANDARD:
+            raise ConfigError(
+                f"AutoAttack component {component!r} is unknown; {nearest(component, STANDARD)}"
+            )
+    if not components or len(set(components)) < len(components):
+        raise ConfigError(f"AutoAttack components: expected each once, got {list(components)}")
+    if len(images) == 0 or images.shape[:1] != labels.shape:
+        raise ValueError(f"{len(images)} images and labels of shape {tuple(labels.shape)}")
+    if images.dtype != torch.float32 or not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError("images must be float32 in [0, 1]")
+
+
+def _unattacked(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    batch_size: int,
+    device: torch.device | str,
+    components: Sequence[str],
+) -> AutoAttackVerdict:
+    clean = torch.empty(len(images), dtype=torch.bool)
+    with torch.no_grad():
+        for first in range(0, len(images), batch_size):
+            part = slice(first, first + batch_size)
+            logits_BK = model(images[part].to(device))
+            require_classes(logits_BK.shape[1], components)
+            clean[part] = logits_BK.max(dim=1).indices.cpu() == labels[part].cpu()
+    broken_by = ["" if correct else "clean" for correct in clean.tolist()]
+    return AutoAttackVerdict(
+        adversarial=images.detach().clone(), clean=clean, robust=clean, broken_by=broken_by
+    )
+
+
+def _resumable(
+    start: AutoAttackVerdict, images: Tensor, components: Sequence[str]
+) -> AutoAttackVerdict:
+    if start.adversarial.shape != images.shape:
+        raise BenchError(
+            f"the AutoAttack verdict to go on from is of {len(start.adversarial)} images, not of"
+            f" these {len(images)}: delete it and start again"
+        )
+    if list(start.left) != list(components[: len(start.left)]):
+        raise BenchError(
+            f"the AutoAttack verdict to go on from ran {', '.join(start.left)}, which is not how"
+            f" {', '.join(components)} begins: delete it and start again"
+        )
+    return start
+
+
+def _advance(
+    attack: Any,
+    component: str,
+    before: AutoAttackVerdict,
+    images: Tensor,
+    labels: Tensor,
+    batch_size: int,
+) -> AutoAttackVerdict:
+    # The package's one check of clean accuracy goes over all images, so its first call gets all.
+    # Later ones get the robust images, in the order in which its own loop batches them.
+    chosen = before.robust.nonzero().flatten() if before.left else torch.arange(len(images))
+    robust, adversarial = before.robust.clone(), before.adversarial.clone()
+    if len(chosen):
+        chosen = chosen.to(images.device)
+        attack.attacks_to_run = [component]
+        found, predicted = attack.run_standard_evaluation(
+            images[chosen], labels[chosen], bs=batch_size, return_labels=True
+        )
+        robust[chosen.cpu()] &= (predicted == labels[chosen]).cpu()
+        adversarial[chosen] = found
+    fell = (before.robust & ~robust).tolist()
+    pairs = zip(fell, before.broken_by, strict=True)
+    return replace(
+        before,
+        adversarial=adversarial,
+        robust=robust,
+        broken_by=[component if now else earlier for now, earlier in pairs],
+        left={**before.left, component: int(robust.sum())},
+    )
+
+
+@contextmanager
+def _undisturbed(device: torch.device) -> Iterator[None]:
+    """Give back the global random state, which every component seeds, and the trace function."""
+    devices = set()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        devices = {torch.cuda.current_device()}
+        if device.type == "cuda" and device.index is not None:
+            devices.add(device.index)
+    trace = sys.gettrace()
+    try:
+        with torch.random.fork_rng(devices=sorted(devices)):
+            yield
+    finally:
+        sys.settrace(trace)

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from margins import Blocks, pixels
+from torch import Tensor, nn
+
+from bench.attacks import autoattack
+from bench.attacks.autoattack import STANDARD, AutoAttackVerdict, judge, provide, require_classes
+from bench.parsing import BenchError, ConfigError
+
+SHAPE = (1, 16, 16)
+EPS = 8 / 255
+# Cross-entropy has no gradient on this model, so what can be broken falls to apgd-t instead.
+STEEP = 1e4
+LABELS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+LEVELS = [6, 20, 6, 20, 6, 20, 6, 20, 6, 20, 20, 20]
+WRONG = (3, 10)
+ALL = {"eps": EPS, "seed": 0, "batch_size": 4, "device": "cpu"}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The installed package with fewer steps; the adapter and the test both call this one."""
+    package = provide()
+
+    class Quick(package.AutoAttack):  # type: ignore[misc, name-defined]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.fab.n_iter = 3
+            self.square.n_queries = 30
+
+    fake = SimpleNamespace(AutoAttack=Quick, checks=package.checks)
+    monkeypatch.setattr(autoattack, "provide", lambda: fake)
+    return Quick
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return Blocks(SHAPE, scale=STEEP)
+
+
+@pytest.fixture
+def judged() -> tuple[Tensor, Tensor]:
+    labels = torch.tensor(LABELS)
+    images = pixels(LABELS, LEVELS, SHAPE).float() / 255
+    for index in WRONG:
+        labels[index] = (labels[index] + 5) % 10
+    return images, labels
+
+
+def same(one: AutoAttackVerdict, other: AutoAttackVerdict) -> bool:
+    tensors = ("adversarial", "clean", "robust")
+    plain = ("broken_by", "left", "warnings")
+    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in tensors) and all(
+        getattr(one, name) == getattr(other, name) for name in plain
+    )
+
+
+def test_components_in_turn_give_what_the_package_gives_in_one_go(quick, model, judged):
+    images, labels = judged
+    whole = quick(model, norm="Linf", eps=EPS, seed=0, verbose=False, device="cpu")
+    expected, predicted = whole.run_standard_evaluation(images, labels, bs=4, return_labels=True)
+
+    verdict = judge(model, images, labels, **ALL)
+
+    assert torch.equal(verdict.adversarial, expected)
+    assert torch.equal(verdict.robust, predicted == labels)
+
+
+def test_every_image_is_broken_by_the_component_that_can(quick, model, judged):
+    verdict = judge(model, *judged, **ALL)
+
+    fate = {6: "apgd-t", 20: ""}
+    expected = [fate[level] for level in LEVELS]
+    for index in WRONG:
+        expected[index] = "clean"
+    assert verdict.broken_by == expected
+    assert verdict.left == {"apgd-ce": 10, "apgd-t": 5, "fab-t": 5, "square": 5}
+    assert verdict.clean.tolist() == [name != "clean" for name in expected]
+    assert verdict.robust.tolist() == [name == "" for name in expected]
+
+
+def test_adversarial_images_are_wrong_near_and_in_range_and_the_others_untouched(
+    quick, model, judged
+):
+    images, labels = judged
+    verdict = judge(model, images, labels, **ALL)
+
+    moved = (verdict.adversarial - images).abs().flatten(1).amax(dim=1)
+    broken = verdict.clean & ~verdict.robust
+    assert (moved <= EPS + 1e-6).all()
+    assert verdict.adversarial.min() >= 0
+    assert verdict.adversarial.max() <= 1
+    assert torch.equal(moved > 0, broken)
+    assert (model(verdict.adversarial).argmax(dim=1) != labels)[broken].all()
+
+
+@pytest.mark.parametrize("after", range(len(STANDARD)))
+def test_going_on_after_a_component_gives_the_uninterrupted_verdict(quick, model, judged, after):
+    reported: list[AutoAttackVerdict] = []
+    whole = judge(model, *judged, **ALL, report=reported.append)
+    assert [list(verdict.left) for verdict in reported] == [
+        list(STANDARD[:count]) for count in (1, 2, 3, 4)
+    ]
+
+    resumed = judge(model, *judged, **ALL, start=reported[after])
+
+    assert same(resumed, whole)
+
+
+def test_a_verdict_of_other_images_or_components_is_not_gone_on_from(quick, model, judged):
+    images, labels = judged
+    one = judge(model, images, labels, **ALL, components=["apgd-ce"])
+    with pytest.raises(BenchError, match="12 images, not of these 5"):
+        judge(model, images[:5], labels[:5], **ALL, start=one)
+    with pytest.raises(BenchError, match="ran apgd-ce, which is not how apgd-t, apgd-ce begins"):
+        judge(model, images, labels, **ALL, components=["apgd-t", "apgd-ce"], start=one)
+
+
+def test_progress_names_component_and_counts(quick, model, judged):
+    seen: list[tuple[str, int, int]] = []
+    judge(model, *judged, **ALL, progress=lambda *told: seen.append(told))
+    assert seen == [("apgd-ce", 10, 12), ("apgd-t", 5, 12), ("fab-t", 5, 12), ("square", 5, 12)]
+
+
+def test_nothing_left_to_attack_is_not_an_error(quick, model, judged):
+    images, labels = judged
+    verdict = judge(model, images, (labels + 4) % 10, **ALL)
+    assert verdict.broken_by == ["clean"] * 12
+    assert verdict.left == dict.fromkeys(STANDARD, 0)
+    assert torch.equal(verdict.adversarial, images)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_model_and_random_state_are_given_back_as_they_were(quick, judged, fails):
+    model = nn.Sequential(Blocks(SHAPE, scale=STEEP), nn.BatchNorm1d(10), nn.Dropout())
+    model[2].eval()
+    model[1].bias.requires_grad_(False)
+    model[0].linear.weight.grad = torch.ones_like(model[0].linear.weight)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if fails:
+        with pytest.raises(KeyboardInterrupt):
+            judge(model, *judged, **ALL, progress=stop)
+    else:
+        judge(model, *judged, **ALL)
+
+    assert torch.equal(torch.rand(3), expected)
+    assert [module.training for module in model.modules()] == [True, True, True, True, False]
+    assert [parameter.requires_grad for parameter in model.parameters()] == [True, True, False]
+    assert torch.equal(model[0].linear.weight.grad, torch.ones(10, 256))
+    assert model[1].weight.grad is None
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_a_probability_in_place_of_logits_is_remarked_once(quick, judged):
+    model = nn.Sequential(Blocks(SHAPE), nn.Softmax(dim=1))
+    verdict = judge(model, *judged, **ALL)
+    remarks = [text for text in verdict.warnings if "probability distribution" in text]
+    assert len(remarks) == 1
+
+
+def test_square_beating_the_gradient_attacks_is_remarked(quick, model):
+    labels = torch.arange(8)
+    images = pixels(labels.tolist(), [3] * 8, SHAPE).float() / 255
+    verdict = judge(model, images, labels, **ALL, components=["apgd-ce", "square"])
+    assert verdict.left["apgd-ce"] == 8
+    assert verdict.left["square"] < 8
+    assert any("Square Attack has decreased" in text for text in verdict.warnings)
+
+
+def test_targeted_components_need_ten_classes(quick):
+    labels = [0, 1, 2]
+    model = Blocks(SHAPE, scale=STEEP, classes=3)
+    images = pixels(labels, [20] * 3, SHAPE, classes=3).float() / 255
+    with pytest.raises(
+        ConfigError, match=r"at least 10 classes.*has 3: remove evaluation.autoattack"
+    ):
+        judge(model, images, torch.tensor(labels), **ALL)
+    verdict = judge(model, images, torch.tensor(labels), **ALL, components=["apgd-ce", "square"])
+    assert verdict.left == {"apgd-ce": 3, "square": 3}
+
+
+def test_ten_classes_are_enough():
+    require_classes(10)
+    require_classes(2, ["apgd-ce"])
+    with pytest.raises(ConfigError, match="has 9"):
+        require_classes(9)
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"version": "plus"}, "version 'plus' is unknown; known: standard"),
+        ({"components": ["apgd"]}, "did you mean 'apgd-t'"),
+        ({"components": []}, "expected each once"),
+        ({"components": ["square", "square"]}, "expected each once"),
+    ],
+)
+def test_unknown_requests_are_refused(model, judged, request_, message):
+    with pytest.raises(ConfigError, match=message):
+        judge(model, *judged, **ALL, **request_)
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan")])
+def test_images_outside_the_unit_range_are_refused(model, judged, bad):
+    images, labels = judged
+    images[2, 0, 3, 3] = bad
+    with pytest.raises(ValueError, match=r"float32 in \[0, 1\]"):
+        judge(model, images, labels, **ALL)
