@@ -1,0 +1,56 @@
+"""The device of a job, its threads, and the precision of its convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from bench.config import Compute
+from bench.parsing import BenchError
+
+
+def prepare(compute: Compute) -> torch.device:
+    """Return the device that `compute` asks for, with its threads set.
+
+    Raises
+    ------
+    BenchError
+        There is no CUDA device.
+    """
+    if compute.threads is not None:
+        torch.set_num_threads(compute.threads)
+    if compute.device == "cuda" and not torch.cuda.is_available():
+        raise BenchError(
+            "compute.device is cuda and no CUDA device is here; use a machine with a GPU, or run "
+            "the digits experiment, which needs none: snakemake --configfile config/digits.yaml"
+        )
+    # Reproducible kernels and no timing of alternatives: the choice could differ from run to run.
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    return torch.device(compute.device)
+
+
+def describe(device: torch.device) -> str:
+    """Return the name of `device` for a record."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def peak_memory_mb(device: torch.device) -> float | None:
+    """Return the most device memory held by tensors so far, in 1e6 bytes; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.max_memory_allocated(device) / 1e6
+
+
+@contextmanager
+def convolutions(*, tf32: bool) -> Iterator[None]:
+    """Let convolutions use TF32 or not; matrix products never do. Afterwards all is as before."""
+    backends = torch.backends
+    before = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32
+    try:
+        backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32 = tf32, False
+        yield
+    finally:
+        backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32 = before

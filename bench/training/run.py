@@ -1,0 +1,191 @@
+"""One run: a method, a network, its optimiser and its memory, and the loop over images.
+
+Shape suffixes: B images of a batch, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.config import TrainSpec
+from bench.data.augment import Views
+from bench.data.dataset import Dataset, Images, to_unit
+from bench.data.memory import Memory
+from bench.data.splits import hold_out
+from bench.device import convolutions
+from bench.methods.base import create, total
+from bench.models.base import build
+from bench.parsing import BenchError
+from bench.streams import stream
+from bench.training.measure import Tally, clean_accuracy, pgd_accuracy
+from bench.training.schedule import build_optimiser, build_schedule
+
+ENOUGH = 10_000  # training images; from here on 1,000 are held out, below a tenth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What one epoch of training measured; accuracies in percent."""
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    terms: dict[str, float]
+    train_clean: float | None
+    train_robust: float | None
+    validation_clean: float
+    validation_pgd: float
+
+
+class Run:
+    """Everything that one run of `spec` on `dataset` keeps between steps.
+
+    All of it follows from the spec's seed through named streams: initial weights, order of images,
+    crops and mirrorings, and the noise of attacks. A method that draws more than another shifts
+    none of them, so two methods of one seed see the same batches.
+    """
+
+    def __init__(self, spec: TrainSpec, dataset: Dataset, device: torch.device) -> None:
+        self.spec, self.device = spec, device
+        shell, train = spec.training, dataset.train
+        self.method = create(spec.method, spec.options)
+        if shell.selection == "test":
+            self.index_N, self.judged = torch.arange(len(train)), dataset.test
+        else:
+            held = shell.validation_images or (1000 if len(train) >= ENOUGH else len(train) // 10)
+            self.index_N, validation_N = hold_out(train.labels, held)
+            self.judged = Images(train.pixels[validation_N], train.labels[validation_N])
+        self.judged = Images(self.judged.pixels.to(device), self.judged.labels.to(device))
+        self.pixels_NCHW, self.labels_N = train.pixels.to(device), train.labels.to(device)
+        self.model = build(
+            spec.model.name,
+            classes=len(dataset.classes),
+            channels=train.pixels.shape[1],
+            seed=spec.seed,
+            width=spec.model.width,
+        ).to(device)
+        self.views = Views(spec.seed, len(train), shell.crop, shell.flip)
+        self.memory: Memory | None = None
+        if self.method.memory:
+            self.memory = Memory(
+                self.views,
+                self.pixels_NCHW,
+                spec.threat.eps,
+                storage=spec.options["storage"],
+                alignment=spec.options["alignment"],
+            )
+        self.steps = -(-len(self.index_N) // shell.batch_size)
+        self.optimiser = build_optimiser(self.model, shell.optimiser)
+        self.schedule = build_schedule(
+            self.optimiser, shell.schedule, epochs=shell.epochs, steps_per_epoch=self.steps
+        )
+
+    def batches(self, epoch: int) -> tuple[Tensor, ...]:
+        """Return the image indices of every batch of `epoch`, in the order that the seed gives."""
+        order_N = torch.randperm(
+            len(self.index_N), generator=stream(self.spec.seed, "order", epoch)
+        )
+        return torch.split(self.index_N[order_N].to(self.device), self.spec.training.batch_size)
+
+    def images(self, epoch: int, step: int, index_B: Tensor) -> dict[str, Tensor]:
+        """Return the images [B, C, H, W] of every forward pass of a step: x, x' and x''.
+
+        The memory takes in x' after x'' was recalled, so that x'' is one epoch old.
+        """
+        threat, shell = self.spec.threat, self.spec.training
+        frame = self.views.frame(epoch, index_B)
+        images = {"clean": to_unit(frame.apply(self.pixels_NCHW[index_B]))}
+        attack = self.method.attack
+        if attack is None:
+            return images
+        # Named by the start's distribution: methods with the same start share the noise.
+        generator = stream(self.spec.seed, "attack", attack.start, epoch, step, device=self.device)
+        noise = attack.noise(images["clean"].shape, eps=threat.eps, generator=generator)
+        images["adversarial"] = attack(
+            self.model,
+            images["clean"],
+            self.labels_N[index_B],
+            eps=threat.eps,
+            step=shell.attack.length,
+            steps=shell.attack.steps,
+            noise=noise,
+        )
+        if self.memory is not None:
+            if epoch > 1:
+                images["memory"] = self.memory.recall(index_B, frame, images["clean"])
+            self.memory.store(index_B, epoch, images["clean"], images["adversarial"])
+        return images
+
+    def step(self, images: dict[str, Tensor], labels_B: Tensor, tally: Tally) -> None:
+        """Update the network once: separate passes in the method's order, then one descent."""
+        self.model.train()
+        logits = {name: self.model(images[name]) for name in self.method.passes if name in images}
+        terms = self.method.terms(logits, labels_B)
+        self.optimiser.zero_grad(set_to_none=True)
+        total(terms).backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.schedule.step()
+        tally.add(terms, logits, labels_B)
+
+    def epoch(self, epoch: int, watch: Callable[[int, Tally], None]) -> Epoch:
+        """Train for one epoch, counted from 1, and measure; `watch` is called after every step.
+
+        Raises
+        ------
+        BenchError
+            The loss became NaN or infinite.
+        """
+        tally = Tally(self.device)
+        learning_rate = float(self.optimiser.param_groups[0]["lr"])
+        with convolutions(tf32=self.spec.compute.tf32):
+            for step, index_B in enumerate(self.batches(epoch)):
+                images = self.images(epoch, step, index_B)
+                self.step(images, self.labels_N[index_B], tally)
+                watch(step + 1, tally)
+            if (bad := tally.first_bad_step()) is not None:
+                raise BenchError(
+                    f"{self.spec.method}: the loss became NaN or infinite in epoch {epoch}, step "
+                    f"{bad}; lower training.optimiser.learning_rate. The last good checkpoint is "
+                    "kept"
+                )
+            clean, robust = self._judge()
+        means = tally.means()
+        terms = {name: value for name, value in means.items() if name.startswith("loss_")}
+        return Epoch(
+            epoch=epoch,
+            learning_rate=learning_rate,
+            loss=sum(terms.values()),
+            terms=terms,
+            train_clean=100 * means["clean"] if "clean" in means else None,
+            train_robust=100 * means["adversarial"] if "adversarial" in means else None,
+            validation_clean=clean,
+            validation_pgd=robust,
+        )
+
+    def _judge(self) -> tuple[float, float]:
+        """Return clean and PGD accuracy in percent on the images that select the checkpoint."""
+        threat, attack = self.spec.threat, self.spec.training.validation_attack
+        batch = 2 * self.spec.training.batch_size
+        return clean_accuracy(self.model, self.judged, batch), pgd_accuracy(
+            self.model,
+            self.judged,
+            batch,
+            eps=threat.eps,
+            step=attack.length,
+            steps=attack.steps,
+            seed=self.spec.seed,
+        )
+
+    def merit(self, epoch: Epoch) -> tuple[float, float]:
+        """Return what `best` is chosen on: PGD accuracy, then clean accuracy.
+
+        Where nothing is trained against an attack, PGD accuracy is noise near zero that would pick
+        an untrained network, and clean accuracy alone decides.
+        """
+        if self.method.attack is None:
+            return epoch.validation_clean, 0.0
+        return epoch.validation_pgd, epoch.validation_clean
