@@ -1,0 +1,1 @@
+"""Verdicts on saved weights, one per test image, checkpoint and attack."""

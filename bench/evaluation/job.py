@@ -1,0 +1,134 @@
+"""Judge every checkpoint of a run under every attack and leave verdicts and a record."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bench import weights
+from bench.config import EvaluationSpec, spec_json
+from bench.data.dataset import Dataset, Images, load
+from bench.device import describe, peak_memory_mb, prepare
+from bench.evaluation.judge import Verdicts, judge
+from bench.parsing import BenchError
+from bench.provenance import evaluate_digest, packages
+from bench.records import read_json, sha256, write_json, write_text
+
+
+def attacks_on(checkpoint: str, spec: EvaluationSpec) -> list[str]:
+    """Return the names of the attacks that `checkpoint` is judged under, clean first."""
+    evaluation = spec.evaluation
+    names = ["clean"]
+    names += [name for name, pgd in evaluation.pgd.items() if checkpoint in pgd.checkpoints]
+    if evaluation.autoattack and checkpoint in evaluation.autoattack.checkpoints:
+        names.append("autoattack")
+    return names
+
+
+def evaluate(spec: EvaluationSpec, *, data: Path, folder: Path) -> None:
+    """Judge the run in `folder` on the test images of the data file `data`.
+
+    Writes ``verdicts/<checkpoint>/<attack>.csv`` and, when all is done, ``evaluation.json``.
+
+    Raises
+    ------
+    BenchError
+        The run was trained on other images, or its weights are not those it recorded.
+    """
+    record = read_json(folder / "train.json")
+    dataset = load(data)
+    check_data(record["data"]["fingerprint"], dataset, folder / "train.json")
+    device = prepare(spec.compute)
+    test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
+    checkpoints = {}
+    for checkpoint, trained in record["checkpoints"].items():
+        path = folder / f"{checkpoint}.safetensors"
+        model, description = weights.load(path)
+        check_data(description.fingerprint, dataset, path)
+        if sha256(path) != trained["weights_sha256"]:
+            raise BenchError(
+                f"{path}: not the weights that train.json records; train this run again"
+            )
+        checkpoints[checkpoint] = {
+            "weights_sha256": trained["weights_sha256"],
+            "attacks": judge_all(
+                model.to(device), test, attacks_on(checkpoint, spec), spec, folder, checkpoint
+            ),
+        }
+    write_json(
+        folder / "evaluation.json",
+        {
+            "experiment": record["experiment"],
+            "method": record["method"],
+            "seed": record["seed"],
+            "spec": spec_json(spec),
+            "code_digest": evaluate_digest(record["spec"]["model"]["name"]),
+            "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
+            "device": describe(device),
+            "threads": spec.compute.threads,
+            "packages": packages(),
+            "peak_memory_mb": peak_memory_mb(device),
+            "checkpoints": checkpoints,
+        },
+    )
+
+
+def judge_all(
+    model: nn.Module,
+    test: Images,
+    names: list[str],
+    spec: EvaluationSpec,
+    folder: Path,
+    checkpoint: str,
+) -> dict[str, Any]:
+    """Judge one checkpoint under the attacks `names`, write the verdicts, return their records."""
+    records: dict[str, Any] = {}
+    for name in names:
+        verdicts = judge(model, test, name, spec)
+        path = folder / "verdicts" / checkpoint / f"{name}.csv"
+        write_text(path, verdicts_csv(verdicts, test))
+        right, count = int(verdicts.robust.sum()), len(verdicts.robust)
+        print(
+            f"{checkpoint} {name}: {right} of {count} ({100 * right / count:.2f} %)"
+            f" in {verdicts.seconds:.1f} s",
+            flush=True,
+        )
+        records[name] = {
+            "source": verdicts.source,
+            "seed": verdicts.seed,
+            "eps": verdicts.eps,
+            "n": count,
+            "correct": right,
+            "seconds": round(verdicts.seconds, 2),
+            "sha256": sha256(path),
+            "precision": "float32",
+            "tf32": False,
+            "flags": [],
+            "details": verdicts.details,
+        }
+    return records
+
+
+def check_data(fingerprint: str, dataset: Dataset, path: Path) -> None:
+    """Raise BenchError unless `path` belongs to the images of `dataset`."""
+    if fingerprint != dataset.fingerprint:
+        raise BenchError(
+            f"{path}: trained on other images than {dataset.name} (fingerprint {fingerprint[:12]}, "
+            f"here {dataset.fingerprint[:12]}); train this run again or give its own data file"
+        )
+
+
+def verdicts_csv(verdicts: Verdicts, test: Images) -> str:
+    """Return a row for each judged image: index, label, clean, robust, broken_by."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["index", "label", "clean", "robust", "broken_by"])
+    clean, robust = verdicts.clean.int().tolist(), verdicts.robust.int().tolist()
+    labels = test.labels[: len(clean)].tolist()
+    for index, row in enumerate(zip(labels, clean, robust, verdicts.broken_by, strict=True)):
+        writer.writerow([index, *row])
+    return out.getvalue()

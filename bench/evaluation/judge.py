@@ -1,0 +1,277 @@
+"""Verdicts on one network: which test images it gets right, unattacked and under each attack.
+
+The search for adversarial images may use TF32; a verdict never does. What a search found is judged
+again in float32, and an image that only TF32 had broken is attacked once more without TF32.
+
+Shape suffixes: N images judged, B of a batch, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.attacks import autoattack
+from bench.attacks.mode import evaluating
+from bench.attacks.pgd import pgd
+from bench.config import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd
+from bench.data.dataset import Images, to_unit
+from bench.device import convolutions
+from bench.parsing import BenchError
+from bench.streams import stream
+
+TOLERANCE = 1e-6  # float32 rounding of x + eps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """What one attack did to the first N test images.
+
+    `clean` and `robust` are bool [N] on the CPU; `broken_by` says which attack or component broke
+    an image, "clean" where it was wrong unattacked, "" where it never fell.
+    """
+
+    source: str
+    seed: int | None
+    eps: float
+    clean: Tensor
+    robust: Tensor
+    broken_by: list[str]
+    seconds: float
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Adversarial images [B, C, H, W] and the name of what made each one."""
+
+    images: Tensor
+    by: list[str]
+
+
+Search = Callable[[Tensor, Tensor, bool], Found]
+
+
+def judge(model: nn.Module, test: Images, name: str, spec: EvaluationSpec) -> Verdicts:
+    """Return the verdicts of the attack `name` of `spec`: "clean", a PGD of it, or "autoattack".
+
+    `model` and `test` are on the device of the job.
+    """
+    evaluation, eps = spec.evaluation, spec.threat.eps
+    if name == "clean":
+        return judge_clean(model, test, evaluation.batch_size)
+    if name == "autoattack" and evaluation.autoattack is not None:
+        return judge_autoattack(model, test, evaluation.autoattack, evaluation, spec.compute, eps)
+    return judge_pgd(model, test, name, evaluation.pgd[name], evaluation, spec.compute, eps)
+
+
+def correct(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> Tensor:
+    """Return which images [N, C, H, W] in [0, 1] are classified correctly: bool [N], float32."""
+    parts = []
+    with evaluating(model), torch.no_grad(), convolutions(tf32=False):
+        for images_BCHW, labels_B in zip(
+            torch.split(images, batch_size), torch.split(labels, batch_size), strict=True
+        ):
+            parts.append(model(images_BCHW).argmax(dim=1) == labels_B)
+    return torch.cat(parts)
+
+
+def judge_clean(model: nn.Module, test: Images, batch_size: int) -> Verdicts:
+    """Return the verdicts on images that nobody attacked."""
+    began = time.perf_counter()
+    right = correct(model, to_unit(test.pixels), test.labels, batch_size).cpu()
+    return Verdicts(
+        source="suite",
+        seed=None,
+        eps=0.0,
+        clean=right,
+        robust=right,
+        broken_by=["" if fine else "clean" for fine in right.tolist()],
+        seconds=time.perf_counter() - began,
+        details={"batch_size": batch_size},
+    )
+
+
+def judge_pgd(
+    model: nn.Module,
+    test: Images,
+    name: str,
+    attack: Pgd,
+    evaluation: Evaluation,
+    compute: Compute,
+    eps: float,
+) -> Verdicts:
+    """Return the verdicts of PGD; the starts of a batch depend on the place of its first image."""
+    batch_size = evaluation.batch_size
+    test = _first(test, attack.images)
+
+    def search(images: Tensor, labels: Tensor, tf32: bool) -> Found:
+        parts = []
+        with convolutions(tf32=tf32):
+            for first in range(0, len(images), batch_size):
+                part = slice(first, first + batch_size)
+                generator = stream(attack.seed, "pgd", first, device=images.device)
+                moved = pgd(
+                    model,
+                    images[part],
+                    labels[part],
+                    eps=eps,
+                    step=attack.length,
+                    steps=attack.steps,
+                    restarts=attack.restarts,
+                    loss=attack.loss,
+                    generator=generator,
+                )
+                parts.append(moved)
+        return Found(images=torch.cat(parts), by=[name] * len(images))
+
+    return _verdicts(
+        model,
+        test,
+        search,
+        evaluation,
+        compute,
+        eps,
+        source="suite",
+        seed=attack.seed,
+        details={
+            "steps": attack.steps,
+            "step": attack.length,
+            "restarts": attack.restarts,
+            "loss": attack.loss,
+            "start": "uniform",
+        },
+    )
+
+
+def judge_autoattack(
+    model: nn.Module,
+    test: Images,
+    attack: AutoAttack,
+    evaluation: Evaluation,
+    compute: Compute,
+    eps: float,
+) -> Verdicts:
+    """Return the verdicts of AutoAttack, shard by shard; each shard is a run of its own."""
+    test = _first(test, attack.images)
+    warnings: list[str] = []
+
+    def search(images: Tensor, labels: Tensor, tf32: bool) -> Found:
+        size = -(-len(images) // evaluation.shards)
+        found, by = [], []
+        shards = zip(torch.split(images, size), torch.split(labels, size), strict=True)
+        for number, (images_NCHW, labels_N) in enumerate(shards):
+            with convolutions(tf32=tf32):
+                verdict = autoattack.judge(
+                    model,
+                    images_NCHW,
+                    labels_N,
+                    eps=eps,
+                    seed=attack.seed,
+                    batch_size=evaluation.batch_size,
+                    device=images.device,
+                    version=attack.version,
+                    progress=_told(number),
+                )
+            found.append(verdict.adversarial.to(images.device))
+            by.extend(verdict.broken_by)
+            warnings.extend(text for text in verdict.warnings if text not in warnings)
+        return Found(images=torch.cat(found), by=by)
+
+    details = {"version": attack.version, "warnings": warnings}
+    verdicts = _verdicts(
+        model,
+        test,
+        search,
+        evaluation,
+        compute,
+        eps,
+        source=autoattack.source(),
+        seed=attack.seed,
+        details=details,
+    )
+    left = int(verdicts.clean.sum())
+    components = {}
+    for component in autoattack.STANDARD:
+        left -= verdicts.broken_by.count(component)
+        components[component] = left
+    verdicts.details["components"] = components
+    return verdicts
+
+
+def _verdicts(
+    model: nn.Module,
+    test: Images,
+    search: Search,
+    evaluation: Evaluation,
+    compute: Compute,
+    eps: float,
+    *,
+    source: str,
+    seed: int,
+    details: dict[str, Any],
+) -> Verdicts:
+    began = time.perf_counter()
+    images, labels, batch_size = to_unit(test.pixels), test.labels, evaluation.batch_size
+    clean = correct(model, images, labels, batch_size)
+    found = search(images, labels, compute.tf32)
+    _check_ball(found.images, images, eps)
+    robust = clean & correct(model, found.images, labels, batch_size)
+    by = list(found.by)
+    again = (robust & torch.tensor([name != "" for name in by], device=robust.device)).nonzero()
+    if compute.tf32 and len(again):
+        index = again.flatten()
+        second = search(images[index], labels[index], False)
+        _check_ball(second.images, images[index], eps)
+        robust[index] &= correct(model, second.images, labels[index], batch_size)
+        for place, name in zip(index.tolist(), second.by, strict=True):
+            by[place] = name
+    broken_by = []
+    for fine, kept, name in zip(clean.tolist(), robust.tolist(), by, strict=True):
+        broken_by.append("clean" if not fine else "" if kept else name)
+    return Verdicts(
+        source=source,
+        seed=seed,
+        eps=eps,
+        clean=clean.cpu(),
+        robust=robust.cpu(),
+        broken_by=broken_by,
+        seconds=time.perf_counter() - began,
+        details={
+            **details,
+            "batch_size": batch_size,
+            "shards": evaluation.shards,
+            "search_tf32": compute.tf32,
+        },
+    )
+
+
+def _check_ball(moved: Tensor, images: Tensor, eps: float) -> None:
+    distance = float((moved - images).abs().max())
+    low, high = float(moved.min()), float(moved.max())
+    if not distance <= eps + TOLERANCE or low < 0 or high > 1:
+        raise BenchError(
+            f"an adversarial image left its ball (distance {distance:.6g}, eps {eps:.6g}) or [0, 1]"
+            f" (values {low:.6g} to {high:.6g}); no verdict was written"
+        )
+
+
+def _first(test: Images, count: int | None) -> Images:
+    if count is not None and count > len(test):
+        raise BenchError(
+            f"evaluation: {count} images are asked for and the test set has {len(test)}; lower "
+            "`images` of the attack"
+        )
+    return test if count is None else Images(test.pixels[:count], test.labels[:count])
+
+
+def _told(shard: int) -> Callable[[str, int, int], None]:
+    def tell(component: str, robust: int, total: int) -> None:
+        print(f"  shard {shard}: {robust} of {total} robust after {component}", flush=True)
+
+    return tell

@@ -1,0 +1,150 @@
+"""Models that others trained and RobustBench lists, to judge beside ours."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from pathlib import Path
+
+from torch import nn
+
+from bench.attacks.autoattack import provide
+from bench.config import EvaluationSpec, spec_json
+from bench.data.dataset import Images, load
+from bench.device import describe, peak_memory_mb, prepare
+from bench.evaluation.job import attacks_on, judge_all
+from bench.parsing import BenchError, ConfigError
+from bench.provenance import digest, packages
+from bench.records import sha256, write_json
+
+THREAT = "Linf"
+# Longer names first: a data set may be a variant of one of these, such as cifar10-jpeg.
+LISTED = ("cifar100", "cifar10")
+
+
+def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: Path) -> None:
+    """Judge RobustBench's model `name` as ours are judged, on the test images of `data`.
+
+    Writes ``verdicts/best/<attack>.csv`` and ``evaluation.json`` into `folder`. The model's own
+    checkpoint is kept beside `data`, in ``robustbench/``, for other experiments to use.
+
+    Raises
+    ------
+    ConfigError
+        RobustBench has no such model, or no models for these images.
+    BenchError
+        The data file or the checkpoint is not to be had.
+    """
+    dataset = load(data)
+    listed = listed_dataset(dataset.name)
+    if listed is None:
+        raise ConfigError(
+            f"RobustBench has no models for {dataset.name!r}, only for {', '.join(LISTED)}: remove"
+            " reference.models from the configuration"
+        )
+    device = prepare(spec.compute)
+    checkpoints = data.parent / "robustbench"
+    model = load_reference(name, folder=checkpoints, dataset=listed).to(device)
+    test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
+    attacks = judge_all(model, test, attacks_on("best", spec), spec, folder, "best")
+    files = reference_files(name, folder=checkpoints, dataset=listed)
+    write_json(
+        folder / "evaluation.json",
+        {
+            "method": name,
+            "seed": None,
+            "spec": spec_json(spec),
+            "code_digest": digest(("bench.evaluation.judge",)),
+            "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
+            "device": describe(device),
+            "threads": spec.compute.threads,
+            "packages": packages(),
+            "peak_memory_mb": peak_memory_mb(device),
+            "checkpoints": {
+                "best": {
+                    "weights_sha256": ",".join(sha256(path) for path in files),
+                    "attacks": attacks,
+                }
+            },
+        },
+    )
+
+
+def listed_dataset(name: str) -> str | None:
+    """Return RobustBench's name for the images that `name` is or is a variant of, or None."""
+    return next((listed for listed in LISTED if name.startswith(listed)), None)
+
+
+def load_reference(name: str, *, folder: Path, dataset: str = "cifar10") -> nn.Module:
+    """Return RobustBench's model `name` in eval mode on the CPU; images in [0, 1] go in.
+
+    Its checkpoint is looked for in `folder`, and fetched into it where it is not there. RobustBench
+    reads it with torch's default since 2.6, which unpickles nothing but weights.
+
+    Raises
+    ------
+    ConfigError
+        RobustBench has no such model or data set.
+    BenchError
+        RobustBench is not installed, or the checkpoint is not to be had; the text says where to
+        put the file by hand.
+
+    Source: Croce et al. 2021, arXiv:2010.09670.
+    """
+    files = reference_files(name, folder=folder, dataset=dataset)
+    from robustbench.utils import load_model
+
+    try:
+        model: nn.Module = load_model(
+            model_name=name, model_dir=str(folder), dataset=dataset, threat_model=THREAT
+        )
+    # The download, the unpickling and the model fail in as many ways as there are libraries in it.
+    except Exception as error:
+        absent = [path for path in files if not path.is_file()]
+        first_line = str(error).partition("\n")[0]
+        reason = f"{type(error).__name__}: {first_line}"
+        if absent:
+            raise BenchError(
+                f"RobustBench's {name} could not be fetched ({reason}); put its checkpoint by hand"
+                f" at {absent[0]}"
+            ) from error
+        raise BenchError(
+            f"{files[0]} is not the checkpoint of RobustBench's {name} ({reason}); a download that"
+            " failed leaves a web page in its place: delete it and fetch it again"
+        ) from error
+    return model.eval()
+
+
+def reference_files(name: str, *, folder: Path, dataset: str = "cifar10") -> tuple[Path, ...]:
+    """Return where below `folder` RobustBench keeps the checkpoint of `name`, one path a file.
+
+    Raises
+    ------
+    ConfigError
+        RobustBench has no such model or data set.
+    BenchError
+        RobustBench is not installed.
+    """
+    provide()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "pkg_resources is deprecated")
+            from robustbench.model_zoo import model_dicts
+            from robustbench.model_zoo.enums import BenchmarkDataset, ThreatModel
+    except ImportError as error:
+        raise BenchError(
+            f"RobustBench cannot be imported ({error}); install robustbench and setuptools in the"
+            " versions that environment.yml names"
+        ) from error
+    known = [kind.value for kind in BenchmarkDataset]
+    if dataset not in known:
+        raise ConfigError(f"RobustBench has no models for {dataset!r}; it knows {', '.join(known)}")
+    models = model_dicts[BenchmarkDataset(dataset)][ThreatModel(THREAT)]
+    if name not in models:
+        near = difflib.get_close_matches(name, models, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "its site lists the names"
+        raise ConfigError(f"RobustBench has no {dataset} {THREAT} model {name!r}; {hint}")
+    # An ensemble names several downloads, and RobustBench numbers their files.
+    ids = models[name].get("gdrive_id")
+    parts = [f"{name}_m{part}" for part in range(len(ids))] if isinstance(ids, list) else [name]
+    return tuple(Path(folder) / dataset / THREAT / f"{part}.pt" for part in parts)

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import csv
+import enum
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from margins import Blocks, pixels
+from torch import nn
+
+from bench.config import Compute, Evaluation, EvaluationSpec, Pgd, Threat
+from bench.data.dataset import Dataset, Images, save
+from bench.evaluation import reference
+from bench.evaluation.reference import evaluate_reference, load_reference, reference_files
+from bench.parsing import BenchError, ConfigError
+from bench.records import sha256
+
+
+class BenchmarkDataset(enum.Enum):
+    cifar_10 = "cifar10"
+    cifar_100 = "cifar100"
+
+
+class ThreatModel(enum.Enum):
+    Linf = "Linf"
+
+
+MODELS = {
+    BenchmarkDataset.cifar_10: {
+        ThreatModel.Linf: {
+            "Rice2020Overfitting": {"gdrive_id": "abc"},
+            "Chen2020Adversarial": {"gdrive_id": ["abc", "def"]},
+        }
+    },
+    BenchmarkDataset.cifar_100: {ThreatModel.Linf: {}},
+}
+Install = Callable[[Callable[..., nn.Module]], None]
+
+
+@pytest.fixture
+def robustbench(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """RobustBench with two listed models and the loader that a test gives it."""
+
+    def install(loader: Callable[..., nn.Module]) -> None:
+        contents: dict[str, dict[str, Any]] = {
+            "robustbench": {},
+            "robustbench.utils": {"load_model": loader},
+            "robustbench.model_zoo": {"model_dicts": MODELS},
+            "robustbench.model_zoo.enums": {
+                "BenchmarkDataset": BenchmarkDataset,
+                "ThreatModel": ThreatModel,
+            },
+        }
+        for name, content in contents.items():
+            module = ModuleType(name)
+            module.__dict__.update(content)
+            monkeypatch.setitem(sys.modules, name, module)
+
+    monkeypatch.setattr(reference, "provide", lambda: None)
+    return install
+
+
+def offline(**_: object) -> nn.Module:
+    raise ConnectionError("no route\nand much more")
+
+
+def test_the_model_comes_from_robustbenchs_loader_in_eval_mode(robustbench, tmp_path):
+    asked: dict[str, object] = {}
+    network = nn.Dropout()
+
+    def loader(**arguments: object) -> nn.Module:
+        asked.update(arguments)
+        return network
+
+    robustbench(loader)
+    model = load_reference("Rice2020Overfitting", folder=tmp_path)
+    assert model is network
+    assert not model.training
+    assert asked == {
+        "model_name": "Rice2020Overfitting",
+        "model_dir": str(tmp_path),
+        "dataset": "cifar10",
+        "threat_model": "Linf",
+    }
+
+
+def test_without_a_network_the_error_says_where_the_file_goes(robustbench, tmp_path):
+    robustbench(offline)
+    with pytest.raises(BenchError) as caught:
+        load_reference("Rice2020Overfitting", folder=tmp_path)
+    path = tmp_path / "cifar10" / "Linf" / "Rice2020Overfitting.pt"
+    assert str(caught.value) == (
+        "RobustBench's Rice2020Overfitting could not be fetched (ConnectionError: no route); "
+        f"put its checkpoint by hand at {path}"
+    )
+
+
+def test_the_missing_part_of_an_ensemble_is_named(robustbench, tmp_path):
+    robustbench(offline)
+    first, second = reference_files("Chen2020Adversarial", folder=tmp_path)
+    first.parent.mkdir(parents=True)
+    first.write_bytes(b"weights")
+    with pytest.raises(BenchError, match=r"_m1\.pt") as caught:
+        load_reference("Chen2020Adversarial", folder=tmp_path)
+    assert str(second) in str(caught.value)
+    assert str(first) not in str(caught.value)
+
+
+def test_a_web_page_in_place_of_the_weights_is_named(robustbench, tmp_path):
+    def loader(**_: object) -> nn.Module:
+        raise ValueError("invalid load key, '<'.")
+
+    robustbench(loader)
+    (path,) = reference_files("Rice2020Overfitting", folder=tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text("<html>quota exceeded</html>", encoding="utf-8")
+    with pytest.raises(BenchError, match="web page in its place: delete it") as caught:
+        load_reference("Rice2020Overfitting", folder=tmp_path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_unknown_name_gets_the_nearest_ones(robustbench, tmp_path):
+    robustbench(offline)
+    with pytest.raises(ConfigError, match="did you mean Rice2020Overfitting"):
+        load_reference("Rice2020Overfiting", folder=tmp_path)
+    with pytest.raises(ConfigError, match="no cifar100 Linf model"):
+        load_reference("Rice2020Overfitting", folder=tmp_path, dataset="cifar100")
+
+
+def test_an_unknown_data_set_is_named(robustbench, tmp_path):
+    robustbench(offline)
+    with pytest.raises(ConfigError, match="no models for 'digits'; it knows cifar10, cifar100"):
+        load_reference("Rice2020Overfitting", folder=tmp_path, dataset="digits")
+
+
+def test_a_robustbench_that_does_not_import_is_named(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(reference, "provide", lambda: None)
+    monkeypatch.setitem(sys.modules, "robustbench", None)
+    for name in [name for name in sys.modules if name.startswith("robustbench.")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(BenchError, match="RobustBench cannot be imported"):
+        load_reference("Rice2020Overfitting", folder=tmp_path)
+
+
+LABELS, LEVELS = [0, 1, 2, 3, 4, 5], [4, 16, 4, 16, 16, 4]
+EPS = 8 / 255
+
+
+def prepared(path: Path, name: str) -> Path:
+    """A data file whose test images of level 16 are robust at 8/255, and those of level 4 not."""
+    labels = torch.tensor(LABELS)
+    labels[-1] = 0
+    test = Images(pixels(LABELS, LEVELS, (3, 32, 32)), labels)
+    train = Images(test.pixels + 1, labels)
+    save(Dataset(name, tuple("abcdefghij"), train, test), path)
+    return path
+
+
+def short() -> EvaluationSpec:
+    attacks = {"pgd10": Pgd(steps=10, step=EPS / 4)}
+    return EvaluationSpec(
+        threat=Threat(eps=EPS),
+        evaluation=Evaluation(batch_size=4, pgd=attacks),
+        compute=Compute(device="cpu", threads=torch.get_num_threads(), tf32=False),
+    )
+
+
+def test_a_listed_model_is_judged_as_ours_are(robustbench, tmp_path):
+    def loader(*, model_name: str, model_dir: str, **_: object) -> nn.Module:
+        path = Path(model_dir) / "cifar10" / "Linf" / f"{model_name}.pt"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"weights")
+        return Blocks((3, 32, 32), scale=100.0)
+
+    robustbench(loader)
+    data = prepared(tmp_path / "data" / "cifar10.safetensors", "cifar10-jpeg")
+    folder = tmp_path / "reference" / "Rice2020Overfitting"
+    evaluate_reference("Rice2020Overfitting", short(), data=data, folder=folder)
+
+    record = json.loads((folder / "evaluation.json").read_text())
+    best = record["checkpoints"]["best"]
+    weights = tmp_path / "data" / "robustbench" / "cifar10" / "Linf" / "Rice2020Overfitting.pt"
+    assert record["method"] == "Rice2020Overfitting"
+    assert record["data"]["name"] == "cifar10-jpeg"
+    assert best["weights_sha256"] == sha256(weights)
+    assert {name: entry["correct"] for name, entry in best["attacks"].items()} == {
+        "clean": 5,
+        "pgd10": 3,
+    }
+    with (folder / "verdicts" / "best" / "pgd10.csv").open(newline="") as file:
+        fates = [row["broken_by"] for row in csv.DictReader(file)]
+    assert fates == ["pgd10", "", "pgd10", "", "", "clean"]
+
+
+def test_images_that_robustbench_has_no_models_for_are_refused(robustbench, tmp_path):
+    robustbench(offline)
+    data = prepared(tmp_path / "digits.safetensors", "digits")
+    with pytest.raises(ConfigError, match=r"no models for 'digits'.*remove reference\.models"):
+        evaluate_reference("Rice2020Overfitting", short(), data=data, folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
