@@ -1,0 +1,1 @@
+"""From verdicts to summary, tables and figures; needs no torch."""

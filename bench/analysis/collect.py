@@ -1,0 +1,189 @@
+"""Reads what the runs of one experiment left behind, and believes none of it unchecked.
+
+Every count is made again from the verdicts, one line per image. A record that disagrees with them,
+the weights or the data stops the analysis: a table cannot show that its source was edited.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.analysis.run_records import AttackRecord, EvaluationRecord, TrainRecord, typed
+from bench.parsing import BenchError
+from bench.records import read_json, sha256
+
+T = TypeVar("T")
+COLUMNS = ["index", "label", "clean", "robust", "broken_by"]
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """One judgement per image, ordered by index; each array is [N]."""
+
+    index: NDArray[np.int64]
+    clean: NDArray[np.bool_]
+    robust: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One attack on one checkpoint: the record, and the verdicts that bear it out."""
+
+    record: AttackRecord
+    verdicts: Verdicts
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One method and seed: `results` by checkpoint, then by attack."""
+
+    folder: Path
+    training: TrainRecord
+    evaluation: EvaluationRecord
+    results: dict[str, dict[str, Result]]
+
+
+def collect(folder: Path, expected: Iterable[tuple[str, int]] | None = None) -> tuple[Run, ...]:
+    """Read and check the runs of the experiment in `folder`, sorted by method and seed.
+
+    Parameters
+    ----------
+    folder
+        results/<experiment>.
+    expected
+        The (method, seed) pairs to read. Other runs in the folder, left by an earlier
+        configuration, are then ignored. Without it, every run that is there is read.
+
+    Raises
+    ------
+    BenchError
+        Naming the file that is missing, edited, or at odds with another, and how to remake it.
+    """
+    if expected is None:
+        found = (folder / "models").glob("*/seed*/train.json")
+        places = sorted(path.parent for path in found)
+    else:
+        places = [folder / "models" / method / f"seed{seed}" for method, seed in set(expected)]
+    if not places:
+        raise BenchError(f"{folder}: no trained models; make them with `snakemake --cores 8`")
+    runs = sorted(map(read_run, places), key=lambda run: (run.training.method, run.training.seed))
+    first = runs[0].training
+    for run in runs:
+        for what, ours, theirs in (
+            ("experiment", run.training.experiment, first.experiment),
+            ("data fingerprint", run.training.data.fingerprint, first.data.fingerprint),
+        ):
+            if ours != theirs:
+                raise BenchError(
+                    f"{run.folder / 'train.json'}: its {what} is {ours}, that of {first.method} "
+                    f"seed {first.seed} is {theirs}; they cannot share a table, so "
+                    f"{_remake(run.folder / 'train.json')}"
+                )
+    return tuple(runs)
+
+
+def read_run(folder: Path) -> Run:
+    """Read the run in models/<method>/seed<k> and check its records against each other."""
+    train_path, evaluation_path = folder / "train.json", folder / "evaluation.json"
+    training = _record(TrainRecord, train_path)
+    evaluation = _record(EvaluationRecord, evaluation_path)
+    place = f"{folder.parent.name}/{folder.name}"
+    if place != f"{training.method}/seed{training.seed}":
+        raise BenchError(
+            f"{train_path}: it is the record of {training.method} seed {training.seed}; "
+            f"{_remake(train_path)}"
+        )
+    for what, ours, theirs in (
+        ("method", training.method, evaluation.method),
+        ("seed", training.seed, evaluation.seed),
+        ("experiment", training.experiment, evaluation.experiment),
+        ("data fingerprint", training.data.fingerprint, evaluation.data.fingerprint),
+    ):
+        if ours != theirs:
+            raise BenchError(
+                f"{evaluation_path}: its {what} is {theirs}, in train.json it is {ours}; "
+                f"{_remake(evaluation_path)}"
+            )
+    results = {}
+    for name, checkpoint in sorted(evaluation.checkpoints.items()):
+        trained = training.checkpoints.get(name)
+        if trained is None or trained.weights_sha256 != checkpoint.weights_sha256:
+            raise BenchError(
+                f"{evaluation_path}: it judged other weights than the checkpoint {name!r} of "
+                f"train.json; {_remake(evaluation_path)}"
+            )
+        verdicts = folder / "verdicts" / name
+        results[name] = {
+            attack: _result(verdicts / f"{attack}.csv", record, training, evaluation_path)
+            for attack, record in sorted(checkpoint.attacks.items())
+        }
+    return Run(folder, training, evaluation, results)
+
+
+def read_verdicts(path: Path, remedy: str = "remake it") -> Verdicts:
+    """Read a verdict file, ordered by image index.
+
+    Raises
+    ------
+    BenchError
+        If the file is missing, or is not a list of 0/1 verdicts with each image once.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+    except (FileNotFoundError, UnicodeDecodeError):
+        raise BenchError(f"{path}: missing or not text; {remedy}") from None
+    try:
+        if rows[0] != COLUMNS:
+            raise ValueError
+        values = np.array([[int(cell) for cell in row[:4]] for row in rows[1:]], dtype=np.int64)
+        values = values[np.argsort(values[:, 0], kind="stable")]
+    except (ValueError, IndexError):
+        raise BenchError(f"{path}: not a file of verdicts; {remedy}") from None
+    index_N, clean_N, robust_N = values[:, 0], values[:, 2], values[:, 3]
+    if len(np.unique(index_N)) != len(index_N):
+        raise BenchError(f"{path}: an image is judged twice; {remedy}")
+    if not np.isin(values[:, 2:], (0, 1)).all() or (robust_N > clean_N).any():
+        raise BenchError(
+            f"{path}: clean and robust must be 0 or 1, and a robust image clean; {remedy}"
+        )
+    return Verdicts(index_N, clean_N.astype(np.bool_), robust_N.astype(np.bool_))
+
+
+def _result(path: Path, record: AttackRecord, training: TrainRecord, evaluation: Path) -> Result:
+    remedy = _remake(evaluation)
+    verdicts = read_verdicts(path, remedy)
+    if sha256(path) != record.sha256:
+        raise BenchError(f"{path}: changed since evaluation.json was written; {remedy}")
+    counted = (int(verdicts.robust.sum()), len(verdicts.robust))
+    if counted != (record.correct, record.n):
+        raise BenchError(
+            f"{path}: it holds {counted[0]} robust of {counted[1]} images, evaluation.json says "
+            f"{record.correct} of {record.n}; {remedy}"
+        )
+    if verdicts.index.min() < 0 or verdicts.index.max() >= training.data.test_images:
+        raise BenchError(
+            f"{path}: an index is outside the {training.data.test_images} test images; {remedy}"
+        )
+    return Result(record, verdicts)
+
+
+def _record(kind: type[T], path: Path) -> T:
+    if not path.is_file():
+        raise BenchError(f"{path}: missing; {_remake(path)}")
+    try:
+        return typed(kind, read_json(path), where=path.name)
+    except (BenchError, ValueError) as error:
+        raise BenchError(f"{path}: not a complete record ({error}); {_remake(path)}") from None
+
+
+def _remake(path: Path) -> str:
+    rule = "train" if path.name == "train.json" else "evaluate"
+    return f"remake it with `snakemake {path} --forcerun {rule} --cores 8`"

@@ -1,0 +1,114 @@
+"""The names that readers see: methods, attacks, checkpoints and radii."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+METHODS = {
+    "standard": "Standard",
+    "pgd_at": "PGD-AT",
+    "trades": "TRADES",
+    "mart": "MART",
+    "memloss": "MemLoss",
+}
+ATTACKS = {
+    "clean": "Clean",
+    "pgd20": "PGD-20",
+    "autoattack": "AutoAttack",
+    "worst_case": "Worst case",
+    "apgd-ce": "APGD-CE",
+    "apgd-t": "APGD-T",
+    "fab-t": "FAB-T",
+    "square": "Square",
+}
+SUFFIXES = {"authors": "authors' optimiser"}
+CHECKPOINTS = ("best", "last")
+
+
+def method_name(
+    label: str, method: str | None = None, options: Mapping[str, Any] | None = None
+) -> str:
+    """Return the name of a configuration's label, such as "TRADES (β=3)" for `trades_beta3`.
+
+    Parameters
+    ----------
+    label
+        The key of the method in the configuration; it alone tells two runs apart, so whatever it
+        says beyond the method stays visible.
+    method, options
+        The registered method behind the label and its options, as train.json's spec has them.
+        Without them the label itself is read.
+    """
+    known = method or _method_of(label)
+    if known is None:
+        return _words(label)
+    options = options or {}
+    name = METHODS.get(known, _words(known))
+    rest = label.removeprefix(known).strip("_") if label.startswith(known) else label
+    remarks = []
+    variant = str(options.get("variant") or "") or _first(r"v\d+(?![^_])", rest)
+    if variant:
+        name += f" {variant.upper()}"
+        rest = _without(rest, variant)
+    written = _first(r"beta[\d.]+(?![^_])", rest)
+    beta = options.get("beta", written.removeprefix("beta") or None)
+    if beta is not None and (written or known == "trades"):
+        remarks.append(f"β={float(beta):g}")
+    rest = _without(rest, written)
+    if rest:
+        remarks.append(SUFFIXES.get(rest, rest.replace("_", " ")))
+    return f"{name} ({', '.join(remarks)})" if remarks else name
+
+
+def method_order(label: str) -> tuple[int, str]:
+    """Return a sort key: the baselines first, then by label; unknown methods last."""
+    known = _method_of(label)
+    return (len(METHODS) if known is None else list(METHODS).index(known), label)
+
+
+def attack_name(attack: str) -> str:
+    """Return the name of an attack, or of a part of AutoAttack."""
+    steps = _first(r"(?<=^pgd)\d+$", attack)
+    return ATTACKS.get(attack, f"PGD-{steps}" if steps else _words(attack))
+
+
+def attack_order(attack: str) -> tuple[int, str]:
+    """Return a sort key: clean, PGD-20, AutoAttack, then others by name, the worst case last."""
+    named = ("clean", "pgd20", "autoattack")
+    place = len(named) + (attack == "worst_case")
+    return (named.index(attack) if attack in named else place, attack)
+
+
+def checkpoint_order(checkpoint: str) -> tuple[int, str]:
+    """Return a sort key: best, then last, then others by name."""
+    known = checkpoint in CHECKPOINTS
+    return (CHECKPOINTS.index(checkpoint) if known else len(CHECKPOINTS), checkpoint)
+
+
+def eps_text(eps: float) -> str:
+    """Return a radius as papers write it: "8/255" where it is one, else a decimal; 0 is "0"."""
+    pixels = round(eps * 255)
+    if abs(pixels / 255 - eps) > 1e-9:
+        return f"{eps:.10g}"
+    return f"{pixels}/255" if pixels else "0"
+
+
+def _method_of(label: str) -> str | None:
+    matching = [name for name in METHODS if label == name or label.startswith(f"{name}_")]
+    return max(matching, key=len, default=None)
+
+
+def _words(label: str) -> str:
+    text = label.replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def _first(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    return found.group() if found else ""
+
+
+def _without(rest: str, part: str) -> str:
+    return "_".join(word for word in rest.split("_") if word and word != part)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from factory import SPECS
+
+from bench.analysis.labels import (
+    attack_name,
+    attack_order,
+    checkpoint_order,
+    eps_text,
+    method_name,
+    method_order,
+)
+
+NAMES = {
+    "standard": "Standard",
+    "pgd_at": "PGD-AT",
+    "trades": "TRADES (β=6)",
+    "trades_beta1": "TRADES (β=1)",
+    "trades_beta3": "TRADES (β=3)",
+    "trades_beta4": "TRADES (β=4)",
+    "mart": "MART",
+    "mart_authors": "MART (authors' optimiser)",
+    "memloss_v1": "MemLoss V1",
+    "memloss_v2": "MemLoss V2",
+    "memloss_v3": "MemLoss V3",
+}
+
+
+@pytest.mark.parametrize("label", SPECS)
+def test_every_label_of_the_configurations_has_its_name(label):
+    assert method_name(label, *SPECS[label]) == NAMES[label]
+
+
+@pytest.mark.parametrize("label", [label for label in SPECS if label != "trades"])
+def test_a_label_alone_gives_the_same_name(label):
+    assert method_name(label) == NAMES[label]
+
+
+@pytest.mark.parametrize(
+    ("label", "method", "options", "name"),
+    [
+        ("memloss_v1_placebo", "memloss", {"variant": "v1", "beta": 3.0}, "MemLoss V1 (placebo)"),
+        ("recycled", "memloss", {"variant": "v2", "beta": 4.0}, "MemLoss V2 (recycled)"),
+        ("trades_wide", "trades", {"beta": 0.5}, "TRADES (β=0.5, wide)"),
+        ("hat", "hat", {"gamma": 0.5}, "Hat"),
+        ("my_method", None, None, "My method"),
+    ],
+)
+def test_what_a_label_says_beyond_its_method_stays_visible(label, method, options, name):
+    assert method_name(label, method, options) == name
+
+
+def test_names_tell_all_labels_apart():
+    assert len({method_name(label, *spec) for label, spec in SPECS.items()}) == len(SPECS)
+
+
+def test_baselines_come_first_and_strangers_last():
+    labels = ["zebra", "memloss_v1", "mart", "trades_beta1", "trades", "pgd_at", "standard"]
+    assert sorted(labels, key=method_order) == [
+        *("standard", "pgd_at", "trades", "trades_beta1", "mart", "memloss_v1", "zebra")
+    ]
+
+
+def test_attacks_are_named_and_ordered():
+    names = [attack_name(name) for name in ("clean", "pgd20", "pgd40", "apgd-t", "worst_case")]
+    assert names == ["Clean", "PGD-20", "PGD-40", "APGD-T", "Worst case"]
+    order = sorted(["worst_case", "square", "autoattack", "pgd20", "clean"], key=attack_order)
+    assert order == ["clean", "pgd20", "autoattack", "square", "worst_case"]
+
+
+def test_best_comes_before_last():
+    assert sorted(["last", "epoch10", "best"], key=checkpoint_order) == ["best", "last", "epoch10"]
+
+
+@pytest.mark.parametrize(
+    ("eps", "text"),
+    [(8 / 255, "8/255"), (0.031, "0.031"), (0.0, "0"), (0.3, "0.3"), (16 / 255, "16/255")],
+)
+def test_a_radius_is_written_as_papers_write_it(eps, text):
+    assert eps_text(eps) == text
+    assert float(Fraction(text)) == pytest.approx(eps)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from factory import edit_json
+
+from bench.analysis.collect import collect
+from bench.analysis.statistics import wilson
+from bench.analysis.summary import cost_rows, summarize, summary_rows
+from bench.parsing import BenchError
+
+COLUMNS = (
+    "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,attack_source,attack_seed,"
+    "eps,n,correct,accuracy,ci_low,ci_high,reported,reported_source,difference,precision,engine,"
+    "tf32,flags,code_digest,weights_sha256"
+)
+
+
+@pytest.fixture
+def nothing_reported(tmp_path):
+    path = tmp_path / "reported.csv"
+    path.write_text("dataset,model,method,metric,value,eps,n,checkpoint_rule,source,kind\n")
+    return path
+
+
+def rows_of(factory):
+    return {(row.checkpoint, row.attack): row for row in summary_rows(collect(factory.folder))}
+
+
+def robust(*standing, images=20):
+    return {index: int(index in standing) for index in range(images)}
+
+
+def test_the_file_has_the_agreed_columns_and_numbers(results_factory, nothing_reported):
+    run = results_factory.run("trades", 0)
+    summarize(results_factory.folder, expected=None, reported=nothing_reported)
+    text = (results_factory.folder / "summary.csv").read_text()
+    assert text.splitlines()[0] == COLUMNS
+    rows = {(r["checkpoint"], r["attack"]): r for r in csv.DictReader(text.splitlines())}
+    row = rows["best", "autoattack"]
+    weights = json.loads((run / "train.json").read_text())["checkpoints"]["best"]["weights_sha256"]
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    low, high = wilson(10, 20)
+    assert row == {
+        "experiment": "digits",
+        "dataset": "digits",
+        "model": "resnet18",
+        "method": "trades",
+        "seed": "0",
+        "checkpoint": "best",
+        "selected_on": "validation",
+        "attack": "autoattack",
+        "attack_source": "pyautoattack 0.2.0",
+        "attack_seed": "0",
+        "eps": "8/255",
+        "n": "20",
+        "correct": "10",
+        "accuracy": "50.00",
+        "ci_low": f"{low:.2f}",
+        "ci_high": f"{high:.2f}",
+        "reported": "",
+        "reported_source": "",
+        "difference": "",
+        "precision": "float32",
+        "engine": "eager",
+        "tf32": "false",
+        "flags": "",
+        "code_digest": evaluation["code_digest"],
+        "weights_sha256": weights,
+    }
+    assert rows["best", "clean"]["eps"] == "0"
+    assert rows["best", "clean"]["attack_seed"] == ""
+
+
+def test_rows_are_sorted_by_method_seed_checkpoint_and_attack(results_factory, nothing_reported):
+    results_factory.all(methods=("trades", "mart"), seeds=(10, 9))
+    rows = summarize(results_factory.folder, expected=None, reported=nothing_reported)
+    assert [(row.method, row.seed) for row in rows[::6]] == [
+        *(("mart", 9), ("mart", 10), ("trades", 9), ("trades", 10))
+    ]
+    assert [(row.checkpoint, row.attack) for row in rows[:6]] == [
+        *(("best", "clean"), ("best", "pgd20"), ("best", "autoattack"), ("best", "worst_case")),
+        *(("last", "clean"), ("last", "pgd20")),
+    ]
+
+
+def test_the_same_records_give_the_same_bytes(results_factory, nothing_reported):
+    results_factory.all()
+    folder = results_factory.folder
+    expected = [("trades", 0), ("memloss_v1", 1), ("trades", 1), ("memloss_v1", 0)]
+    summarize(folder, expected=expected, reported=nothing_reported)
+    before = (folder / "summary.csv").read_bytes()
+    for path in folder.glob("models/*/*/*.json"):
+        path.write_text(path.read_text().replace('"seconds": 1', '"seconds": 9'))
+    summarize(folder, expected=reversed(expected), reported=nothing_reported)
+    assert (folder / "summary.csv").read_bytes() == before
+
+
+def test_a_refused_record_leaves_no_summary(results_factory, nothing_reported):
+    (results_factory.run() / "verdicts" / "last" / "clean.csv").unlink()
+    with pytest.raises(BenchError, match=r"last/clean\.csv"):
+        summarize(results_factory.folder, expected=None, reported=nothing_reported)
+    assert not (results_factory.folder / "summary.csv").exists()
+
+
+def test_the_worst_case_is_counted_image_by_image(results_factory):
+    results_factory.run(
+        correct={"best": {"clean": 20}},
+        robust={("best", "pgd20"): robust(0, 1, 2, 3), ("best", "autoattack"): robust(2, 3, 4)},
+    )
+    row = rows_of(results_factory)["best", "worst_case"]
+    assert (row.correct, row.n, row.accuracy) == (2, 20, 10.0)
+    assert (row.attack_source, row.attack_seed) == ("all attacks", None)
+    assert row.eps == pytest.approx(8 / 255)
+    assert row.reported is None
+
+
+def test_one_attack_beside_clean_makes_no_worst_case(results_factory):
+    results_factory.run(correct={"best": {"clean": 20, "pgd20": 4}})
+    assert ("best", "worst_case") not in rows_of(results_factory)
+
+
+def test_attacks_on_different_images_make_no_worst_case(results_factory):
+    results_factory.run(
+        correct={"best": {"clean": 20, "pgd20": 12}},
+        robust={("best", "autoattack"): robust(0, 1, images=10)},
+    )
+    assert ("best", "worst_case") not in rows_of(results_factory)
+
+
+def test_attacks_of_different_radius_make_no_worst_case(results_factory):
+    run = results_factory.run()
+    edit_json(run / "evaluation.json", checkpoints__best__attacks__pgd20__eps=4 / 255)
+    assert ("best", "worst_case") not in rows_of(results_factory)
+
+
+def test_autoattack_above_pgd_is_flagged(results_factory):
+    results_factory.run(correct={"best": {"clean": 20, "pgd20": 10, "autoattack": 11}})
+    rows = rows_of(results_factory)
+    assert rows["best", "autoattack"].flags == ("autoattack_above_pgd",)
+    assert rows["best", "pgd20"].flags == ()
+
+
+def test_autoattack_is_held_against_pgd_on_the_images_both_judged(results_factory):
+    # AutoAttack saw the first ten only: 80 % there, against PGD's 40 % of all and 80 % of those.
+    results_factory.run(
+        correct={"best": {"clean": 20, "pgd20": 8}},
+        robust={("best", "autoattack"): robust(*range(8), images=10)},
+    )
+    row = rows_of(results_factory)["best", "autoattack"]
+    assert row.accuracy == 80.0
+    assert row.flags == ("subset",)
+
+
+def test_a_part_of_the_test_set_is_flagged(results_factory):
+    results_factory.test_images = 21
+    results_factory.run()
+    assert {row.flags for row in rows_of(results_factory).values()} == {("subset",)}
+
+
+def test_selection_on_the_test_set_marks_every_row(results_factory):
+    results_factory.run(train={"selected_on": "test"})
+    rows = rows_of(results_factory).values()
+    assert {row.flags for row in rows} == {("selected_on_test",)}
+    assert {row.selected_on for row in rows} == {"test"}
+
+
+def test_what_an_attack_was_warned_of_reaches_its_row_and_the_worst_case(results_factory):
+    results_factory.run(attack={"flags": ["zero_gradients"], "precision": "bfloat16", "tf32": True})
+    rows = rows_of(results_factory)
+    flags = ("attacked_in_bfloat16", "attacked_with_tf32", "zero_gradients")
+    assert rows["best", "pgd20"].flags == flags
+    assert rows["best", "worst_case"].flags == flags
+
+
+def test_costs_name_stage_checkpoint_and_attack(results_factory, nothing_reported):
+    results_factory.run("mart", 3, train={"peak_memory_mb": 512.0, "device": "NVIDIA H200"})
+    summarize(results_factory.folder, expected=None, reported=nothing_reported)
+    lines = (results_factory.folder / "costs.csv").read_text().splitlines()
+    assert lines == [
+        "experiment,method,seed,stage,checkpoint,attack,seconds,peak_memory_mb,device",
+        "digits,mart,3,train,,,12.50,512.00,NVIDIA H200",
+        *(
+            f"digits,mart,3,evaluate,{place},1.25,,NVIDIA H200"
+            for place in ("best,clean", "best,pgd20", "best,autoattack", "last,clean", "last,pgd20")
+        ),
+    ]
+    assert len(cost_rows(collect(results_factory.folder))) == 6

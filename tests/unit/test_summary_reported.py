@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from bench.analysis.collect import collect
+from bench.analysis.reported import read_reported
+from bench.analysis.summary import summarize, summary_rows
+from bench.parsing import BenchError
+
+CONFIG = Path(__file__).parents[2] / "config"
+HEADER = "dataset,model,method,metric,value,eps,n,checkpoint_rule,source,kind"
+
+
+@pytest.fixture
+def reported(tmp_path):
+    def write(*lines):
+        path = tmp_path / "reported.csv"
+        path.write_text("\n".join([HEADER, *lines]) + "\n")
+        return read_reported(path)
+
+    return write
+
+
+@pytest.fixture
+def cifar(results_factory):
+    results_factory.dataset = "cifar10"
+    return results_factory
+
+
+def values(factory, known):
+    rows = summary_rows(collect(factory.folder), known)
+    return {(row.checkpoint, row.attack): row.reported for row in rows if row.reported is not None}
+
+
+def test_a_difference_is_ours_minus_reported(cifar, tmp_path):
+    cifar.run("trades")
+    path = tmp_path / "reported.csv"
+    line = "cifar10,resnet18,trades,autoattack,49.25,8/255,,not stated,A paper table 2,paper"
+    path.write_text(f"{HEADER}\n{line}\n")
+    rows = summarize(cifar.folder, expected=None, reported=path)
+    row = next(row for row in rows if row.attack == "autoattack")
+    assert (row.reported, row.difference) == (49.25, pytest.approx(0.75))
+    assert row.reported_source.startswith("A paper table 2")
+    assert "not stated" in row.reported_source
+    with (cifar.folder / "summary.csv").open(newline="") as file:
+        written = next(line for line in csv.DictReader(file) if line["attack"] == "autoattack")
+    assert (written["reported"], written["difference"]) == ("49.25", "0.75")
+    assert written["reported_source"] == row.reported_source
+
+
+def test_clean_accuracy_is_compared_by_the_radius_of_training(cifar, reported):
+    cifar.run("trades")
+    known = reported(
+        "cifar10,resnet18,trades,clean,80,0.031,,not stated,smaller,paper",
+        "cifar10,resnet18,trades,clean,70,8/255,,not stated,equal,secondary",
+    )
+    assert values(cifar, known) == {("best", "clean"): 70.0, ("last", "clean"): 70.0}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cifar10-jpeg,resnet18,trades,pgd20,50,8/255,,not stated,s,paper",
+        "cifar10,preactresnet18,trades,pgd20,50,8/255,,not stated,s,paper",
+        "cifar10,resnet18,trades_beta1,pgd20,50,8/255,,not stated,s,paper",
+        "cifar10,resnet18,trades,pgd20,50,0.031,,not stated,s,paper",
+        "cifar10,resnet18,trades,pgd20,50,,,not stated,s,paper",
+    ],
+)
+def test_only_the_same_data_model_method_and_radius_are_compared(cifar, reported, line):
+    cifar.run("trades")
+    assert values(cifar, reported(line)) == {}
+
+
+@pytest.mark.parametrize("dataset", ["cifar10-jpeg", "digits"])
+def test_other_data_are_not_compared_with_cifar10(results_factory, reported, dataset):
+    results_factory.dataset = dataset
+    results_factory.run("trades")
+    known = reported("cifar10,resnet18,trades,pgd20,50,8/255,,not stated,s,paper")
+    assert values(results_factory, known) == {}
+
+
+def test_an_attack_at_another_radius_is_not_compared(cifar, reported):
+    cifar.run("trades", attack={"eps": 4 / 255})
+    known = reported("cifar10,resnet18,trades,pgd20,50,8/255,,not stated,s,paper")
+    assert values(cifar, known) == {}
+
+
+def test_the_authors_come_before_others_and_then_the_order_of_the_file(cifar, reported):
+    cifar.run("trades", correct={"best": {"pgd20": 10}})
+    cell = "cifar10,resnet18,trades,pgd20"
+    known = reported(
+        f"{cell},51,8/255,,not stated,third,secondary",
+        f"{cell},52,8/255,,not stated,first,paper",
+        f"{cell},53,8/255,,not stated,second,paper",
+    )
+    assert values(cifar, known) == {("best", "pgd20"): 52.0}
+    assert values(cifar, known[:1]) == {("best", "pgd20"): 51.0}
+
+
+def test_a_number_stands_beside_the_checkpoint_that_its_source_names(cifar, reported):
+    cifar.run("trades", correct={"best": {"pgd20": 10}, "last": {"pgd20": 9}})
+    cell = "cifar10,resnet18,trades,pgd20"
+    known = reported(
+        f"{cell},51,8/255,10000,last,a,paper", f"{cell},52,8/255,,best on test,b,paper"
+    )
+    assert values(cifar, known) == {("last", "pgd20"): 51.0, ("best", "pgd20"): 52.0}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("cifar10,r,trades,pgd-20,50,8/255,,,s,paper", r"line 2: metric is 'pgd-20'.*'pgd20'"),
+        ("cifar10,r,trades,pgd20,0.5x,8/255,,,s,paper", "line 2: value: expected an accuracy"),
+        ("cifar10,r,trades,pgd20,150,8/255,,,s,paper", "line 2: value: expected an accuracy"),
+        ("cifar10,r,trades,pgd20,50,eight,,,s,paper", "line 2: eps and n are numbers"),
+        ("cifar10,r,trades,pgd20,50,8/255,,,s,blog", "line 2: kind is 'blog'"),
+    ],
+)
+def test_a_wrong_line_is_named(reported, line, message):
+    with pytest.raises(BenchError, match=rf"reported\.csv {message}"):
+        reported(line)
+
+
+def test_a_missing_file_or_column_is_named(tmp_path):
+    path = tmp_path / "reported.csv"
+    with pytest.raises(BenchError, match=r"reported\.csv: missing"):
+        read_reported(path)
+    path.write_text("dataset,model\n")
+    with pytest.raises(BenchError, match=r"reported\.csv: the column 'method' is missing"):
+        read_reported(path)
+
+
+def test_our_own_file_answers_the_claim_about_memloss(cifar):
+    known = read_reported(CONFIG / "reported.csv")
+    claimed = {"memloss_v1": (84.52, 48.87), "memloss_v2": (83.54, 48.60)}
+    claimed["memloss_v3"] = (82.19, 48.58)
+    for method, (clean, autoattack) in claimed.items():
+        cifar.run(method, correct={"best": {"clean": 16, "autoattack": 10}})
+        found = {
+            row.attack: row.reported
+            for row in summary_rows(collect(cifar.folder, [(method, 0)]), known)
+        }
+        assert found == {"clean": clean, "autoattack": autoattack}
+
+
+def test_the_baselines_have_an_anchor_in_our_own_file(cifar):
+    known = read_reported(CONFIG / "reported.csv")
+    for method in ("pgd_at", "trades", "mart"):
+        cifar.run(method)
+    rows = summary_rows(collect(cifar.folder), known)
+    anchored = {(row.method, row.attack) for row in rows if row.reported is not None}
+    assert anchored == {
+        (method, attack)
+        for method in ("pgd_at", "trades", "mart")
+        for attack in ("clean", "pgd20", "autoattack")
+    }
+
+
+def test_one_source_gives_one_number_a_cell():
+    known = read_reported(CONFIG / "reported.csv")
+    cells = [(row.dataset, row.model, row.method, row.metric, row.source) for row in known]
+    assert len(set(cells)) == len(cells)

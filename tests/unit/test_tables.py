@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pytest
+from factory import write_csv
+
+from bench.analysis.summary import summarize
+from bench.analysis.table_formats import Sheet, escape, latex, markdown
+from bench.analysis.tables import make_tables
+from bench.parsing import BenchError
+
+HEADER = "dataset,model,method,metric,value,eps,n,checkpoint_rule,source,kind"
+
+
+@pytest.fixture
+def tables(results_factory, tmp_path):
+    """Make the tables of a factory's results; return their text by format."""
+
+    def make(*reported):
+        path = tmp_path / "reported.csv"
+        path.write_text("\n".join([HEADER, *reported]) + "\n")
+        folder = results_factory.folder
+        summarize(folder, expected=None, reported=path)
+        make_tables(folder)
+        return {
+            kind: (folder / "tables" / f"comparison.{kind}").read_text("utf-8")
+            for kind in ("csv", "md", "tex")
+        }
+
+    return make
+
+
+def cells_of(text):
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return rows[0], rows[2:]
+
+
+def test_rows_are_methods_by_checkpoint_with_baselines_first(results_factory, tables):
+    results_factory.all(methods=("memloss_v1", "trades_beta3", "standard"), seeds=(0, 1))
+    header, rows = cells_of(tables()["md"])
+    assert header == [
+        *("Method", "Checkpoint", "Seeds", "Clean", "PGD-20", "AutoAttack", "Worst case")
+    ]
+    assert [row[:2] for row in rows] == [
+        [name, checkpoint]
+        for name in ("Standard", "TRADES (β=3)", "MemLoss V1")
+        for checkpoint in ("best", "last")
+    ]
+
+
+def test_cells_are_mean_and_spread_over_seeds_and_a_dash_is_no_measurement(results_factory, tables):
+    for seed, standing in enumerate((8, 10, 12)):
+        counts = {"clean": 20, "pgd20": standing}
+        results_factory.run("trades", seed, correct={"best": counts})
+    _, [row] = cells_of(tables()["md"])
+    assert row == [*("TRADES (β=6)", "best", "3", "100.00 ± 0.00", "50.00 ± 10.00", "–", "–")]
+
+
+def test_one_seed_has_no_spread(results_factory, tables):
+    results_factory.run("mart", 0)
+    texts = tables()
+    _, rows = cells_of(texts["md"])
+    assert rows[0][2:5] == ["1", "80.00", "60.00"]
+    [best, _] = csv.DictReader(io.StringIO(texts["csv"]))
+    assert (best["clean_mean"], best["clean_std"], best["clean_seeds"]) == ("80.00", "", "1")
+
+
+def test_an_attack_on_fewer_seeds_says_so(results_factory, tables):
+    results_factory.run("mart", 0)
+    results_factory.run("mart", 1, correct={"best": {"clean": 16, "pgd20": 12}})
+    _, rows = cells_of(tables()["md"])
+    assert rows[0][2:6] == ["2", "80.00 ± 0.00", "60.00 ± 0.00", "50.00 (1 of 2 seeds)"]
+
+
+def test_reported_numbers_have_a_source_and_a_signed_difference(results_factory, tables):
+    results_factory.run("trades", 0, correct={"best": {"clean": 16, "pgd20": 12}})
+    texts = tables(
+        "digits,resnet18,trades,clean,80.25,8/255,,not stated,Some paper table 1,paper",
+        "digits,resnet18,trades,pgd20,59.5,8/255,,not stated,Some log,secondary",
+    )
+    header, [row] = cells_of(texts["md"])
+    assert header[-2:] == ["Clean, reported (difference)", "PGD-20, reported (difference)"]
+    assert row[-2:] == ["80.25 [r1] (−0.25)", "59.50 [r2] (+0.50)"]
+    assert "- [r1] Some paper table 1; reported by the method's authors" in texts["md"]
+    assert "- [r2] Some log; reported by others" in texts["md"]
+    [line] = csv.DictReader(io.StringIO(texts["csv"]))
+    assert (line["clean_reported"], line["clean_difference"]) == ("80.25", "-0.25")
+    assert line["clean_source"].startswith("Some paper table 1")
+
+
+def test_notes_state_images_seeds_radius_checkpoint_and_data(results_factory, tables):
+    results_factory.test_images = 30
+    results_factory.all(methods=("trades",), seeds=(0, 2))
+    text = tables()["md"]
+    assert "on digits (resnet18)" in text
+    assert "Clean 20; PGD-20 20; AutoAttack 20; Worst case 20" in text
+    assert "a subset of the test set" in text
+    assert "Seeds: 0, 2;" in text
+    assert ": 8/255." in text
+    assert "held-out training images" in text
+    assert "on the test set" not in text
+
+
+def test_selection_on_the_test_set_is_said(results_factory, tables):
+    results_factory.run("trades", 0, train={"selected_on": "test"})
+    results_factory.run("mart", 0)
+    text = tables()["md"]
+    assert "Checkpoints of trades: best was chosen on the test set" in text
+    assert "Checkpoints of mart: best is the epoch that did best on held-out" in text
+
+
+def test_a_flag_is_passed_on(results_factory, tables):
+    results_factory.run("mart", 3, correct={"best": {"clean": 20, "pgd20": 5, "autoattack": 6}})
+    assert "autoattack_above_pgd (mart, seed 3, best, autoattack)" in tables()["md"]
+
+
+def test_latex_is_a_closed_booktabs_table_of_equal_rows(results_factory, tables):
+    results_factory.all(methods=("mart_authors", "trades_beta3"))
+    text = tables("digits,resnet18,trades_beta3,pgd20,50,8/255,,not stated,50% & more_,paper")[
+        "tex"
+    ]
+    opened = re.findall(r"\\begin\{(\w+)\}", text)
+    assert opened == ["table", "tabular"]
+    assert re.findall(r"\\end\{(\w+)\}", text) == opened[::-1]
+    body = text.split(r"\toprule")[1].split(r"\bottomrule")[0]
+    rows = [line for line in body.splitlines() if line.strip() and r"\midrule" not in line]
+    columns = len(re.search(r"\\begin\{tabular\}\{([lr]+)\}", text).group(1))
+    assert [line.count("&") + 1 for line in rows] == [columns] * 5
+    assert all(line.endswith(r" \\") for line in rows)
+    assert r"TRADES ($\beta$=3)" in body
+    assert r"50\% \& more\_" in text
+    assert not set(text) & set("±−–β")
+    assert "textbf" not in text
+
+
+def test_escaping_leaves_no_sign_that_latex_acts_on():
+    assert escape(r"a_b & 5% #1 $x$ {y} ~ ^ \n") == (
+        r"a\_b \& 5\% \#1 \$x\$ \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{}n"
+    )
+
+
+def test_a_bar_in_a_cell_does_not_split_it():
+    sheet = Sheet("x", "Caption.", ["A", "B"], [["a|b", "c"]], [])
+    assert r"| a\|b | c |" in markdown(sheet)
+    assert r"\label{tab:comparison-x}" in latex(sheet)
+
+
+def test_a_name_falls_back_to_the_label_where_the_record_is_gone(results_factory, tables):
+    run = results_factory.run("trades_beta3", 0)
+    tables()
+    (run / "train.json").unlink()
+    make_tables(results_factory.folder)
+    assert "| TRADES (β=3) | best |" in (
+        results_factory.folder / "tables" / "comparison.md"
+    ).read_text("utf-8")
+
+
+def test_a_missing_empty_or_foreign_summary_is_named(tmp_path):
+    path = tmp_path / "summary.csv"
+    with pytest.raises(BenchError, match=r"summary\.csv: missing"):
+        make_tables(tmp_path)
+    write_csv(path, ["method"], [["trades"]])
+    with pytest.raises(BenchError, match=r"summary\.csv: the column 'experiment' is missing"):
+        make_tables(tmp_path)
