@@ -1,0 +1,27 @@
+# The whole benchmark: data, train, evaluate, summary, tables, figures of one experiment.
+#
+#   snakemake --cores 8 --use-conda                           the paper's experiment
+#   snakemake --cores 2 --configfile config/digits.yaml       minutes on a CPU
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+# A --configfile replaces the default experiment whole; merged, their methods would mix.
+if not workflow.configfiles:
+
+    configfile: "config/paper.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/analyse.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        final_files(),

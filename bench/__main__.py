@@ -1,0 +1,248 @@
+"""The stages of an experiment, each by hand: ``python -m bench <command> --help``.
+
+The workflow calls the same commands with ``--spec``: the JSON of exactly what decides the result,
+so that Snakemake reruns a job when, and only when, that changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import config
+from bench.config import Experiment
+from bench.parsing import BenchError, parse
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; errors that the user can put right end with one line and exit code 1."""
+    chosen = parser().parse_args(arguments)
+    try:
+        chosen.command(chosen)
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    top = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="command")
+
+    data = _command(commands, "data", prepare_data, "read images and write one data file")
+    _what(data)
+    data.add_argument("--out", type=Path, help="default: results/<experiment>/data.safetensors")
+
+    train = _command(commands, "train", train_run, "train one method with one seed")
+    _what(train)
+    _which(train)
+    train.add_argument("--experiment", help="its name in the record (with --spec)")
+
+    evaluate = _command(commands, "evaluate", evaluate_run, "judge the weights of one run")
+    _what(evaluate)
+    _which(evaluate)
+
+    reference = _command(commands, "reference", judge_reference, "judge a RobustBench model")
+    _what(reference)
+    reference.add_argument("--name", required=True, help="RobustBench's name of the model")
+    reference.add_argument("--data", type=Path, help="data file; default: the experiment's")
+    reference.add_argument("--folder", type=Path, help="where its verdicts go")
+
+    export = _command(commands, "export", export_run, "write a checkpoint that loads anywhere")
+    export.add_argument("--folder", type=Path, required=True, help="the run, .../<method>/seed<k>")
+    export.add_argument("--checkpoint", default="best", help="best (default) or last")
+    export.add_argument("--out", type=Path, required=True, help="folder to write")
+
+    summarize = _command(commands, "summarize", write_summary, "verdicts into summary.csv")
+    _results(summarize)
+    summarize.add_argument("--runs", nargs="*", metavar="METHOD/SEED", help="default: all there")
+    summarize.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
+
+    tables = _command(commands, "tables", write_tables, "summary.csv into comparison tables")
+    _results(tables)
+
+    figures = _command(commands, "figures", draw_figures, "redraw the figures from CSV files")
+    _results(figures)
+    figures.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
+    figures.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
+    figures.add_argument("--out", type=Path, help="default: the folder's figures/")
+    return top
+
+
+def _command(
+    commands: Any, name: str, function: Callable[[argparse.Namespace], None], text: str
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(command=function)
+    return command
+
+
+def _what(command: argparse.ArgumentParser) -> None:
+    group = command.add_mutually_exclusive_group(required=True)
+    group.add_argument("--config", type=Path, help="an experiment, such as config/digits.yaml")
+    group.add_argument("--spec", type=json.loads, help="JSON of what decides the result")
+
+
+def _which(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--method", required=True, help="its label in the config")
+    command.add_argument("--seed", type=int, required=True)
+    command.add_argument("--data", type=Path, help="data file; default: the experiment's")
+    command.add_argument("--folder", type=Path, help="the run's folder; default: the experiment's")
+
+
+def _results(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--folder", type=Path, required=True, help="such as results/digits")
+
+
+def read_config(path: Path) -> Experiment:
+    """Return the experiment of a YAML file."""
+    import yaml
+
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchError(f"--config {path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise BenchError(f"--config {path}: not YAML ({error})") from None
+    return config.experiment(raw)
+
+
+def _paths(chosen: argparse.Namespace, experiment: Experiment) -> None:
+    """Fill in the paths that were left out with those of the workflow."""
+    results = Path("results") / experiment.experiment
+    chosen.data = chosen.data or results / "data.safetensors"
+    if chosen.folder is None and hasattr(chosen, "method"):
+        chosen.folder = results / "models" / chosen.method / f"seed{chosen.seed}"
+
+
+def _need(chosen: argparse.Namespace, *names: str) -> None:
+    for name in names:
+        if getattr(chosen, name) is None:
+            raise BenchError(f"--{name} is needed with --spec")
+
+
+def prepare_data(chosen: argparse.Namespace) -> None:
+    """Read the images and write the data file with its description beside it."""
+    from bench.data.dataset import save
+    from bench.data.sources import read
+    from bench.data.splits import take
+    from bench.records import write_json
+
+    if chosen.config:
+        experiment = read_config(chosen.config)
+        spec = experiment.data
+        out = chosen.out or Path("results") / experiment.experiment / "data.safetensors"
+    else:
+        _need(chosen, "out")
+        spec, out = parse(config.Data, chosen.spec, where="data"), chosen.out
+    path = Path(spec.path) if spec.path else None
+    dataset = read(spec.source, path=path, name=spec.name, classes=spec.classes)
+    dataset = take(dataset, spec.train_images, spec.test_images)
+    save(dataset, out)
+    about = {
+        "name": dataset.name,
+        "classes": list(dataset.classes),
+        "fingerprint": dataset.fingerprint,
+        "train_images": len(dataset.train),
+        "test_images": len(dataset.test),
+        "image_shape": list(dataset.train.pixels.shape[1:]),
+    }
+    write_json(out.with_suffix(".json"), about)
+    print(json.dumps(about))
+
+
+def train_run(chosen: argparse.Namespace) -> None:
+    """Train one method with one seed."""
+    if chosen.config:
+        experiment = read_config(chosen.config)
+        spec, name = experiment.train_spec(chosen.method, chosen.seed), experiment.experiment
+        _paths(chosen, experiment)
+    else:
+        _need(chosen, "data", "folder", "experiment")
+        spec = parse(config.TrainSpec, chosen.spec, where="spec")
+        name = chosen.experiment
+    # cuBLAS reads it when it starts: without it equal seeds may give unequal sums.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from bench.training.job import train
+
+    train(spec, experiment=name, label=chosen.method, data=chosen.data, folder=chosen.folder)
+
+
+def evaluate_run(chosen: argparse.Namespace) -> None:
+    """Judge every checkpoint of one run."""
+    if chosen.config:
+        experiment = read_config(chosen.config)
+        experiment.train_spec(chosen.method, chosen.seed)
+        spec = experiment.evaluation_spec()
+        _paths(chosen, experiment)
+    else:
+        _need(chosen, "data", "folder")
+        spec = parse(config.EvaluationSpec, chosen.spec, where="spec")
+    from bench.evaluation.job import evaluate
+
+    evaluate(spec, data=chosen.data, folder=chosen.folder)
+
+
+def judge_reference(chosen: argparse.Namespace) -> None:
+    """Judge a RobustBench model as ours are judged."""
+    if chosen.config:
+        experiment = read_config(chosen.config)
+        spec = experiment.evaluation_spec()
+        _paths(chosen, experiment)
+        chosen.folder = (
+            chosen.folder or Path("results") / experiment.experiment / "reference" / chosen.name
+        )
+    else:
+        _need(chosen, "data", "folder")
+        spec = parse(config.EvaluationSpec, chosen.spec, where="spec")
+    from bench.evaluation.reference import evaluate_reference
+
+    evaluate_reference(chosen.name, spec, data=chosen.data, folder=chosen.folder)
+
+
+def export_run(chosen: argparse.Namespace) -> None:
+    """Write a checkpoint with all that is needed to load it without this package."""
+    from bench.evaluation.export import export
+
+    readme = export(chosen.folder, chosen.checkpoint, chosen.out)
+    print(f"{readme} says how to load it")
+
+
+def write_summary(chosen: argparse.Namespace) -> None:
+    """Write summary.csv and costs.csv."""
+    from bench.analysis.summary import summarize
+
+    expected = None
+    if chosen.runs:
+        expected = [(run.rsplit("/", 1)[0], int(run.rsplit("/", 1)[1])) for run in chosen.runs]
+    summarize(chosen.folder, expected=expected, reported=chosen.reported)
+
+
+def write_tables(chosen: argparse.Namespace) -> None:
+    """Write the comparison as CSV, Markdown and LaTeX."""
+    from bench.analysis.tables import make_tables
+
+    make_tables(chosen.folder)
+
+
+def draw_figures(chosen: argparse.Namespace) -> None:
+    """Draw every figure as SVG, PDF and PNG."""
+    from bench.analysis.figures.draw import draw
+
+    drawn = draw(
+        chosen.folder,
+        reported=chosen.reported,
+        reference=chosen.reference,
+        out=chosen.out or chosen.folder / "figures",
+    )
+    print("\n".join(map(str, drawn)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

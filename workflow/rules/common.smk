@@ -1,0 +1,113 @@
+# Everything that the rules compute. The planning process has no torch: bench.config, bench.declared
+# and bench.provenance need the standard library alone.
+
+import json
+import os
+import sys
+from pathlib import Path
+
+ROOT = str(workflow.current_basedir.join("../..").get_path_or_uri(secret_free=True))
+sys.path.insert(0, ROOT)
+
+from snakemake.exceptions import WorkflowError
+
+from bench.config import experiment, spec_json
+from bench.parsing import ConfigError
+from bench.provenance import evaluate_digest, train_digest
+
+# Without --use-conda the jobs run in the environment of Snakemake itself, also when its `python`
+# is not the first in PATH.
+if not workflow.deployment_settings.deployment_method:
+    os.environ["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ["PATH"]]
+    )
+
+try:
+    EXPERIMENT = experiment(config)
+except ConfigError as error:
+    raise WorkflowError(str(error))
+
+# Without a limit Snakemake ignores `resources: gpu`, and any --resources replaces the profile's:
+# one training at a time unless the user says how many devices there are.
+if "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", 1)
+
+NAME = EXPERIMENT.experiment
+DEFAULT = "paper"  # its summary is copied to results/summary.csv
+FIGURES = ["frontier", "curves", "components"]
+GPUS = 1 if EXPERIMENT.compute.device == "cuda" else 0
+THREADS = EXPERIMENT.compute.threads or 4
+
+
+wildcard_constraints:
+    method="|".join(method.label for method in EXPERIMENT.methods),
+    seed=r"\d+",
+
+
+def results(path):
+    """The path below the experiment's folder; wildcards are left for the rule to fill in."""
+    return f"results/{NAME}/{path}"
+
+
+def of_every_run(path):
+    return [
+        results(f"models/{method}/seed{seed}/{path}")
+        for method, seed in EXPERIMENT.runs()
+    ]
+
+
+def references():
+    return [
+        results(f"reference/{name}/evaluation.json")
+        for name in EXPERIMENT.reference.models
+    ]
+
+
+def figure_files():
+    return [
+        results(f"figures/{figure}.{form}")
+        for figure in FIGURES
+        for form in ("svg", "pdf", "png")
+    ]
+
+
+def table_files():
+    return [results(f"tables/comparison.{form}") for form in ("csv", "md", "tex")]
+
+
+def final_files():
+    summary = ["results/summary.csv"] if NAME == DEFAULT else []
+    return [
+        results("summary.csv"),
+        results("costs.csv"),
+        *summary,
+        *table_files(),
+        *figure_files(),
+    ]
+
+
+def run_names():
+    return [f"{method}/{seed}" for method, seed in EXPERIMENT.runs()]
+
+
+# A job runs again when one of these changes: the JSON of its settings, or the digest of its code.
+def data_spec():
+    return json.dumps(spec_json(EXPERIMENT.data))
+
+
+def train_spec(wildcards):
+    return json.dumps(
+        spec_json(EXPERIMENT.train_spec(wildcards.method, int(wildcards.seed)))
+    )
+
+
+def train_code(wildcards):
+    return train_digest(EXPERIMENT.method(wildcards.method).name, EXPERIMENT.model.name)
+
+
+def evaluation_spec():
+    return json.dumps(spec_json(EXPERIMENT.evaluation_spec()))
+
+
+def evaluation_code():
+    return evaluate_digest(EXPERIMENT.model.name)

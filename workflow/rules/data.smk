@@ -1,0 +1,12 @@
+rule data:
+    output:
+        images=results("data.safetensors"),
+        about=results("data.json"),
+    log:
+        results("logs/data.log"),
+    conda:
+        "../../environment.yml"
+    params:
+        spec=data_spec(),
+    shell:
+        "python -m bench data --spec {params.spec:q} --out {output.images} > {log} 2>&1"

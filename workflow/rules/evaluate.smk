@@ -1,0 +1,50 @@
+rule evaluate:
+    input:
+        images=ancient(rules.data.output.images),
+        about=rules.data.output.about,
+        best=rules.train.output.best,
+        last=rules.train.output.last,
+        record=rules.train.output.record,
+    output:
+        record=results("models/{method}/seed{seed}/evaluation.json"),
+        verdicts=directory(results("models/{method}/seed{seed}/verdicts")),
+    log:
+        results("logs/evaluate/{method}/seed{seed}.log"),
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+        mem_mb=8000,
+        runtime="12h",
+    params:
+        spec=evaluation_spec(),
+        code=evaluation_code(),
+        folder=lambda wildcards, output: Path(output.record).parent,
+    shell:
+        "python -m bench evaluate --spec {params.spec:q} --method {wildcards.method}"
+        " --seed {wildcards.seed} --data {input.images} --folder {params.folder} > {log} 2>&1"
+
+
+rule reference:
+    input:
+        images=ancient(rules.data.output.images),
+        about=rules.data.output.about,
+    output:
+        record=results("reference/{name}/evaluation.json"),
+    log:
+        results("logs/reference/{name}.log"),
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+        mem_mb=8000,
+        runtime="12h",
+    params:
+        spec=evaluation_spec(),
+        code=evaluation_code(),
+        folder=lambda wildcards, output: Path(output.record).parent,
+    shell:
+        "python -m bench reference --name {wildcards.name} --spec {params.spec:q}"
+        " --data {input.images} --folder {params.folder} > {log} 2>&1"
