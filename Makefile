@@ -1,0 +1,39 @@
+# Everything runs in .venv, built from requirements.lock with Python 3.11, 3.12 or 3.13.
+
+PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2> /dev/null \
+	&& echo "$$python" && break; done)
+BIN := .venv/bin
+CORES ?= 2
+
+.PHONY: demo test lint lock clean
+
+demo: .venv/installed ## the whole benchmark on scikit-learn's digits, on a CPU
+	$(BIN)/snakemake --cores $(CORES) --configfile config/digits.yaml
+	@echo
+	@cat results/digits/tables/comparison.md
+	@echo "figures: results/digits/figures    every number: results/digits/summary.csv"
+
+test: .venv/installed ## unit, contract, workflow and end-to-end tests; minutes on a CPU
+	$(BIN)/python -m pytest
+
+lint: .venv/installed ## what a change must pass besides the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+
+lock: .venv/installed ## resolve the dependencies of pyproject.toml anew
+	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes \
+		--no-header --no-annotate --upgrade -o requirements.lock
+
+# uv installs in half a minute what takes pip over four.
+.venv/installed: requirements.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=..."; exit 1; }
+	"$(PYTHON)" -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	touch $@
+
+clean: ## the environment and the demo's results; other results stay
+	rm -rf .venv results/digits
