@@ -1,0 +1,105 @@
+"""What a reader must know about the numbers of a figure, as sentences for its foot."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from bench.analysis.figures.points import NOT_ATTACKS, Mean, Other, Row
+from bench.analysis.figures.style import family
+from bench.analysis.labels import attack_name, eps_text
+
+DATASETS = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "cifar10-jpeg": "CIFAR-10 (JPEG copy)",
+    "svhn": "SVHN",
+    "digits": "scikit-learn digits",
+}
+MODELS = {"resnet18": "ResNet-18", "small_cnn": "small CNN"}
+
+
+def setting(rows: Sequence[Row], attack: str = "") -> list[str]:
+    """Return the sentences that every figure of an experiment carries."""
+    judged = [row for row in rows if row.attack not in NOT_ATTACKS]
+    datasets = joined(DATASETS.get(row.dataset, row.dataset) for row in rows)
+    models = joined(MODELS.get(row.model, row.model) for row in rows)
+    bounds = joined(eps_text(eps) for eps in sorted({row.eps for row in judged}))
+    seeds = sorted({row.seed for row in rows})
+    noun = "seed" if len(seeds) == 1 else "seeds"
+    parts = [datasets, models, f"L∞ ε = {bounds}", f"{noun} {_span(seeds)}"]
+    if attack:
+        parts.append(f"{images(rows, attack)} test images")
+    return [" · ".join(parts) + "."]
+
+
+def images(rows: Iterable[Row], attack: str) -> str:
+    """Return how many test images `attack` judged: 10,000, or 500–1,000 where runs differ."""
+    counts = sorted({row.n for row in rows if row.attack == attack}) or [0]
+    return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,}–{counts[-1]:,}"
+
+
+def selection(rows: Sequence[Row], names: Mapping[str, str]) -> str:
+    """Return the sentence that says on what the checkpoints were chosen."""
+    ours = {row.method for row in rows}
+    unattacked = joined(names[m] for m in names if m in ours and family(m) == "standard")
+    merit = "best PGD accuracy" + (f" ({unattacked}: clean accuracy)" if unattacked else "")
+    on_test = {row.method for row in rows if row.selected_on == "test"}
+    if on_test == ours:
+        return f"Checkpoint: {merit} on the TEST images."
+    chosen = joined(names[method] for method in names if method in on_test)
+    tested = f"; {chosen}: on the TEST images" if chosen else ""
+    return f"Checkpoint: {merit} on held-out training images{tested}."
+
+
+def gaps(
+    rows: Sequence[Row], means: Sequence[Mean], attack: str, names: Mapping[str, str]
+) -> list[str]:
+    """Return what the frontier cannot show as it is: attacks not run, seeds on one spot."""
+    sentences = []
+    if attack != "autoattack":
+        sentences.append(f"AutoAttack was not run: robustness is against {attack_name(attack)}.")
+    shown = {mean.method for mean in means}
+    absent = joined(names[row.method] for row in rows if row.method not in shown)
+    if absent:
+        sentences.append(f"Not shown, as {attack_name(attack)} was not run: {absent}.")
+    equal = Counter((seed.clean, seed.robust) for mean in means for seed in mean.seeds)
+    if any(count > 1 for count in equal.values()):
+        sentences.append("Seeds with equal accuracies stand side by side.")
+    return sentences
+
+
+def radii(papers: Iterable[Other], rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:
+    """Return which reported numbers are for another radius than ours, or do not say."""
+    ours = {row.eps for row in rows if row.attack not in NOT_ATTACKS}
+    silent = joined(names[other.name] for other in papers if other.eps is None)
+    differing = joined(
+        f"{names[other.name]} for {eps_text(other.eps)}"
+        for other in papers
+        if other.eps is not None and all(abs(other.eps - eps) > 1e-6 for eps in ours)
+    )
+    sentences = [f"Reported for another ε: {differing}."] if differing else []
+    return sentences + ([f"Some reports do not state ε: {silent}."] if silent else [])
+
+
+def turns(attack: str) -> list[str]:
+    """Return how to read the components' figure."""
+    if attack != "autoattack":
+        return [f"AutoAttack was not run: what {attack_name(attack)} broke instead."]
+    return ["Mean over seeds. Each attack in turn sees only the images that none before it broke."]
+
+
+def training(rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:
+    """Return the sentences for the learning curves, which know no test images."""
+    return [*setting(rows), selection(rows, names)]
+
+
+def _span(seeds: Sequence[int]) -> str:
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]}–{seeds[-1]}"
+    return joined(seeds)
+
+
+def joined(words: Iterable[object]) -> str:
+    """Return the distinct words, in their order, joined by commas."""
+    return ", ".join(dict.fromkeys(map(str, words)))

@@ -1,0 +1,297 @@
+"""What the figures show, read from CSV files alone. Accuracies and shares are in percent."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from statistics import fmean
+from typing import Literal, Protocol, TypeVar
+
+from bench.analysis import reported
+from bench.analysis.reported import Reported
+from bench.parsing import BenchError
+
+Kind = Literal["paper", "secondary", "plain", "extra", "generated"]
+# The strongest attack that was run stands for robustness; worst_case mixes several.
+STRENGTH = ("autoattack", "pgd20")
+NOT_ATTACKS = ("clean", "worst_case")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of summary.csv, as far as a figure needs it."""
+
+    dataset: str
+    model: str
+    method: str
+    seed: int
+    checkpoint: str
+    selected_on: str
+    attack: str
+    eps: float
+    n: int
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """One trained model: its accuracy on clean and on attacked images."""
+
+    method: str
+    seed: int
+    clean: float
+    robust: float
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A method's mean over seeds, with the seeds that it is the mean of."""
+
+    method: str
+    clean: float
+    robust: float
+    seeds: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Other:
+    """A model that was not trained here: a paper's number or one of RobustBench's."""
+
+    name: str
+    clean: float
+    robust: float
+    kind: Kind
+    eps: float | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's accuracy on the validation images after each epoch (None: not measured)."""
+
+    epochs: tuple[int, ...]
+    clean: tuple[float | None, ...]
+    robust: tuple[float | None, ...]
+    attacked: bool = True
+
+    @property
+    def best(self) -> tuple[int, float]:
+        """The epoch kept as `best`, and the accuracy that chose it.
+
+        PGD accuracy decides, then clean accuracy, then age; for a method that trains against no
+        attack clean accuracy alone.
+        """
+        robust = self.robust if self.attacked else (None,) * len(self.epochs)
+        merits = [
+            (-1.0 if pgd is None else pgd, -1.0 if clean is None else clean)
+            for pgd, clean in zip(robust, self.clean, strict=True)
+        ]
+        first = merits.index(max(merits))
+        return self.epochs[first], merits[first][robust[first] is None]
+
+
+class Located(Protocol):
+    """Anything with a place on the frontier's axes."""
+
+    @property
+    def clean(self) -> float:
+        """Accuracy without attack."""
+
+    @property
+    def robust(self) -> float:
+        """Accuracy under attack."""
+
+
+L = TypeVar("L", bound=Located)
+
+
+def table(path: Path, columns: Iterable[str], remedy: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV file that must have `columns`.
+
+    Raises
+    ------
+    BenchError
+        If the file is missing or empty or lacks a column; it names the file and the remedy.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or [])]
+            if missing:
+                raise BenchError(f"{path}: the column {missing[0]!r} is missing; {remedy}")
+            rows = list(reader)
+    except FileNotFoundError:
+        raise BenchError(f"{path} is missing; {remedy}") from None
+    if not rows:
+        raise BenchError(f"{path} has no rows; {remedy}")
+    return rows
+
+
+def number(text: str, path: Path, column: str) -> float:
+    """Return a cell as a number; `8/255` is one."""
+    try:
+        return float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError):
+        raise BenchError(f"{path}: {column} holds {text!r} where a number was expected") from None
+
+
+def read_summary(path: Path) -> list[Row]:
+    """Return the rows of summary.csv that belong to runs of this suite."""
+    columns = ["dataset", "model", "method", "seed", "checkpoint", "selected_on"]
+    raw = table(path, [*columns, "attack", "eps", "n", "accuracy"], "run `python -m bench summary`")
+    return [
+        Row(
+            **{name: row[name] for name in columns if name != "seed"},
+            seed=int(number(row["seed"], path, "seed")),
+            attack=row["attack"],
+            eps=number(row["eps"] or "0", path, "eps"),
+            n=int(number(row["n"], path, "n")),
+            accuracy=number(row["accuracy"], path, "accuracy"),
+        )
+        for row in raw
+        if row["seed"]
+    ]
+
+
+def strongest(rows: Iterable[Row]) -> str:
+    """Return the attack that stands for robustness: AutoAttack, else PGD-20, else what there is."""
+    seen = {row.attack for row in rows if row.checkpoint == "best"} - set(NOT_ATTACKS)
+    if not seen:
+        raise BenchError("no attack has judged a `best` checkpoint; add one to evaluation.attacks")
+    return next((attack for attack in STRENGTH if attack in seen), min(seen))
+
+
+def means(rows: Iterable[Row], attack: str) -> list[Mean]:
+    """Return each method's mean over those seeds whose `best` checkpoint `attack` has judged."""
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    for row in rows:
+        if row.checkpoint == "best" and row.attack in ("clean", attack):
+            found.setdefault(row.method, {}).setdefault(row.seed, {})[row.attack] = row.accuracy
+    groups = [
+        tuple(
+            Point(method, seed, values["clean"], values[attack])
+            for seed, values in sorted(seeds.items())
+            if len(values) == 2
+        )
+        for method, seeds in found.items()
+    ]
+    return [
+        Mean(group[0].method, fmean(p.clean for p in group), fmean(p.robust for p in group), group)
+        for group in groups
+        if group
+    ]
+
+
+def pareto(points: Iterable[L]) -> list[L]:
+    """Return the points that no other beats on both axes, from least to most clean accuracy."""
+    front: list[L] = []
+    for point in sorted(points, key=lambda p: (-p.clean, -p.robust)):
+        if not front or point.robust > front[-1].robust:
+            front.append(point)
+    return front[::-1]
+
+
+def strays(points: Sequence[L]) -> list[L]:
+    """Return the few points so far below all others that showing them would squeeze the rest.
+
+    On either axis, at most a quarter of the points may go, and only over a gap of more than ten
+    points of accuracy and half of what the rest spans.
+    """
+    away: list[L] = []
+    for axis in ("robust", "clean"):
+        ordered = sorted(points, key=lambda p: -float(getattr(p, axis)))
+        values = [float(getattr(p, axis)) for p in ordered]
+        fewest = max(2, len(values) - max(1, len(values) // 4))
+        for keep in range(fewest, len(values)):
+            span, gap = values[0] - values[keep - 1], values[keep - 1] - values[keep]
+            if gap > max(10.0, span / 2):
+                away += [point for point in ordered[keep:] if point not in away]
+                break
+    return away
+
+
+def read_reported(path: Path, *, dataset: str, model: str, attack: str) -> list[Other]:
+    """Return what papers report of the same dataset and model, where both numbers are known.
+
+    A number that a source gives for its last epoch is left out: the figures show `best`.
+    """
+    pairs: dict[tuple[str, str], dict[str, Reported]] = {}
+    for row in reported.read_reported(path):
+        if (row.dataset, row.model) == (dataset, model) and row.allows("best"):
+            pairs.setdefault((row.method, row.source), {})[row.metric] = row
+    return [
+        Other(method, pair["clean"].value, pair[attack].value, pair[attack].kind, pair[attack].eps)
+        for (method, _), pair in pairs.items()
+        if "clean" in pair and attack in pair
+    ]
+
+
+def read_reference(path: Path, *, dataset: str) -> list[Other]:
+    """Return RobustBench's 18-layer models of the same dataset."""
+    columns = ["dataset", "name", "architecture", "clean", "autoattack", "extra_data"]
+    return [
+        Other(
+            row["name"],
+            number(row["clean"], path, "clean"),
+            number(row["autoattack"], path, "autoattack"),
+            "extra"
+            if yes(row["extra_data"])
+            else "generated"
+            if yes(row["generated_data"])
+            else "plain",
+        )
+        for row in table(path, [*columns, "generated_data"], "restore it from the repository")
+        if row["dataset"] == dataset and re.search(r"(?<!\d)18$", row["architecture"].strip())
+    ]
+
+
+def yes(text: str) -> bool:
+    """Say whether a cell of a table of facts says yes."""
+    return text.strip().lower() in ("true", "yes", "1")
+
+
+def read_curves(results: Path, runs: Iterable[tuple[str, int]]) -> dict[str, list[Curve]]:
+    """Return the learning curves of each method, one for each of the (method, seed) `runs`."""
+    curves: dict[str, list[Curve]] = {}
+    for method, seed in runs:
+        path = results / "models" / method / f"seed{seed}" / "history.csv"
+        columns = ("epoch", "validation_clean", "validation_pgd")
+        rows = table(path, columns, f"train {method} with seed {seed} again")
+        epochs, clean, robust = (
+            [number(row[name], path, name) if row[name] else None for row in rows]
+            for name in columns
+        )
+        whole = tuple(int(epoch) for epoch in epochs if epoch is not None)
+        # A method that trains against no attack has no robust accuracy on its training images.
+        attacked = any(row.get("train_robust", "?") for row in rows)
+        curve = Curve(whole, tuple(clean), tuple(robust), attacked)
+        curves.setdefault(method, []).append(curve)
+    return curves
+
+
+def read_breakage(
+    results: Path, runs: Iterable[tuple[str, int]], attack: str
+) -> dict[str, dict[str, float]]:
+    """Return, for each method, the share of test images by what broke them, averaged over seeds.
+
+    The keys are those of `broken_by` in the verdicts of `attack`: "" for images never broken.
+    """
+    shares: dict[str, list[Mapping[str, float]]] = {}
+    for method, seed in runs:
+        path = results / "models" / method / f"seed{seed}" / "verdicts" / "best" / f"{attack}.csv"
+        rows = table(path, ["broken_by"], f"evaluate {method} with seed {seed} again")
+        count = Counter(row["broken_by"] for row in rows)
+        shares.setdefault(method, []).append(
+            {name: 100 * hits / len(rows) for name, hits in count.items()}
+        )
+    return {
+        method: {
+            name: fmean(seed.get(name, 0.0) for seed in seeds)
+            for name in sorted({name for seed in seeds for name in seed})
+        }
+        for method, seeds in shares.items()
+    }
