@@ -26,44 +26,44 @@ from bench.parsing import BenchError
 from bench.records import sha256
 from bench.weights import Description, save
 
-CLASSES, CELL = 10, 8
+CLASSES, COLOURS, SIDE = 10, 3, 32
 EPS = 8 / 255
 SEED, BATCH = 7, 8
-LABELS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+LABELS = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]
 # An image of level L is robust exactly where eps < L / 255; two images get a wrong label.
 LEVELS = [4, 16, 4, 16, 4, 16, 4, 16, 4, 16, 16, 4]
 WRONG = [10, 11]
 
 
 def on_paper() -> nn.Module:
-    """small_cnn with weights under which each logit is the mean brightness of one 8x8 cell.
+    """small_cnn with weights under which the first three logits are the means of red, green, blue.
 
-    Every image is positive, so each ReLU is the identity and the network is linear. The logits are
-    steep, which hides the gradient of cross-entropy: only AutoAttack's other components see it.
+    Every image is positive, so each ReLU is the identity and the network is linear. The other
+    logits are constant and low. All are steep, which hides the gradient of cross-entropy: only
+    AutoAttack's other components see it.
     """
-    model = build("small_cnn", classes=CLASSES, channels=3, seed=0, width=1).eval()
+    model = build("small_cnn", classes=CLASSES, channels=COLOURS, seed=0, width=COLOURS).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.zero_()
-        model.conv1.weight[0, :, 1, 1] = 1 / 3
-        model.conv2.weight[0, 0, 1, 1] = 1
-        model.conv3.weight[0, 0, 1, 1] = 1
-        model.linear.weight[:, :CLASSES] = 1e4 * torch.eye(CLASSES)
+        for colour in range(COLOURS):
+            for layer in (model.conv1, model.conv2, model.conv3):
+                layer.weight[colour, colour, 1, 1] = 1
+            model.linear.weight[colour, colour] = 1e4
         model.linear.bias.zero_()
     return model
 
 
 def pictures() -> tuple[Tensor, Tensor]:
-    """Uint8 images whose label's cell lies 2 x level above the next class's cell."""
-    images = torch.full((len(LABELS), 3, 4, CELL, 4, CELL), 80, dtype=torch.uint8)
+    """Uint8 images whose label's colour lies 2 x level above the next colour."""
+    images = torch.full((len(LABELS), COLOURS, SIDE, SIDE), 80, dtype=torch.uint8)
     for image, label, level in zip(images, LABELS, LEVELS, strict=True):
-        rival = (label + 1) % CLASSES
-        image[:, label // 4, :, label % 4] = 128 + level
-        image[:, rival // 4, :, rival % 4] = 128 - level
+        image[label] = 128 + level
+        image[(label + 1) % COLOURS] = 128 - level
     labels = torch.tensor(LABELS)
     labels[WRONG] = (labels[WRONG] + 5) % CLASSES
-    return images.reshape(len(LABELS), 3, 4 * CELL, 4 * CELL), labels
+    return images, labels
 
 
 class StandIn(Dataset[tuple[Any, int]]):
@@ -88,7 +88,12 @@ def exported(tmp_path: Path) -> nn.Module:
     """The network on paper as someone else would load it: from an exported folder."""
     run = ResultsFactory(tmp_path / "results", model="small_cnn").run("trades")
     description = Description(
-        model="small_cnn", width=1, classes=CLASSES, channels=3, data="paper", fingerprint="0" * 64
+        model="small_cnn",
+        width=COLOURS,
+        classes=CLASSES,
+        channels=COLOURS,
+        data="paper",
+        fingerprint="0" * 64,
     )
     path = run / "best.safetensors"
     save(path, on_paper().state_dict(), description)

@@ -8,7 +8,7 @@ from torch import nn
 
 from bench.models import base
 from bench.models.base import build, names
-from bench.parsing import BenchError, ConfigError
+from bench.parsing import ConfigError
 
 DEFAULT_WIDTHS = {"resnet18": 64, "small_cnn": 16}
 LAYER = """
@@ -50,11 +50,11 @@ def test_resnet18_keeps_the_resolution_in_its_stem():
     assert last.shape == (1, 64, 4, 4)
 
 
-def test_small_cnn_is_16_32_32_at_strides_1_2_1():
+def test_small_cnn_is_16_32_32_without_strides():
     model = build("small_cnn", classes=10, channels=1, seed=0)
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     assert [module.out_channels for module in convolutions] == [16, 32, 32]
-    assert [module.stride for module in convolutions] == [(1, 1), (2, 2), (1, 1)]
+    assert [module.stride for module in convolutions] == [(1, 1)] * 3
 
 
 @pytest.mark.parametrize("name", names())
@@ -90,7 +90,7 @@ def test_without_a_width_the_architecture_has_its_own(name):
     assert torch.equal(weights(default), weights(same))
 
 
-@pytest.mark.parametrize("side", [8, 16, 20, 28, 32])
+@pytest.mark.parametrize("side", [8, 10, 32])
 def test_small_cnn_sees_all_four_borders_of_an_image(side):
     model = narrow("small_cnn", channels=1).eval()
     image = torch.rand(1, 1, side, side, requires_grad=True)
@@ -98,16 +98,6 @@ def test_small_cnn_sees_all_four_borders_of_an_image(side):
     rows, columns = gradient[0, 0].abs().sum(dim=1), gradient[0, 0].abs().sum(dim=0)
     assert (rows[[0, -1]] > 0).all()
     assert (columns[[0, -1]] > 0).all()
-
-
-def test_small_cnn_says_which_sides_it_takes():
-    with pytest.raises(BenchError, match=r"sides of 7, 8.*got 10x10.*resnet18"):
-        narrow("small_cnn")(torch.rand(1, 3, 10, 10))
-
-
-@pytest.mark.parametrize("side", [*range(7, 9), *range(13, 17), *range(19, 40)])
-def test_small_cnn_takes_every_side_that_it_says_it_takes(side):
-    narrow("small_cnn", width=1).eval()(torch.rand(1, 3, side, side))
 
 
 def test_an_unknown_model_is_named_with_the_nearest_known_one():
