@@ -116,6 +116,33 @@ class ResultsFactory:
         write_json(run / "evaluation.json", evaluation)
         return run
 
+    def reference(
+        self,
+        name: str = "Rice2020Overfitting",
+        *,
+        correct: Mapping[str, int] | None = None,
+        attack: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write RobustBench's model `name`, judged as `run` judges a best checkpoint."""
+        folder = self.folder / "reference" / name
+        counts = CORRECT["best"] if correct is None else correct
+        judged = self._judged({"best": counts}, {})
+        attacks = {
+            attacked: self._attack(folder, "best", attacked, verdicts, judged["best", "clean"])
+            | dict(attack or {})
+            for (_, attacked), verdicts in judged.items()
+        }
+        record = {
+            "method": name,
+            "seed": None,
+            "code_digest": digest("evaluation code"),
+            "data": {"name": self.dataset, "fingerprint": digest(self.dataset)},
+            "device": "cpu",
+            "checkpoints": {"best": {"weights_sha256": digest(name), "attacks": attacks}},
+        }
+        write_json(folder / "evaluation.json", record)
+        return folder
+
     def _judged(
         self,
         correct: Mapping[str, Mapping[str, int]],

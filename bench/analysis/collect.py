@@ -93,8 +93,8 @@ def collect(folder: Path, expected: Iterable[tuple[str, int]] | None = None) -> 
 def read_run(folder: Path) -> Run:
     """Read the run in models/<method>/seed<k> and check its records against each other."""
     train_path, evaluation_path = folder / "train.json", folder / "evaluation.json"
-    training = _record(TrainRecord, train_path)
-    evaluation = _record(EvaluationRecord, evaluation_path)
+    training = read_record(TrainRecord, train_path, _remake(train_path))
+    evaluation = read_record(EvaluationRecord, evaluation_path, _remake(evaluation_path))
     place = f"{folder.parent.name}/{folder.name}"
     if place != f"{training.method}/seed{training.seed}":
         raise BenchError(
@@ -122,7 +122,12 @@ def read_run(folder: Path) -> Run:
             )
         verdicts = folder / "verdicts" / name
         results[name] = {
-            attack: _result(verdicts / f"{attack}.csv", record, training, evaluation_path)
+            attack: read_result(
+                verdicts / f"{attack}.csv",
+                record,
+                test_images=training.data.test_images,
+                remedy=_remake(evaluation_path),
+            )
             for attack, record in sorted(checkpoint.attacks.items())
         }
     return Run(folder, training, evaluation, results)
@@ -157,8 +162,15 @@ def read_verdicts(path: Path, remedy: str = "remake it") -> Verdicts:
     return Verdicts(index_N, clean_N.astype(np.bool_), robust_N.astype(np.bool_))
 
 
-def _result(path: Path, record: AttackRecord, training: TrainRecord, evaluation: Path) -> Result:
-    remedy = _remake(evaluation)
+def read_result(path: Path, record: AttackRecord, *, test_images: int, remedy: str) -> Result:
+    """Read the verdicts that `record` is about.
+
+    Raises
+    ------
+    BenchError
+        If the file changed since, does not bear out the record's counts, or holds an image beyond
+        the `test_images` of the data.
+    """
     verdicts = read_verdicts(path, remedy)
     if sha256(path) != record.sha256:
         raise BenchError(f"{path}: changed since evaluation.json was written; {remedy}")
@@ -168,20 +180,19 @@ def _result(path: Path, record: AttackRecord, training: TrainRecord, evaluation:
             f"{path}: it holds {counted[0]} robust of {counted[1]} images, evaluation.json says "
             f"{record.correct} of {record.n}; {remedy}"
         )
-    if verdicts.index.min() < 0 or verdicts.index.max() >= training.data.test_images:
-        raise BenchError(
-            f"{path}: an index is outside the {training.data.test_images} test images; {remedy}"
-        )
+    if verdicts.index.min() < 0 or verdicts.index.max() >= test_images:
+        raise BenchError(f"{path}: an index is outside the {test_images} test images; {remedy}")
     return Result(record, verdicts)
 
 
-def _record(kind: type[T], path: Path) -> T:
+def read_record(kind: type[T], path: Path, remedy: str) -> T:
+    """Read the record `kind` from a JSON file; BenchError if it is missing or incomplete."""
     if not path.is_file():
-        raise BenchError(f"{path}: missing; {_remake(path)}")
+        raise BenchError(f"{path}: missing; {remedy}")
     try:
         return typed(kind, read_json(path), where=path.name)
     except (BenchError, ValueError) as error:
-        raise BenchError(f"{path}: not a complete record ({error}); {_remake(path)}") from None
+        raise BenchError(f"{path}: not a complete record ({error}); {remedy}") from None
 
 
 def _remake(path: Path) -> str:

@@ -1,9 +1,9 @@
-"""What papers report, and when such a number may stand beside one of ours."""
+"""What papers and RobustBench report, and when such a number may stand beside one of ours."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +15,9 @@ COLUMNS = (
     *("dataset", "model", "method", "metric", "value", "eps", "n"),
     *("checkpoint_rule", "source", "kind"),
 )
+CARD_COLUMNS = ("dataset", "name", "clean", "autoattack", "source", "eps")
+# The `model` of every row about weights that RobustBench lists; no architecture has this name.
+ROBUSTBENCH = "robustbench"
 METRICS = ("clean", "pgd20", "autoattack")
 KINDS = ("paper", "secondary")
 PERCENT = Unit("an accuracy in percent", low=0.0, high=100.0)
@@ -63,16 +66,29 @@ def read_reported(path: Path) -> tuple[Reported, ...]:
     BenchError
         Naming the file, the line and the column that does not hold what it should.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            rows = [(reader.line_num, row) for row in reader]
-    except FileNotFoundError:
-        raise BenchError(f"{path}: missing; restore the file of reported numbers") from None
-    if missing:
-        raise BenchError(f"{path}: the column {missing[0]!r} is missing; add it to the header")
-    return tuple(_row(row, f"{path} line {line}") for line, row in rows)
+    return tuple(_row(row, where) for where, row in _lines(path, COLUMNS))
+
+
+def read_cards(path: Path) -> tuple[Reported, ...]:
+    """Read RobustBench's model cards: for each model its clean and its AutoAttack accuracy.
+
+    Their `model` is `ROBUSTBENCH`, their `method` RobustBench's name of the model.
+
+    Raises
+    ------
+    BenchError
+        Naming the file, the line and the column that does not hold what it should.
+    """
+    shared = {"model": ROBUSTBENCH, "n": "", "checkpoint_rule": "the same weights"}
+    return tuple(
+        _row(
+            {**row, **shared, "method": row["name"], "metric": metric, "value": row[metric]}
+            | {"kind": "secondary"},
+            where,
+        )
+        for where, row in _lines(path, CARD_COLUMNS)
+        for metric in ("clean", "autoattack")
+    )
 
 
 def find(
@@ -99,6 +115,35 @@ def find(
         and row.allows(checkpoint)
     ]
     return min(fitting, key=lambda row: KINDS.index(row.kind), default=None)
+
+
+def find_card(
+    cards: Sequence[Reported], *, dataset: str, name: str, metric: str, eps: float
+) -> Reported | None:
+    """Return what RobustBench's card of the model `name` says of `metric`, attacked with `eps`.
+
+    The weights are the card's own, so its clean accuracy is comparable whatever the radius.
+    """
+    fitting = (
+        card
+        for card in cards
+        if (card.dataset, card.method, card.metric) == (dataset, name, metric)
+        and (metric == "clean" or (card.eps is not None and abs(card.eps - eps) < 1e-6))
+    )
+    return next(fitting, None)
+
+
+def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            rows = [(reader.line_num, row) for row in reader]
+    except FileNotFoundError:
+        raise BenchError(f"{path}: missing; restore the file of reported numbers") from None
+    if missing:
+        raise BenchError(f"{path}: the column {missing[0]!r} is missing; add it to the header")
+    return ((f"{path} line {line}", row) for line, row in rows)
 
 
 def _row(row: dict[str, str], where: str) -> Reported:

@@ -1,4 +1,4 @@
-"""The two records of a run, train.json and evaluation.json, as far as the analysis reads them."""
+"""The records that the analysis reads, train.json and evaluation.json, as far as it needs them."""
 
 from __future__ import annotations
 
@@ -119,6 +119,25 @@ class EvaluationRecord:
     data: JudgedData
     device: str
     checkpoints: dict[str, JudgedCheckpoint]
+
+
+@dataclass(frozen=True)
+class ReferenceRecord:
+    """The evaluation.json of a RobustBench model, which has no training record beside it."""
+
+    method: str
+    code_digest: str
+    data: JudgedData
+    device: str
+    checkpoints: dict[str, JudgedCheckpoint]
+
+
+@dataclass(frozen=True)
+class Absence:
+    """The part of a reference's evaluation.json that says why there are no verdicts, if so."""
+
+    method: str
+    unavailable: str | None = None
 
 
 def typed(kind: type[T], raw: Any, *, where: str) -> T:

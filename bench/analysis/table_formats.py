@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 TEX = {
     "\\": r"\textbackslash{}",
@@ -24,13 +24,17 @@ TEX = {
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table for readers; `body` has as many cells in a row as `header`, `notes` go below."""
+    """A table for readers; every row has as many cells as `header`, `notes` go below.
+
+    `blocks` are further rows below the body, by the heading that sets them apart.
+    """
 
     name: str
     caption: str
     header: list[str]
     body: list[list[str]]
     notes: list[str]
+    blocks: Mapping[str, list[list[str]]] = field(default_factory=dict)
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -41,17 +45,28 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def markdown(sheet: Sheet) -> str:
-    """Return a pipe table with its caption above and its notes below."""
-    rule = ["---" if column < 2 else "--:" for column in range(len(sheet.header))]
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in (sheet.header, rule, *sheet.body)]
-    table = [f"| {' | '.join(row)} |" for row in rows]
+    """Return a pipe table with its caption above and its notes below; each block is another."""
+    tables = [_pipes(sheet.header, sheet.body)]
+    for heading, rows in sheet.blocks.items():
+        tables += [[heading, ""], _pipes(sheet.header, rows)]
     notes = [f"- {note}" for note in sheet.notes]
-    return "\n".join([sheet.caption, "", *table, "", *notes]) + "\n"
+    parts = [[sheet.caption, ""], *tables, notes]
+    return "\n".join(line for part in parts for line in part) + "\n"
+
+
+def _pipes(header: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    rule = ["---" if column < 2 else "--:" for column in range(len(header))]
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in (header, rule, *body)]
+    return [*(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
 def latex(sheet: Sheet) -> str:
     r"""Return a floating table that needs `\usepackage{booktabs}`."""
-    rows = [f"    {' & '.join(map(escape, row))} \\\\" for row in (sheet.header, *sheet.body)]
+    wide = len(sheet.header)
+    further = []
+    for heading, rows in sheet.blocks.items():
+        over = rf"    \multicolumn{{{wide}}}{{l}}{{\emph{{{escape(heading)}}}}} \\"
+        further += [r"    \midrule", over, *map(_tex_row, rows)]
     label = re.sub(r"[^A-Za-z0-9-]", "-", sheet.name)
     lines = [
         r"% needs \usepackage{booktabs}",
@@ -59,17 +74,22 @@ def latex(sheet: Sheet) -> str:
         r"  \centering",
         rf"  \caption{{{escape(sheet.caption)}}}",
         rf"  \label{{tab:comparison-{label}}}",
-        rf"  \begin{{tabular}}{{ll{'r' * (len(sheet.header) - 2)}}}",
+        rf"  \begin{{tabular}}{{ll{'r' * (wide - 2)}}}",
         r"    \toprule",
-        rows[0],
+        _tex_row(sheet.header),
         r"    \midrule",
-        *rows[1:],
+        *map(_tex_row, sheet.body),
+        *further,
         r"    \bottomrule",
         r"  \end{tabular}",
         *(rf"  \par\smallskip{{\footnotesize {escape(note)}\par}}" for note in sheet.notes),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tex_row(row: Iterable[str]) -> str:
+    return f"    {' & '.join(map(escape, row))} \\\\"
 
 
 def escape(text: str) -> str:

@@ -1,15 +1,20 @@
-"""The comparison of all methods of an experiment, as CSV, Markdown and LaTeX, from summary.csv."""
+"""The comparison of all methods of an experiment, as CSV, Markdown and LaTeX, from summary.csv.
+
+RobustBench's models that were judged beside them are a block of their own at the end.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.analysis.labels import attack_name, checkpoint_order, method_name, method_order
+from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.statistics import mean_and_spread
 from bench.analysis.table_formats import Sheet, csv_text, latex, markdown
+from bench.analysis.table_notes import NOT_MEASURED, listed, notes, source_notes
 from bench.parsing import BenchError
 from bench.records import read_json, write_text
 
@@ -18,15 +23,16 @@ NEEDED = (
     *("experiment", "dataset", "model", "method", "seed", "checkpoint", "selected_on", "attack"),
     *("eps", "n", "correct", "reported", "reported_source", "flags"),
 )
-NOT_MEASURED = "–"
+REFERENCES = "Reference models (RobustBench)"
 
 
 @dataclass(frozen=True)
 class Cell:
     """One attack on one checkpoint of a method, over seeds; accuracies in percent.
 
-    `spread` is the sample standard deviation (None with one seed), `difference` is ours minus
-    reported, `n` is the number of images, a range where seeds differ.
+    `seeds` is their number, 0 for a network not trained here. `spread` is the sample standard
+    deviation (None with one seed), `difference` is ours minus reported, `n` is the number of
+    images, a range where seeds differ.
     """
 
     seeds: int
@@ -64,9 +70,12 @@ def make_tables(folder: Path) -> None:
         If summary.csv is missing, empty or lacks a column.
     """
     rows = read_rows(folder / "summary.csv")
-    lines = comparison(rows, {label: _name(folder, rows, label) for label in _labels(rows)})
-    sheet = _sheet(rows, lines)
-    write_text(folder / "tables" / "comparison.csv", csv_text(*_plain(lines)))
+    ours = [row for row in rows if row["model"] != ROBUSTBENCH]
+    theirs = [row for row in rows if row["model"] == ROBUSTBENCH]
+    lines = comparison(ours, {label: _name(folder, ours, label) for label in _labels(ours)})
+    others = comparison(theirs, {label: label for label in _labels(theirs)})
+    sheet = _sheet(rows, lines, others)
+    write_text(folder / "tables" / "comparison.csv", csv_text(*_plain([*lines, *others])))
     write_text(folder / "tables" / "comparison.md", markdown(sheet))
     write_text(folder / "tables" / "comparison.tex", latex(sheet))
 
@@ -87,7 +96,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def comparison(rows: Iterable[dict[str, str]], names: dict[str, str]) -> list[Line]:
+def comparison(rows: Iterable[dict[str, str]], names: Mapping[str, str]) -> list[Line]:
     """Return a line for each method and checkpoint, baselines first, best before last."""
     grouped: dict[tuple[str, str], dict[str, list[dict[str, str]]]] = {}
     for row in rows:
@@ -112,7 +121,7 @@ def _cell(rows: Sequence[dict[str, str]]) -> Cell:
     published = next((row for row in rows if row["reported"]), None)
     value = float(published["reported"]) if published else None
     return Cell(
-        seeds=len(rows),
+        seeds=sum(row["seed"] != "" for row in rows),
         n=str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}",
         mean=mean,
         spread=spread,
@@ -143,40 +152,55 @@ def _plain(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
             header += [f"{attack}_{what}" for what in ("reported", "difference", "source")]
     table = []
     for line in lines:
-        values = [line.label, line.name, line.checkpoint, str(line.seeds)]
+        values = [line.label, line.name, line.checkpoint, str(line.seeds or "")]
         for attack in ATTACKS:
             cell = line.cells.get(attack)
             width = 4 if attack == "worst_case" else 7
             if cell is None:
                 values += [""] * width
                 continue
-            measured = [_number(cell.mean), _number(cell.spread), str(cell.seeds), cell.n]
+            measured = [_number(cell.mean), _number(cell.spread), str(cell.seeds or ""), cell.n]
             known = [_number(cell.reported), _number(cell.difference), cell.reported_source]
             values += [*measured, *known][:width]
         table.append(values)
     return header, table
 
 
-def _sheet(rows: Sequence[dict[str, str]], lines: Sequence[Line]) -> Sheet:
-    sources: dict[str, str] = {}
+def _sheet(rows: Sequence[dict[str, str]], lines: Sequence[Line], others: Sequence[Line]) -> Sheet:
+    every = [*lines, *others]
     quoted = [
         attack
         for attack in ATTACKS
-        if any(line.cells[attack].reported is not None for line in lines if attack in line.cells)
+        if any(line.cells[attack].reported is not None for line in every if attack in line.cells)
     ]
     header = ["Method", "Checkpoint", "Seeds", *map(attack_name, ATTACKS)]
     header += [f"{attack_name(attack)}, reported (difference)" for attack in quoted]
-    body = []
-    for line in lines:
-        measured = [_measured(line, attack) for attack in ATTACKS]
-        compared = [_compared(line, attack, sources) for attack in quoted]
-        body.append([line.name, line.checkpoint, str(line.seeds), *measured, *compared])
+    sources: dict[str, str] = {}
+    body, further = ([_texts(line, quoted, sources) for line in block] for block in (lines, others))
+    models = listed(row["model"] for row in rows if row["model"] != ROBUSTBENCH)
     caption = (
-        f"Accuracy in percent on {_listed(row['dataset'] for row in rows)} "
-        f"({_listed(row['model'] for row in rows)}): mean ± standard deviation over seeds."
+        f"Accuracy in percent on {listed(row['dataset'] for row in rows)} "
+        f"({models}): mean ± standard deviation over seeds."
     )
-    experiment = rows[0]["experiment"]
-    return Sheet(experiment, caption, header, body, [*_notes(rows, lines), *_sources(sources)])
+    judged = {
+        attack_name(attack): [line.cells[attack].n for line in every if attack in line.cells]
+        for attack in ATTACKS
+    }
+    return Sheet(
+        name=rows[0]["experiment"],
+        caption=caption,
+        header=header,
+        body=body,
+        notes=[*notes(rows, judged), *source_notes(sources)],
+        blocks={REFERENCES: further} if further else {},
+    )
+
+
+def _texts(line: Line, quoted: Sequence[str], sources: dict[str, str]) -> list[str]:
+    measured = [_measured(line, attack) for attack in ATTACKS]
+    compared = [_compared(line, attack, sources) for attack in quoted]
+    seeds = str(line.seeds or NOT_MEASURED)
+    return [line.name, line.checkpoint, seeds, *measured, *compared]
 
 
 def _measured(line: Line, attack: str) -> str:
@@ -199,62 +223,6 @@ def _compared(line: Line, attack: str, sources: dict[str, str]) -> str:
     difference = _number(cell.difference).replace("-", "−")
     sign = "+" if round(cell.difference, 2) > 0 else ""
     return f"{_number(cell.reported)} [{mark}] ({sign}{difference})"
-
-
-def _notes(rows: Sequence[dict[str, str]], lines: Sequence[Line]) -> list[str]:
-    judged = []
-    for attack in ATTACKS:
-        counts = {line.cells[attack].n for line in lines if attack in line.cells}
-        if counts:
-            judged.append(f"{attack_name(attack)} {_listed(counts)}")
-    subset = any("subset" in row["flags"].split(";") for row in rows)
-    attacked = (row["eps"] for row in rows if row["attack"] != "clean")
-    notes = [
-        f"Test images judged: {'; '.join(judged)}"
-        f"{' (in part a subset of the test set)' if subset else ''}.",
-        f"Seeds: {_listed(row['seed'] for row in rows)}; ± is the sample standard deviation over "
-        f"them, absent with one seed.",
-        f"Radius of the attacks (L-infinity, pixels in [0, 1]): {_listed(attacked) or 'none'}.",
-        *_rules(rows),
-        "AutoAttack stands alone; the worst case counts an image only if no attack broke it.",
-        f"{NOT_MEASURED} not measured, or not reported.",
-    ]
-    caveats = sorted(
-        f"{flag} ({row['method']}, seed {row['seed']}, {row['checkpoint']}, {row['attack']})"
-        for row in rows
-        for flag in row["flags"].split(";")
-        if flag not in ("", "subset", "selected_on_test")
-    )
-    return [*notes, f"Flags: {'; '.join(caveats)}."] if caveats else notes
-
-
-def _rules(rows: Sequence[dict[str, str]]) -> list[str]:
-    rules = {
-        "validation": "best is the epoch that did best on held-out training images, "
-        "chosen without the test set",
-        "test": "best was chosen on the test set, as the authors' code does, and is optimistic",
-    }
-    by_rule = {
-        chosen: _listed(row["method"] for row in rows if row["selected_on"] == chosen)
-        for chosen in rules
-    }
-    used = [chosen for chosen in rules if by_rule[chosen]]
-    return [
-        f"Checkpoints{f' of {by_rule[chosen]}' if len(used) > 1 else ''}: "
-        f"{rules[chosen]}; last is the last epoch."
-        for chosen in used
-    ]
-
-
-def _sources(sources: dict[str, str]) -> list[str]:
-    if not sources:
-        return []
-    said = "Reported numbers were not measured here; the difference is ours minus reported."
-    return [said, *(f"[{mark}] {source}" for source, mark in sources.items())]
-
-
-def _listed(words: Iterable[str]) -> str:
-    return ", ".join(sorted(set(words), key=lambda word: (len(word), word)))
 
 
 def _number(value: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import nn
@@ -22,18 +23,24 @@ THREAT = "Linf"
 LISTED = ("cifar100", "cifar10")
 
 
+class UnavailableError(BenchError):
+    """A checkpoint is not there and cannot be fetched; its text says where to put it by hand."""
+
+
 def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: Path) -> None:
     """Judge RobustBench's model `name` as ours are judged, on the test images of `data`.
 
     Writes ``verdicts/best/<attack>.csv`` and ``evaluation.json`` into `folder`. The model's own
-    checkpoint is kept beside `data`, in ``robustbench/``, for other experiments to use.
+    checkpoint is kept beside `data`, in ``robustbench/``. Where it is not there and cannot be
+    fetched, ``evaluation.json`` says so instead: a machine without a network can still finish all
+    that needs none.
 
     Raises
     ------
     ConfigError
         RobustBench has no such model, or no models for these images.
     BenchError
-        The data file or the checkpoint is not to be had.
+        The data file is not to be had, or the checkpoint is not what it should be.
     """
     dataset = load(data)
     listed = listed_dataset(dataset.name)
@@ -44,7 +51,12 @@ def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: P
         )
     device = prepare(spec.compute)
     checkpoints = data.parent / "robustbench"
-    model = load_reference(name, folder=checkpoints, dataset=listed).to(device)
+    try:
+        model = load_reference(name, folder=checkpoints, dataset=listed).to(device)
+    except UnavailableError as error:
+        print(error, flush=True)
+        write_json(folder / "evaluation.json", {"method": name, "unavailable": str(error)})
+        return
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
     attacks = judge_all(model, test, attacks_on("best", spec), spec, folder, "best")
     files = reference_files(name, folder=checkpoints, dataset=listed)
@@ -85,34 +97,56 @@ def load_reference(name: str, *, folder: Path, dataset: str = "cifar10") -> nn.M
     ------
     ConfigError
         RobustBench has no such model or data set.
+    UnavailableError
+        The checkpoint is not there and cannot be fetched.
     BenchError
-        RobustBench is not installed, or the checkpoint is not to be had; the text says where to
-        put the file by hand.
+        RobustBench is not installed, or the file in the checkpoint's place is another.
 
     Source: Croce et al. 2021, arXiv:2010.09670.
     """
     files = reference_files(name, folder=folder, dataset=dataset)
+    _fetch(name, dict(zip(files, _downloads(name, dataset).values(), strict=True)))
     from robustbench.utils import load_model
 
     try:
         model: nn.Module = load_model(
             model_name=name, model_dir=str(folder), dataset=dataset, threat_model=THREAT
         )
-    # The download, the unpickling and the model fail in as many ways as there are libraries in it.
+    # The unpickling and the model fail in as many ways as there are libraries in it.
     except Exception as error:
-        absent = [path for path in files if not path.is_file()]
-        first_line = str(error).partition("\n")[0]
-        reason = f"{type(error).__name__}: {first_line}"
-        if absent:
-            raise BenchError(
-                f"RobustBench's {name} could not be fetched ({reason}); put its checkpoint by hand"
-                f" at {absent[0]}"
-            ) from error
         raise BenchError(
-            f"{files[0]} is not the checkpoint of RobustBench's {name} ({reason}); a download that"
-            " failed leaves a web page in its place: delete it and fetch it again"
+            f"{' or '.join(map(str, files))} is not the checkpoint of RobustBench's {name}"
+            f" ({_reason(error)}); a download that failed leaves a web page in its place: delete it"
+            " and fetch it again"
         ) from error
     return model.eval()
+
+
+def _fetch(name: str, downloads: Mapping[Path, str]) -> None:
+    """Fetch what is not there; on its own, so that no other error is taken for a lost network."""
+    from robustbench.utils import download_gdrive_new
+
+    for path, download in downloads.items():
+        if path.is_file():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            download_gdrive_new(download, path)
+            reason = "no file arrived"
+        # A network is absent in as many ways as there are proxies.
+        except Exception as error:
+            reason = _reason(error)
+        if not path.is_file():
+            absent = " and ".join(str(path) for path in downloads if not path.is_file())
+            raise UnavailableError(
+                f"RobustBench's {name} could not be fetched ({reason}); put its checkpoint by hand"
+                f" at {absent} and rerun with `snakemake --forcerun reference`"
+            )
+
+
+def _reason(error: Exception) -> str:
+    first_line = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {first_line}"
 
 
 def reference_files(name: str, *, folder: Path, dataset: str = "cifar10") -> tuple[Path, ...]:
@@ -121,10 +155,15 @@ def reference_files(name: str, *, folder: Path, dataset: str = "cifar10") -> tup
     Raises
     ------
     ConfigError
-        RobustBench has no such model or data set.
+        RobustBench has no such model or data set, or does not keep the checkpoint itself.
     BenchError
         RobustBench is not installed.
     """
+    return tuple(Path(folder) / dataset / THREAT / file for file in _downloads(name, dataset))
+
+
+def _downloads(name: str, dataset: str) -> dict[str, str]:
+    """Return the files of `name` with the identifiers under which RobustBench fetches them."""
     provide()
     try:
         with warnings.catch_warnings():
@@ -144,7 +183,13 @@ def reference_files(name: str, *, folder: Path, dataset: str = "cifar10") -> tup
         near = difflib.get_close_matches(name, models, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "its site lists the names"
         raise ConfigError(f"RobustBench has no {dataset} {THREAT} model {name!r}; {hint}")
-    # An ensemble names several downloads, and RobustBench numbers their files.
-    ids = models[name].get("gdrive_id")
-    parts = [f"{name}_m{part}" for part in range(len(ids))] if isinstance(ids, list) else [name]
-    return tuple(Path(folder) / dataset / THREAT / f"{part}.pt" for part in parts)
+    download = models[name].get("gdrive_id")
+    if download is None:
+        raise ConfigError(
+            f"RobustBench does not keep {name} itself but leaves it to timm, where its file cannot"
+            " be checked; choose another model"
+        )
+    # Of an ensemble's files RobustBench numbers the names, behind their ending.
+    if isinstance(download, list):
+        return {f"{name}.pt_m{part}.pt": one for part, one in enumerate(download)}
+    return {f"{name}.pt": download}

@@ -14,10 +14,17 @@ import torch
 from margins import Blocks, pixels
 from torch import nn
 
+from bench.analysis.references import collect_references
+from bench.analysis.run_records import TrainRecord, typed
 from bench.config import Compute, Evaluation, EvaluationSpec, Pgd, Threat
-from bench.data.dataset import Dataset, Images, save
+from bench.data.dataset import Dataset, Images, load, save
 from bench.evaluation import reference
-from bench.evaluation.reference import evaluate_reference, load_reference, reference_files
+from bench.evaluation.reference import (
+    UnavailableError,
+    evaluate_reference,
+    load_reference,
+    reference_files,
+)
 from bench.parsing import BenchError, ConfigError
 from bench.records import sha256
 
@@ -36,21 +43,40 @@ MODELS = {
         ThreatModel.Linf: {
             "Rice2020Overfitting": {"gdrive_id": "abc"},
             "Chen2020Adversarial": {"gdrive_id": ["abc", "def"]},
+            "Debenedetti2022Light_XCiT-S12": {"gdrive_id": None},
         }
     },
     BenchmarkDataset.cifar_100: {ThreatModel.Linf: {}},
 }
-Install = Callable[[Callable[..., nn.Module]], None]
+Install = Callable[..., None]
+UNAVAILABLE = (
+    "RobustBench's Rice2020Overfitting could not be fetched (ConnectionError: no route); put its "
+    "checkpoint by hand at {} and rerun with `snakemake --forcerun reference`"
+)
+
+
+def arriving(download: str, path: Path) -> None:
+    path.write_text(f"weights {download}", encoding="utf-8")
+
+
+def offline(*_: object) -> None:
+    raise ConnectionError("no route\nand much more")
+
+
+def unread(**_: object) -> nn.Module:
+    raise AssertionError("a checkpoint that did not arrive was read")
 
 
 @pytest.fixture
 def robustbench(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """RobustBench with two listed models and the loader that a test gives it."""
+    """RobustBench with three listed models, and the loader and network that a test gives it."""
 
-    def install(loader: Callable[..., nn.Module]) -> None:
+    def install(
+        loader: Callable[..., nn.Module] = unread, fetch: Callable[..., None] = arriving
+    ) -> None:
         contents: dict[str, dict[str, Any]] = {
             "robustbench": {},
-            "robustbench.utils": {"load_model": loader},
+            "robustbench.utils": {"load_model": loader, "download_gdrive_new": fetch},
             "robustbench.model_zoo": {"model_dicts": MODELS},
             "robustbench.model_zoo.enums": {
                 "BenchmarkDataset": BenchmarkDataset,
@@ -64,10 +90,6 @@ def robustbench(monkeypatch: pytest.MonkeyPatch) -> Install:
 
     monkeypatch.setattr(reference, "provide", lambda: None)
     return install
-
-
-def offline(**_: object) -> nn.Module:
-    raise ConnectionError("no route\nand much more")
 
 
 def test_the_model_comes_from_robustbenchs_loader_in_eval_mode(robustbench, tmp_path):
@@ -90,23 +112,45 @@ def test_the_model_comes_from_robustbenchs_loader_in_eval_mode(robustbench, tmp_
     }
 
 
+def test_what_is_there_already_needs_no_network(robustbench, tmp_path):
+    robustbench(lambda **_: nn.Dropout(), offline)
+    (path,) = reference_files("Rice2020Overfitting", folder=tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"weights")
+    assert isinstance(load_reference("Rice2020Overfitting", folder=tmp_path), nn.Dropout)
+    assert path.read_bytes() == b"weights"
+
+
 def test_without_a_network_the_error_says_where_the_file_goes(robustbench, tmp_path):
-    robustbench(offline)
-    with pytest.raises(BenchError) as caught:
+    robustbench(fetch=offline)
+    with pytest.raises(UnavailableError) as caught:
         load_reference("Rice2020Overfitting", folder=tmp_path)
     path = tmp_path / "cifar10" / "Linf" / "Rice2020Overfitting.pt"
-    assert str(caught.value) == (
-        "RobustBench's Rice2020Overfitting could not be fetched (ConnectionError: no route); "
-        f"put its checkpoint by hand at {path}"
-    )
+    assert str(caught.value) == UNAVAILABLE.format(path)
+
+
+def test_a_download_that_leaves_no_file_is_no_model(robustbench, tmp_path):
+    robustbench(fetch=lambda *_: None)
+    with pytest.raises(UnavailableError, match=r"could not be fetched \(no file arrived\)"):
+        load_reference("Rice2020Overfitting", folder=tmp_path)
+
+
+def test_each_part_of_an_ensemble_is_fetched_to_its_own_place(robustbench, tmp_path):
+    robustbench(lambda **_: nn.Dropout())
+    load_reference("Chen2020Adversarial", folder=tmp_path)
+    place = tmp_path / "cifar10" / "Linf"
+    assert {path.name: path.read_text() for path in place.iterdir()} == {
+        "Chen2020Adversarial.pt_m0.pt": "weights abc",
+        "Chen2020Adversarial.pt_m1.pt": "weights def",
+    }
 
 
 def test_the_missing_part_of_an_ensemble_is_named(robustbench, tmp_path):
-    robustbench(offline)
+    robustbench(fetch=offline)
     first, second = reference_files("Chen2020Adversarial", folder=tmp_path)
     first.parent.mkdir(parents=True)
     first.write_bytes(b"weights")
-    with pytest.raises(BenchError, match=r"_m1\.pt") as caught:
+    with pytest.raises(UnavailableError) as caught:
         load_reference("Chen2020Adversarial", folder=tmp_path)
     assert str(second) in str(caught.value)
     assert str(first) not in str(caught.value)
@@ -117,16 +161,14 @@ def test_a_web_page_in_place_of_the_weights_is_named(robustbench, tmp_path):
         raise ValueError("invalid load key, '<'.")
 
     robustbench(loader)
-    (path,) = reference_files("Rice2020Overfitting", folder=tmp_path)
-    path.parent.mkdir(parents=True)
-    path.write_text("<html>quota exceeded</html>", encoding="utf-8")
     with pytest.raises(BenchError, match="web page in its place: delete it") as caught:
         load_reference("Rice2020Overfitting", folder=tmp_path)
-    assert str(path) in str(caught.value)
+    assert not isinstance(caught.value, UnavailableError)
+    assert str(tmp_path / "cifar10" / "Linf" / "Rice2020Overfitting.pt") in str(caught.value)
 
 
 def test_an_unknown_name_gets_the_nearest_ones(robustbench, tmp_path):
-    robustbench(offline)
+    robustbench(fetch=offline)
     with pytest.raises(ConfigError, match="did you mean Rice2020Overfitting"):
         load_reference("Rice2020Overfiting", folder=tmp_path)
     with pytest.raises(ConfigError, match="no cifar100 Linf model"):
@@ -134,9 +176,15 @@ def test_an_unknown_name_gets_the_nearest_ones(robustbench, tmp_path):
 
 
 def test_an_unknown_data_set_is_named(robustbench, tmp_path):
-    robustbench(offline)
+    robustbench(fetch=offline)
     with pytest.raises(ConfigError, match="no models for 'digits'; it knows cifar10, cifar100"):
         load_reference("Rice2020Overfitting", folder=tmp_path, dataset="digits")
+
+
+def test_a_model_that_timm_keeps_is_refused(robustbench, tmp_path):
+    robustbench()
+    with pytest.raises(ConfigError, match=r"leaves it to timm.*choose another"):
+        load_reference("Debenedetti2022Light_XCiT-S12", folder=tmp_path)
 
 
 def test_a_robustbench_that_does_not_import_is_named(monkeypatch, tmp_path: Path):
@@ -172,13 +220,7 @@ def short() -> EvaluationSpec:
 
 
 def test_a_listed_model_is_judged_as_ours_are(robustbench, tmp_path):
-    def loader(*, model_name: str, model_dir: str, **_: object) -> nn.Module:
-        path = Path(model_dir) / "cifar10" / "Linf" / f"{model_name}.pt"
-        path.parent.mkdir(parents=True)
-        path.write_bytes(b"weights")
-        return Blocks((3, 32, 32), scale=100.0)
-
-    robustbench(loader)
+    robustbench(lambda **_: Blocks((3, 32, 32), scale=100.0))
     data = prepared(tmp_path / "data" / "cifar10.safetensors", "cifar10-jpeg")
     folder = tmp_path / "reference" / "Rice2020Overfitting"
     evaluate_reference("Rice2020Overfitting", short(), data=data, folder=folder)
@@ -198,9 +240,51 @@ def test_a_listed_model_is_judged_as_ours_are(robustbench, tmp_path):
     assert fates == ["pgd10", "", "pgd10", "", "", "clean"]
 
 
+def test_the_analysis_reads_what_was_judged_and_what_was_unavailable(robustbench, results_factory):
+    data = prepared(results_factory.folder / "data.safetensors", "cifar10")
+    for name, fetch in (("Rice2020Overfitting", arriving), ("Chen2020Adversarial", offline)):
+        robustbench(lambda **_: Blocks((3, 32, 32), scale=100.0), fetch)
+        folder = results_factory.folder / "reference" / name
+        evaluate_reference(name, short(), data=data, folder=folder)
+    images = {"name": "cifar10", "fingerprint": load(data).fingerprint, "test_images": 6}
+    run = results_factory.run(train={"data": images}, correct={})
+    beside = typed(TrainRecord, json.loads((run / "train.json").read_text()), where="train.json")
+    (found,) = collect_references(results_factory.folder, None, beside=beside)
+    assert found.evaluation.method == "Rice2020Overfitting"
+    assert found.results["best"]["pgd10"].verdicts.robust.tolist() == [0, 1, 0, 1, 1, 0]
+
+
 def test_images_that_robustbench_has_no_models_for_are_refused(robustbench, tmp_path):
-    robustbench(offline)
+    robustbench(fetch=offline)
     data = prepared(tmp_path / "digits.safetensors", "digits")
     with pytest.raises(ConfigError, match=r"no models for 'digits'.*remove reference\.models"):
         evaluate_reference("Rice2020Overfitting", short(), data=data, folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_network_the_record_says_so_and_the_job_ends_well(robustbench, tmp_path, capsys):
+    robustbench(fetch=offline)
+    data = prepared(tmp_path / "cifar10.safetensors", "cifar10")
+    folder = tmp_path / "reference" / "Rice2020Overfitting"
+    evaluate_reference("Rice2020Overfitting", short(), data=data, folder=folder)
+    (path,) = reference_files("Rice2020Overfitting", folder=tmp_path / "robustbench")
+    reason = UNAVAILABLE.format(path)
+    assert json.loads((folder / "evaluation.json").read_text()) == {
+        "method": "Rice2020Overfitting",
+        "unavailable": reason,
+    }
+    assert capsys.readouterr().out == f"{reason}\n"
+    assert not (folder / "verdicts").exists()
+
+
+@pytest.mark.parametrize("name", ["Rice2020Overfitting", "Rice2020"])
+def test_a_corrupt_file_or_an_unknown_name_ends_the_job_badly(robustbench, tmp_path, name):
+    def loader(**_: object) -> nn.Module:
+        raise ConnectionError("raised by what is no checkpoint")
+
+    robustbench(loader)
+    data = prepared(tmp_path / "cifar10.safetensors", "cifar10")
+    with pytest.raises(BenchError) as caught:
+        evaluate_reference(name, short(), data=data, folder=tmp_path / "out")
+    assert not isinstance(caught.value, UnavailableError)
     assert not (tmp_path / "out").exists()

@@ -4,6 +4,7 @@ rule summary:
         judged=of_every_run("evaluation.json"),
         references=references(),
         reported="config/reported.csv",
+        cards="config/robustbench.csv",
     output:
         summary=results("summary.csv"),
         costs=results("costs.csv"),
@@ -14,9 +15,11 @@ rule summary:
     params:
         folder=results(""),
         runs=run_names(),
+        names=list(EXPERIMENT.reference.models),
     shell:
         "python -m bench summarize --folder {params.folder} --reported {input.reported}"
-        " --runs {params.runs} > {log} 2>&1"
+        " --reference {input.cards} --runs {params.runs} --references {params.names}"
+        " > {log} 2>&1"
 
 
 rule default_summary:

@@ -76,6 +76,8 @@ def table_files():
 
 
 def final_files():
+    # Weights too: a lost file is made again although everything made from it is still there.
+    weights = of_every_run("best.safetensors") + of_every_run("last.safetensors")
     summary = ["results/summary.csv"] if NAME == DEFAULT else []
     return [
         results("summary.csv"),
@@ -83,6 +85,7 @@ def final_files():
         *summary,
         *table_files(),
         *figure_files(),
+        *weights,
     ]
 
 

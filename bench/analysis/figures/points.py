@@ -153,7 +153,7 @@ def read_summary(path: Path) -> list[Row]:
             accuracy=number(row["accuracy"], path, "accuracy"),
         )
         for row in raw
-        if row["seed"]
+        if row["model"] != reported.ROBUSTBENCH
     ]
 
 

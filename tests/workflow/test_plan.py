@@ -1,0 +1,72 @@
+"""What a dry run plans, by the real Snakemake in a process without torch."""
+
+from __future__ import annotations
+
+import pytest
+from project import copy_project, planned, snakemake
+
+ANALYSIS = {"data": 1, "summary": 1, "tables": 1, "figures": 1, "all": 1}
+CONFIGS = {
+    "config/paper.yaml": {"train": 33, "evaluate": 33, "reference": 1, "default_summary": 1},
+    "config/digits.yaml": {"train": 20, "evaluate": 20},
+    "config/cifar10_small.yaml": {"train": 5, "evaluate": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return copy_project(tmp_path_factory.mktemp("plan") / "project")
+
+
+@pytest.fixture
+def no_torch(tmp_path):
+    """A folder whose modules make an import of a heavy package fail."""
+    for name in ("torch", "torchvision", "robustbench", "matplotlib"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('planning must not import it')\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_plan_has_every_method_and_seed(project, no_torch, config):
+    counts = planned(project, "--cores", "8", "--configfile", config, path=no_torch)
+    total = counts.pop("total")
+    assert counts == ANALYSIS | CONFIGS[config]
+    assert total == sum(counts.values())
+
+
+def test_bare_run_is_the_paper(project, no_torch):
+    done = snakemake(project, "-n", "--cores", "8", path=no_torch)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout + done.stderr
+    assert "results/paper/models/memloss_v1/seed2/best.safetensors" in text
+    assert "results/summary.csv" in text
+
+
+def test_another_seed_list_is_one_flag_away(project, no_torch):
+    arguments = ("--configfile", "config/digits.yaml", "--config", "seeds=[7]")
+    counts = planned(project, "--cores", "2", *arguments, path=no_torch)
+    assert counts["train"] == counts["evaluate"] == 10
+
+
+def test_a_single_run_can_be_asked_for(project, no_torch):
+    target = "results/digits/models/mart/seed1/train.json"
+    arguments = ("--cores", "2", "--configfile", "config/digits.yaml", "--", target)
+    assert planned(project, *arguments, path=no_torch) == {"data": 1, "train": 1, "total": 2}
+
+
+@pytest.mark.parametrize(
+    ("flag", "sentence"),
+    [
+        ("threat={eps: 8}", "threat.eps"),
+        ("methods={tradse: {}}", "did you mean 'trades'"),
+        ("seeds=[]", "seeds:"),
+        ("epochs=3", "unknown key 'epochs'"),
+    ],
+)
+def test_a_bad_key_stops_the_plan_with_a_sentence(project, no_torch, flag, sentence):
+    arguments = ("-n", "--configfile", "config/digits.yaml", "--config", flag)
+    done = snakemake(project, *arguments, path=no_torch)
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert sentence in text
+    assert "Traceback" not in text

@@ -1,0 +1,26 @@
+"""The commands by which a plan hands RobustBench's models from the configuration to the summary."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from project import copy_project, snakemake
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return copy_project(tmp_path_factory.mktemp("references") / "project")
+
+
+@pytest.mark.parametrize("names", [[], ["Rice2020Overfitting", "Wong2020Fast"]])
+def test_the_models_of_the_configuration_are_judged_and_summarized(project, names):
+    setting = f"reference={{models: [{', '.join(names)}]}}"
+    arguments = ("--cores", "2", "--configfile", "config/digits.yaml", "--config", setting)
+    done = snakemake(project, "-n", "-p", *arguments)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert sorted(re.findall(r"bench reference --name (\w+)", text)) == names
+    (told,) = re.findall(r"bench summarize .* --references ([^>]*)>", text)
+    assert told.split() == names
+    assert "--reference config/robustbench.csv" in text
