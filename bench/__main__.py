@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         chosen.command(chosen)
     except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
 
@@ -61,8 +61,12 @@ def parser() -> argparse.ArgumentParser:
 
     summarize = _command(commands, "summarize", write_summary, "verdicts into summary.csv")
     _results(summarize)
-    summarize.add_argument("--runs", nargs="*", metavar="METHOD/SEED", help="default: all there")
+    summarize.add_argument(
+        "--runs", nargs="*", type=_run, metavar="METHOD/SEED", help="default: all there"
+    )
+    summarize.add_argument("--references", nargs="*", metavar="NAME", help="default: all there")
     summarize.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
+    summarize.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
 
     tables = _command(commands, "tables", write_tables, "summary.csv into comparison tables")
     _results(tables)
@@ -86,7 +90,7 @@ def _command(
 def _what(command: argparse.ArgumentParser) -> None:
     group = command.add_mutually_exclusive_group(required=True)
     group.add_argument("--config", type=Path, help="an experiment, such as config/digits.yaml")
-    group.add_argument("--spec", type=json.loads, help="JSON of what decides the result")
+    group.add_argument("--spec", type=_json, help="JSON of what decides the result")
 
 
 def _which(command: argparse.ArgumentParser) -> None:
@@ -100,6 +104,20 @@ def _results(command: argparse.ArgumentParser) -> None:
     command.add_argument("--folder", type=Path, required=True, help="such as results/digits")
 
 
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON ({error}), got {text!r}") from None
+
+
+def _run(text: str) -> tuple[str, int]:
+    method, _, seed = text.rpartition("/")
+    if not method or not seed.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a run such as trades/0, got {text!r}")
+    return method, int(seed)
+
+
 def read_config(path: Path) -> Experiment:
     """Return the experiment of a YAML file."""
     import yaml
@@ -108,7 +126,7 @@ def read_config(path: Path) -> Experiment:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BenchError(f"--config {path}: cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BenchError(f"--config {path}: not YAML ({error})") from None
     return config.experiment(raw)
 
@@ -129,11 +147,6 @@ def _need(chosen: argparse.Namespace, *names: str) -> None:
 
 def prepare_data(chosen: argparse.Namespace) -> None:
     """Read the images and write the data file with its description beside it."""
-    from bench.data.dataset import save
-    from bench.data.sources import read
-    from bench.data.splits import take
-    from bench.records import write_json
-
     if chosen.config:
         experiment = read_config(chosen.config)
         spec = experiment.data
@@ -141,6 +154,11 @@ def prepare_data(chosen: argparse.Namespace) -> None:
     else:
         _need(chosen, "out")
         spec, out = parse(config.Data, chosen.spec, where="data"), chosen.out
+    from bench.data.dataset import save
+    from bench.data.sources import read
+    from bench.data.splits import take
+    from bench.records import write_json
+
     path = Path(spec.path) if spec.path else None
     dataset = read(spec.source, path=path, name=spec.name, classes=spec.classes)
     dataset = take(dataset, spec.train_images, spec.test_images)
@@ -218,10 +236,13 @@ def write_summary(chosen: argparse.Namespace) -> None:
     """Write summary.csv and costs.csv."""
     from bench.analysis.summary import summarize
 
-    expected = None
-    if chosen.runs:
-        expected = [(run.rsplit("/", 1)[0], int(run.rsplit("/", 1)[1])) for run in chosen.runs]
-    summarize(chosen.folder, expected=expected, reported=chosen.reported)
+    summarize(
+        chosen.folder,
+        expected=chosen.runs or None,
+        reported=chosen.reported,
+        references=chosen.references,
+        cards=chosen.reference,
+    )
 
 
 def write_tables(chosen: argparse.Namespace) -> None:

@@ -1,191 +1,55 @@
-"""One experiment, typed. Distances are in pixel values: images lie in [0, 1].
+"""One experiment: the sections of its configuration, checked against each other.
 
-Standard library only: the process that plans the workflow has no torch. The keys are described in
-the README; each default here is the one that a reader of a result should expect.
+Standard library only: the process that plans the workflow has no torch.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from bench.declared import declared_options, model_names
-from bench.parsing import (
-    Amount,
-    ConfigError,
-    Count,
-    Pixels,
-    Positive,
-    Share,
-    Whole,
-    nearest,
-    parse,
-    plain,
+from bench.declared import declared_options, default_width, model_names
+from bench.parsing import ConfigError, Whole, nearest, parse, plain, value_of
+from bench.sections import (
+    NAME,
+    Ascent,
+    AutoAttack,
+    Compute,
+    Data,
+    Evaluation,
+    Method,
+    Model,
+    Optimiser,
+    Pgd,
+    Reference,
+    Schedule,
+    Threat,
+    Training,
 )
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Data:
-    """Where images come from; `name` is what every result calls them."""
-
-    source: Literal["cifar10", "parquet", "folder", "digits"]
-    name: str
-    path: str | None = None
-    classes: tuple[str, ...] | None = None
-    train_images: Count | None = None
-    test_images: Count | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """An architecture and the channels of its first stage (None: its own default)."""
-
-    name: str
-    width: Count | None = None
-
-    @property
-    def label(self) -> str:
-        """The name in results: ``resnet18``, or ``resnet18-w8`` for another width."""
-        return self.name if self.width is None else f"{self.name}-w{self.width}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Threat:
-    """The ball around an image in which an attack may move."""
-
-    eps: Pixels
-    norm: Literal["Linf"] = "Linf"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Optimiser:
-    """Stochastic gradient descent; weight decay acts on every parameter."""
-
-    learning_rate: Positive
-    momentum: Share = 0.9
-    nesterov: bool = True
-    weight_decay: Amount = 5e-4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """``onecycle`` with its momentum cycle, or ``steps``: factors at the starts of epochs.
-
-    `warm_up` is the share of all steps in which OneCycle rises. `milestones` are epochs counted
-    from 1: from the start of each on, the learning rate is multiplied by `factor` once more.
-    """
-
-    name: Literal["onecycle", "steps"] = "onecycle"
-    warm_up: Share = 0.25
-    milestones: tuple[Count, ...] = ()
-    factor: Positive = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ascent:
-    """Steps of a gradient attack; a `step` left out is eps / 4, which is 2/255 at eps 8/255."""
-
-    steps: Count
-    step: Pixels | None = None
-
-    @property
-    def length(self) -> float:
-        """The length of a step, once an experiment's eps has filled it in."""
-        if self.step is None:
-            raise ValueError("the step is still to be filled in from eps")
-        return self.step
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compute:
-    """Where a job runs. `threads` are fixed on a CPU, since their number changes last bits."""
-
-    device: Literal["cpu", "cuda"] = "cuda"
-    threads: Count | None = None
-    tf32: bool = True
-
-    def __post_init__(self) -> None:
-        if self.device == "cpu" and self.threads is None:
-            raise ConfigError("compute.threads: a CPU run needs a fixed number, such as threads: 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """The shell that every method is trained in.
-
-    `validation_images` None is 1,000 of 10,000 or more training images, else a tenth of them.
-    `selection: test` picks the best epoch on the test set, as some authors' code does: it exists to
-    reproduce their protocol and marks every row.
-    """
-
-    epochs: Count
-    batch_size: Count
-    optimiser: Optimiser
-    attack: Ascent
-    validation_attack: Ascent
-    schedule: Schedule = field(default_factory=Schedule)
-    crop: Whole = 4
-    flip: bool = True
-    validation_images: Count | None = None
-    selection: Literal["validation", "test"] = "validation"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Method:
-    """A label of the results, the method behind it, its options, and its own training shell."""
-
-    label: str
-    name: str
-    options: dict[str, Any]
-    training: Training
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pgd(Ascent):
-    """PGD from uniform starts on the first `images` test images (None: all)."""
-
-    restarts: Count = 1
-    loss: Literal["ce", "margin"] = "ce"
-    seed: Whole = 0
-    images: Count | None = None
-    checkpoints: tuple[Literal["best", "last"], ...] = ("best", "last")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AutoAttack:
-    """AutoAttack of the reference package on the first `images` test images (None: all)."""
-
-    version: Literal["standard"] = "standard"
-    seed: Whole = 0
-    images: Count | None = None
-    checkpoints: tuple[Literal["best", "last"], ...] = ("best",)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """How saved weights are judged. Batch size and shards are part of a result's identity."""
-
-    batch_size: Count
-    shards: Count = 1
-    pgd: dict[str, Pgd] = field(default_factory=dict)
-    autoattack: AutoAttack | None = None
-
-    def __post_init__(self) -> None:
-        for name in self.pgd:
-            if not NAME.fullmatch(name) or name in ("clean", "autoattack", "worst_case"):
-                raise ConfigError(f"evaluation.pgd: {name!r} cannot name an attack; try pgd20")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """RobustBench models judged beside ours, where there is a network."""
-
-    models: tuple[str, ...] = ()
-    threat_model: Literal["Linf"] = "Linf"
+__all__ = [
+    "Ascent",
+    "AutoAttack",
+    "Compute",
+    "Data",
+    "Evaluation",
+    "EvaluationSpec",
+    "Experiment",
+    "Method",
+    "Model",
+    "Optimiser",
+    "Pgd",
+    "Reference",
+    "Schedule",
+    "Threat",
+    "TrainSpec",
+    "Training",
+    "experiment",
+    "spec_json",
+]
+# What results/ already holds beside the folders of experiments.
+TAKEN = ("reference", "summary.csv")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,26 +153,45 @@ def experiment(raw: Any) -> Experiment:
             raise ConfigError(f"config: the key {key!r} is missing")
     parts: dict[str, Any] = {key: parse(kind, given[key], where=key) for key, kind in kinds.items()}
     name = given["experiment"]
-    if not isinstance(name, str) or not NAME.fullmatch(name) or name == "reference":
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ConfigError(f"experiment: {name!r} cannot name a folder; try letters and digits")
-    if parts["model"].name not in model_names():
-        unknown = parts["model"].name
-        raise ConfigError(f"model.name: {unknown!r} is unknown; {nearest(unknown, model_names())}")
+    if name.lower() in TAKEN:
+        raise ConfigError(f"experiment: results/{name} is something else; choose another name")
+    parts["model"] = with_own_width(parts["model"])
     eps = parts["threat"].eps
     parts["training"] = with_steps(parts["training"], eps, where="training")
     parts["evaluation"] = replace(
         parts["evaluation"],
         pgd={
             attack: with_step(pgd, eps, where=f"evaluation.pgd.{attack}")
-            for attack, pgd in parts["evaluation"].pgd.items()
+            for attack, pgd in sorted(parts["evaluation"].pgd.items())
         },
     )
-    return Experiment(
-        experiment=name,
-        seeds=_seeds(given["seeds"]),
-        methods=_methods(given["methods"], given["training"], eps),
-        **parts,
-    )
+    methods = _methods(given["methods"], given["training"], eps)
+    for method in methods:
+        if method.label in parts["reference"].models:
+            raise ConfigError(
+                f"methods.{method.label}: a model of reference.models has this name; rename one"
+            )
+    return Experiment(experiment=name, seeds=_seeds(given["seeds"]), methods=methods, **parts)
+
+
+def with_own_width(model: Model) -> Model:
+    """Return `model` without a width that is the architecture's own: one network, one label.
+
+    Raises
+    ------
+    ConfigError
+        The architecture is unknown, or it has no width.
+    """
+    if model.name not in model_names():
+        raise ConfigError(
+            f"model.name: {model.name!r} is unknown; {nearest(model.name, model_names())}"
+        )
+    own = default_width(model.name)
+    if model.width is not None and own is None:
+        raise ConfigError(f"model.width: the model {model.name!r} has none; remove the key")
+    return replace(model, width=None) if model.width == own else model
 
 
 A = TypeVar("A", bound=Ascent)
@@ -345,22 +228,23 @@ def with_steps(training: Training, eps: float, *, where: str) -> Training:
 def _seeds(raw: Any) -> tuple[int, ...]:
     if not isinstance(raw, list | tuple) or not raw:
         raise ConfigError(f"seeds: expected a list of whole numbers such as [0, 1], got {raw!r}")
-    for seed in raw:
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-            raise ConfigError(f"seeds: expected whole numbers of at least 0, got {seed!r}")
-    if len(set(raw)) < len(raw):
-        raise ConfigError(f"seeds: {list(raw)} names a seed twice")
-    return tuple(raw)
+    # Snakemake's --config hands numbers over as text, which Whole reads.
+    seeds: tuple[int, ...] = value_of(tuple[Whole, ...], raw, "seeds")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds: {list(seeds)} names a seed twice")
+    return seeds
 
 
 def _methods(raw: Any, shell: Any, eps: float) -> tuple[Method, ...]:
     if not isinstance(raw, Mapping) or not raw:
         raise ConfigError(f"methods: expected at least one, such as trades: {{}}, got {raw!r}")
-    methods = []
+    methods: list[Method] = []
     for label, given in raw.items():
         where = f"methods.{label}"
         if not isinstance(label, str) or not NAME.fullmatch(label):
             raise ConfigError(f"{where}: {label!r} cannot name a folder; try letters and digits")
+        if label.lower() in (method.label.lower() for method in methods):
+            raise ConfigError(f"{where}: another label differs only in capitals; rename one")
         given = {} if given is None else given
         if not isinstance(given, Mapping):
             raise ConfigError(f"{where}: expected options such as beta: 6, got {given!r}")

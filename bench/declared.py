@@ -6,14 +6,25 @@ import ast
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from bench.parsing import ConfigError, nearest
+from bench import parsing
+from bench.parsing import ConfigError, nearest, value_of
 
 PACKAGE = Path(__file__).parent
-# Annotations of options whose value is a real number: 6 and 6.0 are the same option then.
-REAL = {"float", "Amount", "Positive", "Share", "Pixels"}
 REQUIRED = object()
+UNITS = ("Amount", "Count", "Pixels", "Positive", "Share", "Whole")
+TYPES: dict[str, Any] = {
+    **{name: getattr(parsing, name) for name in UNITS},
+    **{kind.__name__: kind for kind in (bool, float, int, str)},
+}
+
+
+class Option(NamedTuple):
+    """The type of a method's option, and its default or REQUIRED."""
+
+    type: Any
+    default: Any
 
 
 def registered(folder: Path) -> dict[str, ast.ClassDef | ast.FunctionDef]:
@@ -37,34 +48,69 @@ def model_names() -> tuple[str, ...]:
 
 
 @cache
-def method_fields(name: str) -> dict[str, tuple[str, Any]]:
-    """Return annotation and default (or REQUIRED) of every option of the method `name`."""
-    methods = registered(PACKAGE / "methods")
-    if name not in methods:
-        raise ConfigError(f"the method {name!r} is unknown; {nearest(name, methods)}")
-    found: dict[str, tuple[str, Any]] = {}
-    for node in methods[name].body:
-        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
-            continue
-        annotation = ast.unparse(node.annotation)
-        if not annotation.startswith("ClassVar"):
-            default = REQUIRED if node.value is None else ast.literal_eval(node.value)
-            found[node.target.id] = (annotation, default)
-    return found
+def default_width(name: str) -> int | None:
+    """Return the width that the architecture `name` has of itself; None where it takes none."""
+    builder = registered(PACKAGE / "models")[name]
+    functions = builder.body if isinstance(builder, ast.ClassDef) else [builder]
+    for function in functions:
+        if isinstance(function, ast.FunctionDef) and function.name in ("__init__", builder.name):
+            given = function.args
+            arguments = [*given.args, *given.kwonlyargs]
+            without = [None] * (len(given.args) - len(given.defaults))
+            defaults = [*without, *given.defaults, *given.kw_defaults]
+            for argument, default in zip(arguments, defaults, strict=True):
+                if argument.arg == "width" and default is not None:
+                    return int(ast.literal_eval(default))
+    return None
 
 
-def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """Return every option of the method `name`, defaults filled in, in declared order.
+@cache
+def method_names() -> tuple[str, ...]:
+    """Return the names of all methods, sorted."""
+    return tuple(sorted(registered(PACKAGE / "methods")))
+
+
+@cache
+def method_options(name: str) -> dict[str, Option]:
+    """Return every option of the method `name`, in declared order.
 
     Raises
     ------
     ConfigError
-        The method or an option is unknown, or one without a default is missing.
+        It declares an option that only an import could understand.
     """
-    try:
-        known = method_fields(str(name))
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
+    found: dict[str, Option] = {}
+    for node in registered(PACKAGE / "methods")[name].body:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        if "ClassVar" in ast.unparse(node.annotation):
+            continue
+        option = node.target.id
+        try:
+            default = REQUIRED if node.value is None else ast.literal_eval(node.value)
+            found[option] = Option(_type(node.annotation), default)
+        except ValueError:
+            raise ConfigError(
+                f"the option {option!r} of the method {name!r} cannot be read without importing "
+                f"it: give it a literal default, and as its type a Literal or one of {list(TYPES)}"
+            ) from None
+    return found
+
+
+def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """Return every option of the method `name`, checked, with defaults, in declared order.
+
+    Raises
+    ------
+    ConfigError
+        The method or an option is unknown, an option without a default is missing, or a value is
+        not of the option's type.
+    """
+    if name not in method_names():
+        raise ConfigError(
+            f"{where}.method: {name!r} is unknown; {nearest(str(name), method_names())}"
+        )
+    known = method_options(name)
     for key in given:
         if key not in known:
             raise ConfigError(
@@ -72,10 +118,21 @@ def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict
                 f"{nearest(str(key), (*known, 'method', 'training'))}"
             )
     options = {}
-    for key, (annotation, default) in known.items():
-        value = given.get(key, default)
+    for key, option in known.items():
+        value = given.get(key, option.default)
         if value is REQUIRED:
             raise ConfigError(f"{where}: the method {name!r} needs the option {key!r}")
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        options[key] = float(value) if whole and annotation in REAL else value
+        # A default too: 6 and 6.0 are the same option.
+        options[key] = value_of(option.type, value, f"{where}.{key}")
     return options
+
+
+def _type(annotation: ast.expr) -> Any:
+    match annotation:
+        case ast.Name(id=name) if name in TYPES:
+            return TYPES[name]
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=words):
+            return Literal.__getitem__(ast.literal_eval(words))
+        case ast.BinOp(left=kind, op=ast.BitOr(), right=ast.Constant(value=None)):
+            return _type(kind) | None
+    raise ValueError(ast.unparse(annotation))

@@ -10,7 +10,6 @@ import math
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from fractions import Fraction
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -33,28 +32,38 @@ class Unit:
 
     def check(self, value: Any, where: str) -> float | int:
         """Return `value` as a number within the bounds, or raise ConfigError naming `where`."""
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ConfigError(f"{where}: expected {self.expected}, got {value!r}")
         try:
-            number = float(Fraction(value)) if isinstance(value, str) else float(value)
-        except (ValueError, ZeroDivisionError):
-            raise ConfigError(f"{where}: expected {self.expected}, got {value!r}") from None
-        if not math.isfinite(number) or (self.whole and number != int(number)):
-            raise ConfigError(f"{where}: expected {self.expected}, got {value!r}")
-        if not self.low <= number <= self.high:
+            number = _number(value)
+        except (TypeError, ValueError, ArithmeticError):
+            number = math.nan
+        fits = math.isfinite(number) and self.low <= number <= self.high
+        if not fits or (self.whole and number != int(number)):
             raise ConfigError(f"{where}: expected {self.expected}, got {value!r}")
         return int(number) if self.whole else number
 
 
+def _number(value: Any) -> float:
+    # YAML 1.1 takes 5e-4 for text, and eps is best written 8/255.
+    if isinstance(value, str):
+        above, slash, below = value.partition("/")
+        return float(above) / float(below) if slash else float(above)
+    if isinstance(value, bool):
+        raise TypeError
+    return float(value)
+
+
 TINY = 1e-12
+LARGEST = 2**53 - 1  # beyond it a float skips whole numbers
 Pixels = Annotated[
     float, Unit("a distance in (0, 1] such as 8/255 (divide by 255?)", low=TINY, high=1.0)
 ]
-Count = Annotated[int, Unit("a whole number of at least 1", low=1, high=2**53, whole=True)]
-Whole = Annotated[int, Unit("a whole number of at least 0", low=0, high=2**53, whole=True)]
+Count = Annotated[int, Unit("a whole number of at least 1", low=1, high=LARGEST, whole=True)]
+Whole = Annotated[int, Unit("a whole number of at least 0", low=0, high=LARGEST, whole=True)]
 Amount = Annotated[float, Unit("a number of at least 0", low=0.0, high=math.inf)]
 Positive = Annotated[float, Unit("a number above 0", low=TINY, high=math.inf)]
 Share = Annotated[float, Unit("a share in [0, 1]", low=0.0, high=1.0)]
+ANY_NUMBER = Unit("a number", low=-math.inf, high=math.inf)
+EXPECTED = {str: "text (in quotes)", bool: "true or false", int: "a whole number"}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -71,10 +80,10 @@ def parse(kind: type[T], raw: Any, *, where: str) -> T:
     Raises
     ------
     ConfigError
-        Naming the dotted key: unknown, missing, or of the wrong type.
+        Naming the dotted key: unknown, missing, of the wrong type, or refused by `kind` itself,
+        whose ValueError begins with the key.
     """
-    if not isinstance(raw, Mapping):
-        raise ConfigError(f"{where}: expected keys and values, got {raw!r}")
+    raw = _mapping(raw, where)
     hints = get_type_hints(kind, include_extras=True)
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for key in raw:
@@ -86,7 +95,17 @@ def parse(kind: type[T], raw: Any, *, where: str) -> T:
             values[name] = value_of(hints[name], raw[name], f"{where}.{name}")
         elif field.default is MISSING and field.default_factory is MISSING:
             raise ConfigError(f"{where}: the key {name!r} is missing")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ConfigError(f"{where}.{error}") from None
+
+
+def _mapping(raw: Any, where: str) -> Mapping[Any, Any]:
+    if not isinstance(raw, Mapping):
+        remedy = "; remove the key or give it some" if raw is None else ""
+        raise ConfigError(f"{where}: expected keys and values, got {raw!r}{remedy}")
+    return raw
 
 
 def value_of(hint: Any, raw: Any, where: str) -> Any:
@@ -95,7 +114,8 @@ def value_of(hint: Any, raw: Any, where: str) -> Any:
     if origin is Annotated:
         return arguments[1].check(raw, where)
     if origin in (Union, types.UnionType):
-        if raw is None and type(None) in arguments:
+        # Snakemake's --config hands what is nested over as text.
+        if raw in (None, "null") and type(None) in arguments:
             return None
         inner = [option for option in arguments if option is not type(None)]
         return value_of(inner[0], raw, where)
@@ -108,19 +128,20 @@ def value_of(hint: Any, raw: Any, where: str) -> Any:
             raise ConfigError(f"{where}: expected a list, got {raw!r}")
         return tuple(value_of(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(raw))
     if origin is dict:
-        if not isinstance(raw, Mapping):
-            raise ConfigError(f"{where}: expected keys and values, got {raw!r}")
         return {
-            str(key): value_of(arguments[1], item, f"{where}.{key}") for key, item in raw.items()
+            str(key): value_of(arguments[1], item, f"{where}.{key}")
+            for key, item in _mapping(raw, where).items()
         }
     if hint is Any:
         return raw
     if is_dataclass(hint):
         return parse(hint, raw, where=where)  # type: ignore[arg-type]
-    if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
-        return float(raw)
+    if hint is float:
+        return ANY_NUMBER.check(raw, where)
+    if hint is bool and raw in ("true", "false"):
+        return raw == "true"
     if not isinstance(raw, hint) or (hint is not bool and isinstance(raw, bool)):
-        raise ConfigError(f"{where}: expected {hint.__name__}, got {raw!r}")
+        raise ConfigError(f"{where}: expected {EXPECTED.get(hint, hint.__name__)}, got {raw!r}")
     return raw
 
 

@@ -1,7 +1,7 @@
 """A digest of the code behind a result: equal until a statement changes.
 
-Formatting, comments and docstrings do not change it, nor does Python's minor version: fields of the
-syntax tree that are empty are left out, since newer versions add some.
+Formatting, comments and docstrings do not change it, nor does Python's minor version: what is empty
+in the syntax tree is left out, since some versions add fields or pieces of text that are.
 
 Standard library only.
 """
@@ -11,8 +11,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
+import importlib.util
 import platform
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -22,6 +24,7 @@ UNDECIDING = {
     "bench.declared",
     "bench.parsing",
     "bench.records",
+    "bench.sections",
     "bench.training.progress",
 }
 PACKAGES = ("torch", "torchvision", "pyautoattack", "autoattack", "robustbench", "safetensors")
@@ -45,8 +48,8 @@ def digest(roots: Iterable[str]) -> str:
     """Return the digest of the modules `roots` and of all that they import from the package."""
     hashed = hashlib.sha256()
     for name, path in sorted(sources(roots).items()):
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-        hashed.update(f"{name}\n{meaning(tree)}\n".encode())
+        code, _ = _read(name, path)
+        hashed.update(f"{name}\n{code}\n".encode())
     return hashed.hexdigest()
 
 
@@ -62,8 +65,10 @@ def sources(roots: Iterable[str]) -> dict[str, Path]:
         if name in found:
             continue
         found[name] = path
-        for imported in _imports(ast.parse(path.read_text(encoding="utf-8"), str(path))):
-            if imported not in UNDECIDING:
+        _, imports = _read(name, path)
+        # An import runs the packages around a module before the module itself.
+        for imported in (name.rpartition(".")[0], *imports):
+            if imported not in UNDECIDING and _file(imported) is not None:
                 waiting.append(imported)
     return found
 
@@ -71,16 +76,12 @@ def sources(roots: Iterable[str]) -> dict[str, Path]:
 def meaning(node: object) -> str:
     """Return the syntax tree as text, without docstrings, positions and empty fields."""
     if isinstance(node, ast.AST):
-        parts = []
-        for name, value in ast.iter_fields(node):
-            if name == "body" and isinstance(value, list) and _documented(node):
-                value = value[1:]
-            if value is not None and value != [] and name not in ("type_ignores", "kind"):
-                parts.append(f"{name}={meaning(value)}")
+        parts = (f"{name}={meaning(value)}" for name, value in _fields(node))
         return f"{type(node).__name__}({', '.join(parts)})"
     if isinstance(node, list):
         return f"[{', '.join(map(meaning, node))}]"
-    return repr(node)
+    # Which characters repr escapes depends on the version.
+    return ascii(node)
 
 
 def packages() -> dict[str, str]:
@@ -94,26 +95,52 @@ def packages() -> dict[str, str]:
     return versions
 
 
+def _read(name: str, path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the meaning of a module and what it imports."""
+    within = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return _parsed(path.read_text(encoding="utf-8"), str(path), within)
+
+
+# Every run of an experiment has a digest, and they share most of their modules.
+@cache
+def _parsed(source: str, path: str, within: str) -> tuple[str, tuple[str, ...]]:
+    tree = ast.parse(source, path)
+    return meaning(tree), tuple(_imports(tree, within))
+
+
+def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
+    for name, value in ast.iter_fields(node):
+        if name == "body" and _documented(node):
+            value = value[1:]
+        elif isinstance(node, ast.JoinedStr):
+            value = [part for part in value if not _blank(part)]
+        if value is not None and value != [] and name not in ("type_ignores", "kind"):
+            yield name, value
+
+
 def _documented(node: ast.AST) -> bool:
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
+def _blank(part: ast.expr) -> bool:
+    return isinstance(part, ast.Constant) and part.value == ""
+
+
+def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+    """Yield what may be a module: `from package import module` looks like any other name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from package import module` names a module, `from module import name` does not.
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            if name.split(".")[0] == "bench" and _file(name) is not None:
-                yield name
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 def _file(name: str) -> Path | None:
+    if name.split(".")[0] != "bench":
+        return None
     path = ROOT.joinpath(*name.split("."))
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if file.is_file():

@@ -48,6 +48,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BenchError(f"{path}: there is no such file; run the step that makes it") from None
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise BenchError(f"{path}: not JSON ({error}); delete it and make it again") from None
 

@@ -68,5 +68,7 @@ def load(path: Path) -> tuple[nn.Module, Description]:
         model.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
-        raise BenchError(f"{path}: not weights of {description.model} ({first})") from None
+        raise BenchError(
+            f"{path}: not weights of {description.model} ({first}); {remedy}"
+        ) from None
     return model.eval(), description

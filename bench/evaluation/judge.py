@@ -48,7 +48,7 @@ class Verdicts:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Adversarial images [B, C, H, W] and the name of what made each one."""
+    """Images [B, C, H, W] of a search, and by what it saw each one broken, as `broken_by` says."""
 
     images: Tensor
     by: list[str]
@@ -70,10 +70,12 @@ def judge(model: nn.Module, test: Images, name: str, spec: EvaluationSpec) -> Ve
     return judge_pgd(model, test, name, evaluation.pgd[name], evaluation, spec.compute, eps)
 
 
-def correct(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> Tensor:
-    """Return which images [N, C, H, W] in [0, 1] are classified correctly: bool [N], float32."""
+def correct(
+    model: nn.Module, images: Tensor, labels: Tensor, batch_size: int, *, tf32: bool = False
+) -> Tensor:
+    """Return which images [N, C, H, W] in [0, 1] are classified correctly: bool [N]."""
     parts = []
-    with evaluating(model), torch.no_grad(), convolutions(tf32=False):
+    with evaluating(model), torch.no_grad(), convolutions(tf32=tf32):
         for images_BCHW, labels_B in zip(
             torch.split(images, batch_size), torch.split(labels, batch_size), strict=True
         ):
@@ -128,11 +130,14 @@ def judge_pgd(
                     generator=generator,
                 )
                 parts.append(moved)
-        return Found(images=torch.cat(parts), by=[name] * len(images))
+        found = torch.cat(parts)
+        stands = correct(model, found, labels, batch_size, tf32=tf32)
+        return Found(images=found, by=["" if kept else name for kept in stands.tolist()])
 
     return _verdicts(
         model,
         test,
+        name,
         search,
         evaluation,
         compute,
@@ -157,8 +162,11 @@ def judge_autoattack(
     compute: Compute,
     eps: float,
 ) -> Verdicts:
-    """Return the verdicts of AutoAttack, shard by shard; each shard is a run of its own."""
-    test = _first(test, attack.images)
+    """Return the verdicts of AutoAttack, shard by shard.
+
+    Each shard is a run of its own; the first has the seed of `attack`, each further one the next.
+    """
+    test, name = _first(test, attack.images), "autoattack"
     warnings: list[str] = []
 
     def search(images: Tensor, labels: Tensor, tf32: bool) -> Found:
@@ -172,7 +180,7 @@ def judge_autoattack(
                     images_NCHW,
                     labels_N,
                     eps=eps,
-                    seed=attack.seed,
+                    seed=attack.seed + number,
                     batch_size=evaluation.batch_size,
                     device=images.device,
                     version=attack.version,
@@ -187,6 +195,7 @@ def judge_autoattack(
     verdicts = _verdicts(
         model,
         test,
+        name,
         search,
         evaluation,
         compute,
@@ -195,7 +204,7 @@ def judge_autoattack(
         seed=attack.seed,
         details=details,
     )
-    left = int(verdicts.clean.sum())
+    left = int(verdicts.clean.sum()) - verdicts.broken_by.count(name)
     components = {}
     for component in autoattack.STANDARD:
         left -= verdicts.broken_by.count(component)
@@ -207,6 +216,7 @@ def judge_autoattack(
 def _verdicts(
     model: nn.Module,
     test: Images,
+    name: str,
     search: Search,
     evaluation: Evaluation,
     compute: Compute,
@@ -216,6 +226,7 @@ def _verdicts(
     seed: int,
     details: dict[str, Any],
 ) -> Verdicts:
+    """Search, then judge what was found in float32; `name` is the attack's."""
     began = time.perf_counter()
     images, labels, batch_size = to_unit(test.pixels), test.labels, evaluation.batch_size
     clean = correct(model, images, labels, batch_size)
@@ -223,17 +234,20 @@ def _verdicts(
     _check_ball(found.images, images, eps)
     robust = clean & correct(model, found.images, labels, batch_size)
     by = list(found.by)
-    again = (robust & torch.tensor([name != "" for name in by], device=robust.device)).nonzero()
-    if compute.tf32 and len(again):
-        index = again.flatten()
+    claimed = torch.tensor([text != "" for text in by], device=robust.device)
+    index = (robust & claimed).nonzero().flatten()
+    if compute.tf32 and len(index):
         second = search(images[index], labels[index], False)
         _check_ball(second.images, images[index], eps)
         robust[index] &= correct(model, second.images, labels[index], batch_size)
-        for place, name in zip(index.tolist(), second.by, strict=True):
-            by[place] = name
+        for place, text in zip(index.tolist(), second.by, strict=True):
+            by[place] = text
     broken_by = []
-    for fine, kept, name in zip(clean.tolist(), robust.tolist(), by, strict=True):
-        broken_by.append("clean" if not fine else "" if kept else name)
+    for fine, kept, text in zip(clean.tolist(), robust.tolist(), by, strict=True):
+        # Last bits may differ between a search and its judge: what the search did not see fall is
+        # put down to the attack as a whole.
+        broken = name if text in ("", "clean") else text
+        broken_by.append("clean" if not fine else "" if kept else broken)
     return Verdicts(
         source=source,
         seed=seed,

@@ -68,7 +68,8 @@ def train(spec: TrainSpec, *, experiment: str, label: str, data: Path, folder: P
                 "fingerprint": dataset.fingerprint,
                 "classes": list(dataset.classes),
                 "train_images": len(run.index_N),
-                "validation_images": len(run.judged),
+                # None is held out where the test set selects.
+                "validation_images": len(dataset.train) - len(run.index_N),
                 "test_images": len(dataset.test),
             },
             "model": {
@@ -125,7 +126,7 @@ def _history_row(epoch: Epoch, images: int, seconds: float, device: torch.device
         "validation_clean": _percent(epoch.validation_clean),
         "validation_pgd": _percent(epoch.validation_pgd),
         "seconds": f"{seconds:.2f}",
-        "images_per_second": f"{images / seconds:.0f}",
+        "images_per_second": f"{images / max(seconds, 1e-9):.0f}",
         "peak_memory_mb": _number(peak_memory_mb(device)),
     }
 

@@ -19,13 +19,17 @@ class Progress:
     epochs, steps
         Of the whole run and of one epoch.
     out
-        Where to print; a terminal gets a bar.
+        Where to print, by default the standard output; a terminal gets a bar.
     """
 
-    def __init__(self, epochs: int, steps: int, out: TextIO = sys.stdout) -> None:
-        self.epochs, self.steps, self.out = epochs, steps, out
-        self.begun = self._shown = time.perf_counter()
+    def __init__(self, epochs: int, steps: int, out: TextIO | None = None) -> None:
+        self.epochs, self.steps = epochs, steps
+        self.out = sys.stdout if out is None else out
+        self.begun = self._shown = self._epoch_begun = time.perf_counter()
         self._width = 0
+        # A terminal of another encoding would end the training at the first block.
+        unicode = (self.out.encoding or "").lower().startswith("utf")
+        self._full, self._empty = ("█", "░") if unicode else ("#", "-")
 
     def step(self, epoch: int, step: int, images: int, loss: Callable[[], float]) -> None:
         """Show step `step` of `epoch`, both counted from 1, on a terminal."""
@@ -34,7 +38,7 @@ class Progress:
             return
         self._shown = now
         filled = BAR * step // self.steps
-        bar = "█" * filled + "░" * (BAR - filled)
+        bar = self._full * filled + self._empty * (BAR - filled)
         self._overwrite(
             f"epoch {epoch}/{self.epochs} {bar} loss {loss():.4f}  {self._speed(images, now)}"
             f"  left {self._left(epoch - 1 + step / self.steps)}"
@@ -60,6 +64,8 @@ class Progress:
         return f"{images / max(now - self._epoch_begun, 1e-9):.0f} images/s"
 
     def _left(self, done: float) -> str:
+        if not done:
+            return "unknown"
         seconds = (time.perf_counter() - self.begun) / done * (self.epochs - done)
         minutes, seconds = divmod(round(seconds), 60)
         hours, minutes = divmod(minutes, 60)

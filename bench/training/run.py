@@ -19,7 +19,7 @@ from bench.data.splits import hold_out
 from bench.device import convolutions
 from bench.methods.base import create, total
 from bench.models.base import build
-from bench.parsing import BenchError
+from bench.parsing import BenchError, plain
 from bench.streams import stream
 from bench.training.measure import Tally, clean_accuracy, pgd_accuracy
 from bench.training.schedule import build_optimiser, build_schedule
@@ -56,7 +56,8 @@ class Run:
         if shell.selection == "test":
             self.index_N, self.judged = torch.arange(len(train)), dataset.test
         else:
-            held = shell.validation_images or (1000 if len(train) >= ENOUGH else len(train) // 10)
+            usual = 1000 if len(train) >= ENOUGH else max(1, len(train) // 10)
+            held = shell.validation_images or usual
             self.index_N, validation_N = hold_out(train.labels, held)
             self.judged = Images(train.pixels[validation_N], train.labels[validation_N])
         self.judged = Images(self.judged.pixels.to(device), self.judged.labels.to(device))
@@ -71,13 +72,9 @@ class Run:
         self.views = Views(spec.seed, len(train), shell.crop, shell.flip)
         self.memory: Memory | None = None
         if self.method.memory:
-            self.memory = Memory(
-                self.views,
-                self.pixels_NCHW,
-                spec.threat.eps,
-                storage=spec.options["storage"],
-                alignment=spec.options["alignment"],
-            )
+            options = plain(self.method)
+            kept = {name: options[name] for name in ("storage", "alignment") if name in options}
+            self.memory = Memory(self.views, self.pixels_NCHW, spec.threat.eps, **kept)
         self.steps = -(-len(self.index_N) // shell.batch_size)
         self.optimiser = build_optimiser(self.model, shell.optimiser)
         self.schedule = build_schedule(
@@ -137,7 +134,7 @@ class Run:
         Raises
         ------
         BenchError
-            The loss became NaN or infinite.
+            The loss or a weight became NaN or infinite.
         """
         tally = Tally(self.device)
         learning_rate = float(self.optimiser.param_groups[0]["lr"])
@@ -146,11 +143,15 @@ class Run:
                 images = self.images(epoch, step, index_B)
                 self.step(images, self.labels_N[index_B], tally)
                 watch(step + 1, tally)
-            if (bad := tally.first_bad_step()) is not None:
+            bad = tally.first_bad_step()
+            if bad is None and not self._finite():
+                # The epoch's last update comes after its last loss.
+                bad = self.steps
+            if bad is not None:
                 raise BenchError(
-                    f"{self.spec.method}: the loss became NaN or infinite in epoch {epoch}, step "
-                    f"{bad}; lower training.optimiser.learning_rate. The last good checkpoint is "
-                    "kept"
+                    f"{self.spec.method}: the loss or a weight became NaN or infinite in epoch "
+                    f"{epoch}, step {bad}; lower training.optimiser.learning_rate (nothing of this "
+                    "epoch was saved)"
                 )
             clean, robust = self._judge()
         means = tally.means()
@@ -165,6 +166,11 @@ class Run:
             validation_clean=clean,
             validation_pgd=robust,
         )
+
+    def _finite(self) -> bool:
+        """Return whether all weights and batch-norm statistics are finite; waits for the device."""
+        finite = [value.isfinite().all() for value in self.model.state_dict().values()]
+        return bool(torch.stack(finite).all())
 
     def _judge(self) -> tuple[float, float]:
         """Return clean and PGD accuracy in percent on the images that select the checkpoint."""

@@ -1,0 +1,194 @@
+"""The sections of a configuration, typed. Distances are in pixel values: images lie in [0, 1].
+
+Standard library only: the process that plans the workflow has no torch. The keys are described in
+the README; each default here is the one that a reader of a result should expect.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bench.parsing import Amount, Count, Pixels, Positive, Share, Whole
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# Other rows of a summary, which the name of an attack must not take.
+RESERVED = ("clean", "autoattack", "worst_case")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Where images come from; `name` is what every result calls them."""
+
+    source: Literal["cifar10", "parquet", "folder", "digits"]
+    name: str
+    path: str | None = None
+    classes: tuple[str, ...] | None = None
+    train_images: Count | None = None
+    test_images: Count | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("name: it is empty; say what results call these images")
+        if self.path is None and self.source != "digits":
+            raise ValueError(f"path: the source {self.source!r} needs the folder of its images")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """An architecture and the channels of its first stage (None: its own default)."""
+
+    name: str
+    width: Count | None = None
+
+    @property
+    def label(self) -> str:
+        """The name in results: ``resnet18``, or ``resnet18-w8`` for another width."""
+        return self.name if self.width is None else f"{self.name}-w{self.width}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threat:
+    """The ball around an image in which an attack may move."""
+
+    eps: Pixels
+    norm: Literal["Linf"] = "Linf"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """Stochastic gradient descent; weight decay acts on every parameter."""
+
+    learning_rate: Positive
+    momentum: Share = 0.9
+    nesterov: bool = True
+    weight_decay: Amount = 5e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """``onecycle`` with its momentum cycle, or ``steps``: factors at the starts of epochs.
+
+    `warm_up` is the share of all steps in which OneCycle rises. `milestones` are epochs counted
+    from 1: from the start of each on, the learning rate is multiplied by `factor` once more.
+    """
+
+    name: Literal["onecycle", "steps"] = "onecycle"
+    warm_up: Share = 0.25
+    milestones: tuple[Count, ...] = ()
+    factor: Positive = 0.1
+
+    def __post_init__(self) -> None:
+        if self.milestones and self.name == "onecycle":
+            raise ValueError("milestones: onecycle has none; add name: steps, or milestones: []")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ascent:
+    """Steps of a gradient attack; a `step` left out is eps / 4, which is 2/255 at eps 8/255."""
+
+    steps: Count
+    step: Pixels | None = None
+
+    @property
+    def length(self) -> float:
+        """The length of a step, once an experiment's eps has filled it in."""
+        if self.step is None:
+            raise ValueError("the step is still to be filled in from eps")
+        return self.step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Where a job runs. `threads` are fixed on a CPU, since their number changes last bits."""
+
+    device: Literal["cpu", "cuda"] = "cuda"
+    threads: Count | None = None
+    tf32: bool = True
+
+    def __post_init__(self) -> None:
+        if self.device == "cpu" and self.threads is None:
+            raise ValueError("threads: a CPU run needs a fixed number, such as threads: 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The shell that every method is trained in.
+
+    `validation_images` None is 1,000 of 10,000 or more training images, else a tenth of them.
+    `selection: test` picks the best epoch on the test set, as some authors' code does: it exists to
+    reproduce their protocol and marks every row.
+    """
+
+    epochs: Count
+    batch_size: Count
+    optimiser: Optimiser
+    attack: Ascent
+    validation_attack: Ascent
+    schedule: Schedule = field(default_factory=Schedule)
+    crop: Whole = 4
+    flip: bool = True
+    validation_images: Count | None = None
+    selection: Literal["validation", "test"] = "validation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A label of the results, the method behind it, its options, and its own training shell."""
+
+    label: str
+    name: str
+    options: dict[str, Any]
+    training: Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pgd(Ascent):
+    """PGD from uniform starts on the first `images` test images (None: all)."""
+
+    restarts: Count = 1
+    loss: Literal["ce", "margin"] = "ce"
+    seed: Whole = 0
+    images: Count | None = None
+    checkpoints: tuple[Literal["best", "last"], ...] = ("best", "last")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoAttack:
+    """AutoAttack of the reference package on the first `images` test images (None: all)."""
+
+    version: Literal["standard"] = "standard"
+    seed: Whole = 0
+    images: Count | None = None
+    checkpoints: tuple[Literal["best", "last"], ...] = ("best",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How saved weights are judged. Batch size and shards are part of a result's identity."""
+
+    batch_size: Count
+    shards: Count = 1
+    pgd: dict[str, Pgd] = field(default_factory=dict)
+    autoattack: AutoAttack | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.pgd:
+            if not NAME.fullmatch(name) or name.lower() in RESERVED:
+                raise ValueError(f"pgd: {name!r} cannot name an attack; try pgd20")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """RobustBench models judged beside ours, where there is a network."""
+
+    models: tuple[str, ...] = ()
+    threat_model: Literal["Linf"] = "Linf"
+
+    def __post_init__(self) -> None:
+        for name in self.models:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"models: {name!r} cannot be a RobustBench model; see its list")
+        if len(set(self.models)) < len(self.models):
+            raise ValueError(f"models: {list(self.models)} names a model twice")

@@ -1,0 +1,160 @@
+"""The whole DAG with the real Snakemake on a few digits: made, left alone, made again, edited."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+from project import copy_project, planned, snakemake
+
+CONFIG = """
+experiment: tiny
+seeds: [0, 1]
+data: {source: digits, name: digits, train_images: 200, test_images: 20}
+model: {name: small_cnn, width: 4}
+threat: {eps: 0.2}
+compute: {device: cpu, threads: 1}
+training:
+  epochs: 2
+  batch_size: 50
+  optimiser: {learning_rate: 0.1}
+  crop: 1
+  flip: false
+  attack: {steps: 4}
+  validation_attack: {steps: 4}
+methods:
+  trades: {beta: 6}
+  memloss_v1: {method: memloss, variant: v1, beta: 3, memory_beta: 2}
+evaluation:
+  batch_size: 20
+  pgd:
+    pgd20: {steps: 20}
+  autoattack: {version: standard}
+"""
+RUN = ("--cores", "2", "--configfile", "tiny.yaml")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = copy_project(tmp_path_factory.mktemp("tiny") / "project")
+    (folder / "tiny.yaml").write_text(CONFIG)
+    done = snakemake(folder, *RUN)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def restored(project):
+    """The project, with its code put back afterwards."""
+    kept = project.parent / "kept"
+    shutil.copytree(project / "bench", kept / "bench")
+    yield project
+    shutil.rmtree(project / "bench")
+    shutil.move(kept / "bench", project / "bench")
+    shutil.rmtree(kept)
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_method_seed_checkpoint_and_attack_has_a_row(project):
+    found = {
+        (row["method"], row["seed"], row["checkpoint"], row["attack"])
+        for row in rows(project / "results/tiny/summary.csv")
+    }
+    judged = {
+        "best": ("clean", "pgd20", "autoattack", "worst_case"),
+        "last": ("clean", "pgd20"),
+    }
+    assert found == {
+        (method, seed, checkpoint, attack)
+        for method in ("trades", "memloss_v1")
+        for seed in "01"
+        for checkpoint, attacks in judged.items()
+        for attack in attacks
+    }
+
+
+def test_accuracies_are_counts_of_the_verdicts(project):
+    for row in rows(project / "results/tiny/summary.csv"):
+        if row["attack"] == "worst_case":
+            continue
+        run = project / f"results/tiny/models/{row['method']}/seed{row['seed']}"
+        verdicts = rows(run / f"verdicts/{row['checkpoint']}/{row['attack']}.csv")
+        robust = sum(int(verdict["robust"]) for verdict in verdicts)
+        assert row["n"] == str(len(verdicts)) == "20"
+        assert row["accuracy"] == f"{100 * robust / 20:.2f}"
+        assert all(verdict["clean"] >= verdict["robust"] for verdict in verdicts)
+
+
+def test_figures_tables_and_records_are_there(project):
+    results = project / "results/tiny"
+    for figure in ("frontier", "curves", "components"):
+        assert (results / f"figures/{figure}.png").read_bytes().startswith(b"\x89PNG")
+        assert (results / f"figures/{figure}.pdf").read_bytes().startswith(b"%PDF")
+        assert "<svg" in (results / f"figures/{figure}.svg").read_text()
+    for form in ("csv", "md", "tex"):
+        assert "MemLoss V1" in (results / f"tables/comparison.{form}").read_text()
+    fingerprint = json.loads((results / "data.json").read_text())["fingerprint"]
+    records = sorted(results.glob("models/*/*/*.json"))
+    assert len(records) == 8
+    assert {json.loads(path.read_text())["data"]["fingerprint"] for path in records} == {
+        fingerprint
+    }
+
+
+def test_a_second_run_has_nothing_to_do(project):
+    done = snakemake(project, *RUN)
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_comments_and_captions_retrain_nothing(restored):
+    for path in ("bench/methods/memloss.py", "bench/training/run.py", "bench/attacks/linf.py"):
+        source = (restored / path).read_text()
+        (restored / path).write_text(source.replace('"""', '"""Edited. ', 1) + "\n\n# A comment.\n")
+    counts = planned(restored, *RUN)
+    assert counts["train"] == counts["evaluate"] == 0
+
+
+def test_a_statement_in_a_method_retrains_that_method(restored):
+    path = restored / "bench/methods/memloss.py"
+    source = path.read_text()
+    assert source.count("memory_beta * memory_B.mean()") == 1
+    path.write_text(source.replace("memory_beta * memory_B.mean()", "memory_B.mean()"))
+    counts = planned(restored, *RUN)
+    assert counts["train"] == counts["evaluate"] == 2  # MemLoss, two seeds
+
+
+def test_a_new_seed_adds_its_own_jobs_only(project):
+    counts = planned(project, *RUN, "--config", "seeds=[0, 1, 2]")
+    assert counts["train"] == counts["evaluate"] == 2
+
+
+def test_lost_weights_rebuild_one_run(project):
+    lost = project / "results/tiny/models/trades/seed1/best.safetensors"
+    kept = lost.rename(lost.with_suffix(".kept"))
+    try:
+        counts = planned(project, *RUN)
+    finally:
+        kept.rename(lost)
+    assert counts["train"] == counts["evaluate"] == 1
+
+
+def test_made_again_is_byte_equal(project):
+    results = project / "results/tiny"
+    first = (results / "summary.csv").read_bytes()
+    weights = (results / "models/memloss_v1/seed1/best.safetensors").read_bytes()
+    shutil.rmtree(results)
+    done = snakemake(project, *RUN)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (results / "summary.csv").read_bytes() == first
+    assert (results / "models/memloss_v1/seed1/best.safetensors").read_bytes() == weights

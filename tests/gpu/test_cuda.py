@@ -1,0 +1,259 @@
+"""What a CPU cannot show: the same promises on a CUDA device, with TF32 where it is allowed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from margins import Blocks, pixels
+from synthetic import EPS, MEMLOSS, METHODS, settings_kept, some_data, some_images, some_spec
+from torch import Tensor, nn
+
+from bench import weights
+from bench.analysis.collect import collect
+from bench.attacks.autoattack import source
+from bench.config import AutoAttack, Compute, Evaluation, EvaluationSpec, Model, Pgd, Threat
+from bench.data.dataset import Images, save, to_unit
+from bench.device import convolutions, describe, prepare
+from bench.evaluation.job import evaluate
+from bench.evaluation.judge import correct, judge
+from bench.methods.base import names
+from bench.models.base import build
+from bench.training.job import train
+from bench.training.measure import Tally
+from bench.training.run import Run
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+# cuBLAS reads it when it starts; the command line sets it too.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+GPU = torch.device("cuda")
+TF32 = Compute(device="cuda", tf32=True)
+FLOAT32 = Compute(device="cuda", tf32=False)
+SHAPE = (1, 16, 16)
+LEVELS = [6, 20, 6, 20, 6, 20, 6, 20, 6, 20]
+
+
+@pytest.fixture(autouse=True)
+def kept() -> Iterator[None]:
+    with settings_kept():
+        yield
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    save(some_data(), tmp_path / "digits" / "data.safetensors")
+    return tmp_path / "digits" / "data.safetensors"
+
+
+def quiet(_step: int, _tally: Tally) -> None:
+    pass
+
+
+def flags() -> tuple[bool, bool]:
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+def trained(data: Path, name: str, method: str = "trades", **spec: Any) -> Path:
+    folder = data.parent / "models" / name / "seed0"
+    given = some_spec(method, compute=TF32)
+    train(replace(given, **spec), experiment="digits", label=name, data=data, folder=folder)
+    return folder
+
+
+def tensors(folder: Path) -> list[bytes]:
+    return [(folder / f"{name}.safetensors").read_bytes() for name in ("best", "last")]
+
+
+@pytest.mark.parametrize("method", names())
+def test_the_same_seed_trains_the_same_bytes_with_tf32(data, method):
+    before = flags()
+    one, other = trained(data, "one", method), trained(data, "other", method)
+    assert tensors(one) == tensors(other)
+    assert flags() == before
+    third = trained(data, "third", method, seed=1)
+    assert not set(tensors(one)) & set(tensors(third))
+
+
+def test_a_residual_network_trains_the_same_bytes_too(data):
+    save(some_data(channels=3, side=32), data)
+    model = Model(name="resnet18", width=8)
+    one, other = (trained(data, name, "memloss", model=model) for name in ("one", "other"))
+    assert tensors(one) == tensors(other)
+
+
+def test_the_record_names_the_device_and_its_memory(data):
+    folder = trained(data, "one")
+    record = json.loads((folder / "train.json").read_text())
+    assert (record["device"], record["tf32"]) == (describe(GPU), True)
+    assert record["peak_memory_mb"] > 0
+    with (folder / "history.csv").open(newline="") as file:
+        assert all(row["peak_memory_mb"] for row in csv.DictReader(file))
+    model, _ = weights.load(folder / "last.safetensors")
+    assert {value.device.type for value in model.state_dict().values()} == {"cpu"}
+
+
+@pytest.mark.parametrize("method", names())
+def test_a_run_meets_the_same_weights_batches_and_views_as_on_a_cpu(method):
+    there, here = (Run(some_spec(method), some_data(), torch.device(d)) for d in ("cuda", "cpu"))
+    for name, value in here.model.state_dict().items():
+        assert torch.equal(there.model.state_dict()[name].cpu(), value), name
+    for epoch in (1, 2, 3):
+        for ours, theirs in zip(there.batches(epoch), here.batches(epoch), strict=True):
+            assert ours.device.type == "cuda"
+            assert torch.equal(ours.cpu(), theirs)
+            views = [
+                run.views.frame(epoch, index_B).apply(run.pixels_NCHW[index_B]).cpu()
+                for run, index_B in ((there, ours), (here, theirs))
+            ]
+            assert torch.equal(*views)
+
+
+@pytest.mark.parametrize("storage", ["int8", "float16", "float32"])
+@pytest.mark.parametrize("alignment", ["as_seen", "realigned", "clean_crop"])
+def test_the_memory_on_the_device_gives_back_what_its_alignment_says(alignment, storage):
+    options = MEMLOSS | {"alignment": alignment, "storage": storage}
+    run = Run(some_spec("memloss", options=options, compute=TF32), some_data(), GPU)
+    assert all(value.device.type == "cuda" for value in run.memory.state_dict().values())
+    seen: list[dict[int, dict[str, Tensor]]] = [{}, {}]
+    original = run.images
+
+    def images(epoch: int, step: int, index_B: Tensor) -> dict[str, Tensor]:
+        given = original(epoch, step, index_B)
+        for place, index in enumerate(index_B.tolist()):
+            seen[epoch - 1][index] = {name: batch[place].clone() for name, batch in given.items()}
+        return given
+
+    run.images = images  # type: ignore[method-assign]
+    run.epoch(1, quiet)
+    run.epoch(2, quiet)
+    first, second = seen
+    assert first.keys() == second.keys() == set(run.index_N.tolist())
+    for index, now in second.items():
+        assert (now["adversarial"] - now["clean"]).abs().max() <= EPS + 1e-6
+        if alignment == "realigned":
+            assert (now["memory"] - now["clean"]).abs().max() <= EPS + 1e-6
+        else:
+            name = "adversarial" if alignment == "as_seen" else "clean"
+            assert (now["memory"] - first[index][name]).abs().max() <= EPS / 254 + 1e-6
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_only_convolutions_use_tf32_and_only_where_it_is_asked_for(tf32):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(4, 64, 16, 16, generator=generator)
+    kernels = torch.randn(64, 64, 3, 3, generator=generator)
+    left, right = images.flatten(2)[0], kernels.flatten(1)[:, :64]
+    before = flags()
+    with convolutions(tf32=tf32):
+        maps = torch.nn.functional.conv2d(images.to(GPU), kernels.to(GPU)).cpu()
+        product = (right.to(GPU) @ left.to(GPU)).cpu()
+    assert flags() == before
+    # TF32 keeps 10 bits of a factor, float32 23: their errors lie on two sides of this.
+    exact = torch.nn.functional.conv2d(images.double(), kernels.double())
+    assert tf32 or (maps - exact).abs().max() < 1e-4 * exact.std()
+    exact = right.double() @ left.double()
+    assert (product - exact).abs().max() < 1e-4 * exact.std()
+
+
+def spec(compute: Compute = TF32, *, eps: float = 8 / 255, **evaluation: Any) -> EvaluationSpec:
+    settings: dict[str, Any] = {"batch_size": 4, "pgd": {"pgd20": Pgd(steps=6, step=eps / 4)}}
+    settings |= {"autoattack": AutoAttack()} | evaluation
+    return EvaluationSpec(
+        threat=Threat(eps=eps), evaluation=Evaluation(**settings), compute=compute
+    )
+
+
+def on_device(levels: list[int]) -> Images:
+    labels = torch.arange(10)
+    shown = pixels(labels.tolist(), levels, SHAPE)
+    labels[3] = 0
+    return Images(shown.to(GPU), labels.to(GPU))
+
+
+@pytest.mark.parametrize("compute", [TF32, FLOAT32])
+def test_verdicts_are_what_paper_and_pencil_say(compute):
+    before = flags()
+    prepare(compute)
+    verdicts = judge(Blocks(SHAPE).to(GPU), on_device(LEVELS), "pgd20", spec(compute))
+    fate = {6: "pgd20", 20: ""}
+    expected = ["clean" if i == 3 else fate[level] for i, level in enumerate(LEVELS)]
+    assert verdicts.broken_by == expected
+    assert verdicts.clean.device.type == verdicts.robust.device.type == "cpu"
+    clean = judge(Blocks(SHAPE).to(GPU), on_device(LEVELS), "clean", spec(compute))
+    assert torch.equal(clean.clean, verdicts.clean)
+    assert flags() == before
+
+
+def test_autoattack_judges_on_the_device_and_gives_the_network_back():
+    model = nn.Sequential(Blocks(SHAPE), nn.BatchNorm1d(10)).to(GPU)
+    model[0].eval()
+    kept, before = {k: v.clone() for k, v in model.state_dict().items()}, flags()
+    random = torch.get_rng_state(), torch.cuda.get_rng_state()
+    verdicts = judge(model, on_device([6] * 10), "autoattack", spec(shards=2))
+    assert verdicts.broken_by == ["clean" if i == 3 else "apgd-ce" for i in range(10)]
+    assert verdicts.source == source()
+    assert flags() == before
+    assert torch.equal(torch.get_rng_state(), random[0])
+    assert torch.equal(torch.cuda.get_rng_state(), random[1])
+    assert [part.training for part in model] == [False, True]
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+
+
+def test_a_search_in_tf32_ends_in_verdicts_of_float32():
+    modes: list[bool] = []
+
+    class Watched(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, images: Tensor) -> Tensor:
+            modes.append(torch.backends.cudnn.allow_tf32)
+            return self.inner(images)
+
+    inner = build("small_cnn", classes=10, channels=1, seed=0).to(GPU).eval()
+    shown = some_images(64, seed=5)
+    images = to_unit(shown.pixels.to(GPU))
+    with torch.no_grad(), convolutions(tf32=False):
+        labels = torch.cat([inner(part).argmax(dim=1) for part in images.split(4)])
+    verdicts = judge(Watched(inner), Images(shown.pixels.to(GPU), labels), "pgd20", spec())
+    assert verdicts.clean.all()
+    assert True in modes
+    assert modes[0] is False
+    assert modes[-1] is False
+    with convolutions(tf32=True):
+        assert correct(inner, images, labels, 4).all(), "a verdict must not follow the setting"
+
+
+def test_a_run_is_trained_and_judged_from_end_to_end(data):
+    # AutoAttack spends nothing on images that are wrong to begin with, as most are here.
+    small = some_data(test=12)
+    wrong = Images(small.test.pixels, (small.test.labels + 5) % 10)
+    save(replace(small, test=wrong), data)
+    for method in METHODS:
+        folder = trained(data, method, method)
+        evaluate(spec(eps=0.5), data=data, folder=folder)
+    for run in collect(data.parent):
+        record = json.loads((run.folder / "evaluation.json").read_text())
+        assert record["device"] == describe(GPU)
+        for attacks in run.results.values():
+            assert all(result.record.tf32 is False for result in attacks.values())
+            clean = attacks["clean"].verdicts.robust
+            assert not any((result.verdicts.robust & ~clean).any() for result in attacks.values())
+    again = Path(shutil.copytree(folder, data.parent / "again" / "seed0"))
+    shutil.rmtree(again / "verdicts")
+    evaluate(spec(eps=0.5), data=data, folder=again)
+    for path in again.rglob("*.csv"):
+        assert path.read_bytes() == (folder / path.relative_to(again)).read_bytes()

@@ -1,0 +1,90 @@
+"""Images and settings so small that a whole training takes a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from bench.config import Ascent, Compute, Model, Optimiser, Schedule, Threat, Training, TrainSpec
+from bench.data.dataset import Dataset, Images
+from bench.declared import declared_options
+
+EPS = 0.1
+CPU = Compute(device="cpu", threads=1, tf32=False)
+MEMLOSS = {"variant": "v1", "beta": 3.0, "memory_beta": 2.0}
+# One set of options for each method; those that a method has no default for must be among them.
+METHODS: dict[str, dict[str, Any]] = {
+    "standard": {},
+    "pgd_at": {},
+    "trades": {"beta": 3.0},
+    "mart": {"beta": 5.0},
+    "memloss": MEMLOSS,
+}
+
+
+def some_images(count: int, *, seed: int, channels: int = 1, side: int = 8) -> Images:
+    """Return noise that is brighter in the row of its label; ten labels in turn."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, channels, side, side)
+    pixels = torch.randint(0, 200, shape, generator=generator, dtype=torch.uint8)
+    labels = torch.arange(count) % 10
+    for image, label in zip(pixels, labels.tolist(), strict=True):
+        image[:, label % side] += 55
+    return Images(pixels, labels)
+
+
+def some_data(train: int = 44, test: int = 20, *, channels: int = 1, side: int = 8) -> Dataset:
+    """Return ten classes of synthetic images."""
+    return Dataset(
+        "synthetic",
+        tuple(map(str, range(10))),
+        some_images(train, seed=1, channels=channels, side=side),
+        some_images(test, seed=2, channels=channels, side=side),
+    )
+
+
+def some_spec(
+    method: str = "trades",
+    *,
+    seed: int = 0,
+    options: dict[str, Any] | None = None,
+    compute: Compute = CPU,
+    **training: Any,
+) -> TrainSpec:
+    """Return a run of two epochs of three batches; `training` replaces keys of its shell."""
+    shell = Training(
+        epochs=2,
+        batch_size=16,
+        optimiser=Optimiser(learning_rate=0.1),
+        schedule=Schedule(),
+        attack=Ascent(steps=2, step=EPS / 2),
+        validation_attack=Ascent(steps=2, step=EPS / 2),
+        crop=1,
+    )
+    given = METHODS.get(method, {}) if options is None else options
+    return TrainSpec(
+        method=method,
+        options=declared_options(method, given, where=method),
+        seed=seed,
+        model=Model(name="small_cnn", width=4),
+        threat=Threat(eps=EPS),
+        training=replace(shell, **training),
+        compute=compute,
+    )
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Put back what a job sets for its whole process; inside, one thread as in a job."""
+    threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
+    flags = cudnn.benchmark, cudnn.deterministic
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        cudnn.benchmark, cudnn.deterministic = flags

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from settings import settings
+
+from bench.__main__ import main
+from bench.config import experiment, spec_json
+
+ROOT = Path(__file__).parents[2]
+READ = experiment(settings())
+TRAIN = json.dumps(spec_json(READ.train_spec("trades", 1)))
+EVALUATION = json.dumps(spec_json(READ.evaluation_spec()))
+DATA = json.dumps(spec_json(READ.data))
+RUN = ("--method", "trades", "--seed", "1")
+STAGES = {
+    "bench.training.job": "train",
+    "bench.evaluation.job": "evaluate",
+    "bench.evaluation.reference": "evaluate_reference",
+}
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(settings()))
+    return str(path)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Every stage replaced by a note of what it was called with."""
+    noted: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+    for name, function in STAGES.items():
+        module = ModuleType(name)
+
+        def note(*given: Any, function: str = function, **named: Any) -> None:
+            noted.append((function, given, named))
+
+        setattr(module, function, note)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    return noted
+
+
+def error_of(capsys, *arguments: str) -> str:
+    """Return the one line that a command which cannot go on prints."""
+    assert main(list(arguments)) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    return captured.err.removeprefix("error: ").rstrip()
+
+
+def usage_error_of(capsys, *arguments: str) -> str:
+    """Return the last line of what is printed about arguments that cannot be read."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(arguments))
+    assert stopped.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["data", "--spec", DATA], "--out"),
+        (["train", "--spec", TRAIN, *RUN], "--data"),
+        (["train", "--spec", TRAIN, *RUN, "--data", "d"], "--folder"),
+        (["train", "--spec", TRAIN, *RUN, "--data", "d", "--folder", "f"], "--experiment"),
+        (["evaluate", "--spec", EVALUATION, *RUN], "--data"),
+        (["evaluate", "--spec", EVALUATION, *RUN, "--data", "d"], "--folder"),
+        (["reference", "--spec", EVALUATION, "--name", "n"], "--data"),
+        (["reference", "--spec", EVALUATION, "--name", "n", "--data", "d"], "--folder"),
+    ],
+)
+def test_a_spec_alone_does_not_say_where(capsys, arguments, missing):
+    assert error_of(capsys, *arguments) == f"{missing} is needed with --spec"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["data"], ["train", *RUN], ["evaluate", *RUN], ["reference", "--name", "n"]],
+    ids=lambda arguments: arguments[0],
+)
+class TestWhatToDo:
+    def test_either_a_config_or_a_spec_is_needed(self, capsys, arguments):
+        line = usage_error_of(capsys, *arguments)
+        assert line.endswith("one of the arguments --config --spec is required")
+
+    def test_a_spec_that_is_not_json_is_shown(self, capsys, arguments):
+        line = usage_error_of(capsys, *arguments, "--spec", "{'a': 1}")
+        assert "argument --spec: not JSON (" in line
+        assert line.endswith("""got "{'a': 1}\"""")
+
+    @pytest.mark.parametrize("spec", ["{}", "[]", "3", '{"threat": {"eps": 8}}'])
+    def test_a_spec_of_something_else_is_named(self, capsys, arguments, spec):
+        assert error_of(capsys, *arguments, "--spec", spec, *elsewhere(arguments[0]))
+
+    def test_a_missing_config_is_named(self, capsys, tmp_path, arguments):
+        path = tmp_path / "missing.yaml"
+        message = error_of(capsys, *arguments, "--config", str(path))
+        assert message.startswith(f"--config {path}: cannot be read (")
+
+    def test_a_folder_is_not_a_config(self, capsys, tmp_path, arguments):
+        message = error_of(capsys, *arguments, "--config", str(tmp_path))
+        assert message.startswith(f"--config {tmp_path}: cannot be read (")
+
+    @pytest.mark.parametrize("content", [b"a: [1\nb: {", b"a: b: c", b"\xff\xfe\x00", b"\tx: 1"])
+    def test_a_config_that_is_not_yaml_is_named(self, capsys, tmp_path, arguments, content):
+        path = tmp_path / "broken.yaml"
+        path.write_bytes(content)
+        message = error_of(capsys, *arguments, "--config", str(path))
+        assert message.startswith(f"--config {path}: not YAML (")
+
+    @pytest.mark.parametrize("content", ["", "text", "- a\n- b"])
+    def test_a_config_without_keys_is_refused(self, capsys, tmp_path, arguments, content):
+        path = tmp_path / "empty.yaml"
+        path.write_text(content)
+        message = error_of(capsys, *arguments, "--config", str(path))
+        assert message.startswith("config: expected keys and values, got ")
+
+    def test_a_wrong_value_is_named_with_its_key(self, capsys, tmp_path, arguments):
+        path = tmp_path / "wrong.yaml"
+        path.write_text(yaml.safe_dump(settings({"threat.eps": 8})))
+        message = error_of(capsys, *arguments, "--config", str(path))
+        assert message.startswith("threat.eps: expected a distance in (0, 1] such as 8/255")
+
+
+def elsewhere(command: str) -> list[str]:
+    if command == "data":
+        return ["--out", "o"]
+    places = ["--data", "d", "--folder", "f"]
+    return [*places, "--experiment", "e"] if command == "train" else places
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_run_that_is_not_in_the_config_is_refused(capsys, config, command):
+    message = error_of(capsys, command, "--config", config, "--method", "trade", "--seed", "0")
+    assert message.startswith("methods: 'trade' is not in this config; did you mean 'trades'?")
+    message = error_of(capsys, command, "--config", config, "--method", "trades", "--seed", "7")
+    assert message == "seeds: 7 is not in this config; it has [0, 1]"
+
+
+@pytest.mark.parametrize("run", ["trades", "trades/", "/0", "trades/one", "trades/-1", ""])
+def test_a_run_to_summarize_is_a_method_and_a_seed(capsys, run):
+    line = usage_error_of(capsys, "summarize", "--folder", "f", "--runs", "trades/0", run)
+    assert line.endswith(f"argument --runs: expected a run such as trades/0, got {run!r}")
+
+
+@pytest.mark.parametrize("command", ["summarize", "tables", "figures"])
+def test_results_that_are_not_there_are_named(capsys, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(ROOT)
+    assert str(tmp_path / "nothing") in error_of(
+        capsys, command, "--folder", str(tmp_path / "nothing")
+    )
+
+
+def test_a_run_that_is_not_there_cannot_be_exported(capsys, tmp_path):
+    arguments = ("--folder", str(tmp_path / "nothing"), "--out", str(tmp_path / "out"))
+    assert "train.json" in error_of(capsys, "export", *arguments)
+
+
+def test_training_by_config_and_by_spec_is_the_same(calls, config):
+    assert main(["train", "--config", config, *RUN]) == 0
+    places = ["--data", "results/tiny/data.safetensors"]
+    places += ["--folder", "results/tiny/models/trades/seed1"]
+    assert main(["train", "--spec", TRAIN, *RUN, "--experiment", "tiny", *places]) == 0
+    assert calls[0] == calls[1]
+    assert calls[0] == (
+        "train",
+        (READ.train_spec("trades", 1),),
+        {
+            "experiment": "tiny",
+            "label": "trades",
+            "data": Path("results/tiny/data.safetensors"),
+            "folder": Path("results/tiny/models/trades/seed1"),
+        },
+    )
+
+
+def test_training_asks_cublas_for_reproducible_sums_unless_told_otherwise(calls, config):
+    os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+    main(["train", "--config", config, *RUN])
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"
+    main(["train", "--config", config, *RUN])
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+
+
+def test_evaluation_by_config_and_by_spec_is_the_same(calls, config):
+    assert main(["evaluate", "--config", config, *RUN]) == 0
+    places = ["--data", "results/tiny/data.safetensors"]
+    places += ["--folder", "results/tiny/models/trades/seed1"]
+    assert main(["evaluate", "--spec", EVALUATION, *RUN, *places]) == 0
+    assert calls[0] == calls[1]
+    assert calls[0][:2] == ("evaluate", (READ.evaluation_spec(),))
+
+
+def test_a_reference_by_config_and_by_spec_is_the_same(calls, config):
+    assert main(["reference", "--config", config, "--name", "RN18"]) == 0
+    places = ["--data", "results/tiny/data.safetensors"]
+    places += ["--folder", "results/tiny/reference/RN18"]
+    assert main(["reference", "--spec", EVALUATION, "--name", "RN18", *places]) == 0
+    assert calls[0] == calls[1]
+    assert calls[0][:2] == ("evaluate_reference", ("RN18", READ.evaluation_spec()))
+
+
+def test_paths_that_are_given_are_taken(calls, config):
+    places = ["--data", "other.safetensors", "--folder", "elsewhere"]
+    for command in (["train", *RUN], ["evaluate", *RUN], ["reference", "--name", "RN18"]):
+        assert main([*command, "--config", config, *places]) == 0
+    for _, _, named in calls:
+        assert named["data"] == Path("other.safetensors")
+        assert named["folder"] == Path("elsewhere")
+
+
+def test_a_command_is_needed(capsys):
+    assert usage_error_of(capsys).endswith("the following arguments are required: command")
+
+
+def test_the_process_itself_ends_with_the_line_and_the_code(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "train", "--config", str(tmp_path / "no"), *RUN],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: --config ")
+    assert done.stderr.count("\n") == 1

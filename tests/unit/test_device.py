@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from synthetic import settings_kept
+
+from bench.config import Compute
+from bench.device import convolutions, describe, peak_memory_mb, prepare
+from bench.parsing import BenchError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def kept() -> Iterator[None]:
+    with settings_kept():
+        yield
+
+
+def tf32() -> tuple[bool, bool]:
+    """Return whether convolutions and matrix products may use it."""
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_cpu_job_gets_its_number_of_threads(threads):
+    assert prepare(Compute(device="cpu", threads=threads)) == CPU
+    assert torch.get_num_threads() == threads
+
+
+def test_kernels_are_reproducible_and_never_chosen_by_timing():
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.deterministic = False
+    prepare(Compute(device="cpu", threads=1))
+    assert not torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.deterministic
+
+
+def test_cuda_that_is_not_there_is_refused_with_a_way_on(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BenchError, match=r"compute\.device is cuda .* config/digits\.yaml"):
+        prepare(Compute(device="cuda"))
+
+
+def test_cuda_that_is_there_is_given_and_keeps_the_threads(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    before = torch.get_num_threads()
+    assert prepare(Compute(device="cuda", threads=None)) == torch.device("cuda")
+    assert torch.get_num_threads() == before
+
+
+def test_a_cpu_has_a_name_and_no_device_memory():
+    assert describe(CPU) == "cpu"
+    assert peak_memory_mb(CPU) is None
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("before", [True, False])
+def test_only_convolutions_may_use_tf32_and_afterwards_all_is_as_before(wanted, before):
+    with convolutions(tf32=before):
+        with convolutions(tf32=wanted):
+            assert tf32() == (wanted, False)
+        assert tf32() == (before, False)
+
+
+@pytest.mark.parametrize("before", [(True, True), (False, True), (True, False)])
+def test_what_others_set_comes_back_also_after_an_error(before):
+    backends, found = torch.backends, tf32()
+    try:
+        backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32 = before
+        with pytest.raises(RuntimeError, match="inside"), convolutions(tf32=True):
+            raise RuntimeError("inside")
+        assert tf32() == before
+    finally:
+        backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32 = found

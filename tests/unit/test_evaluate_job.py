@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from synthetic import CPU, EPS, settings_kept, some_data, some_images, some_spec
+from torch import Tensor, nn
+
+from bench import weights
+from bench.analysis.collect import collect
+from bench.attacks import autoattack
+from bench.attacks.autoattack import STANDARD, AutoAttackVerdict, source
+from bench.config import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd, Threat
+from bench.data.dataset import Dataset, load, save, to_unit
+from bench.evaluation.job import attacks_on, evaluate
+from bench.parsing import BenchError, parse
+from bench.provenance import packages
+from bench.records import sha256
+from bench.training.job import train
+
+SPEC = EvaluationSpec(
+    threat=Threat(eps=EPS),
+    evaluation=Evaluation(
+        batch_size=8,
+        shards=2,
+        pgd={
+            "pgd20": Pgd(steps=2, step=EPS / 2),
+            "cw": Pgd(steps=2, step=EPS / 2, loss="margin", images=6, checkpoints=("last",)),
+        },
+        autoattack=AutoAttack(seed=3),
+    ),
+    compute=CPU,
+)
+REFERENCE = autoattack.judge
+JUDGED = {"best": ["clean", "pgd20", "autoattack"], "last": ["clean", "pgd20", "cw"]}
+
+
+@pytest.fixture(autouse=True)
+def kept() -> Iterator[None]:
+    with settings_kept():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AutoAttack that finds nothing; what it can find is tried elsewhere."""
+
+    def idle(model: nn.Module, images: Tensor, labels: Tensor, **given: Any) -> AutoAttackVerdict:
+        with torch.no_grad():
+            right = model(images).argmax(dim=1) == labels
+        broken_by = ["" if fine else "clean" for fine in right.tolist()]
+        return AutoAttackVerdict(adversarial=images, clean=right, robust=right, broken_by=broken_by)
+
+    monkeypatch.setattr(autoattack, "judge", idle)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with one run, its data file beside it."""
+    results = tmp_path_factory.mktemp("results") / "digits"
+    data = results / "data.safetensors"
+    save(some_data(), data)
+    folder = results / "models" / "mine" / "seed0"
+    with settings_kept():
+        train(some_spec("memloss"), experiment="digits", label="mine", data=data, folder=folder)
+    return results
+
+
+@pytest.fixture
+def results(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "digits"))
+
+
+@pytest.fixture
+def folder(results: Path) -> Path:
+    return results / "models" / "mine" / "seed0"
+
+
+def judged(results: Path, spec: EvaluationSpec = SPEC, data: Path | None = None) -> dict[str, Any]:
+    folder = results / "models" / "mine" / "seed0"
+    evaluate(spec, data=data or results / "data.safetensors", folder=folder)
+    return json.loads((folder / "evaluation.json").read_text())  # type: ignore[no-any-return]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def refused(results: Path, message: str, **given: Any) -> None:
+    with pytest.raises(BenchError, match=message):
+        judged(results, **given)
+    assert not (results / "models" / "mine" / "seed0" / "evaluation.json").exists()
+
+
+def test_the_analysis_believes_what_an_evaluation_leaves(results):
+    judged(results)
+    (run,) = collect(results)
+    assert {name: sorted(attacks) for name, attacks in run.results.items()} == {
+        name: sorted(attacks) for name, attacks in JUDGED.items()
+    }
+
+
+def test_the_record_says_what_was_judged_with_what(results, folder):
+    record = judged(results)
+    training = json.loads((folder / "train.json").read_text())
+    for key in ("experiment", "method", "seed"):
+        assert record[key] == training[key]
+    assert record["data"] == {key: training["data"][key] for key in ("name", "fingerprint")}
+    assert (record["device"], record["threads"]) == ("cpu", 1)
+    assert record["packages"] == packages()
+    assert parse(EvaluationSpec, record["spec"], where="spec") == SPEC
+    for name, checkpoint in record["checkpoints"].items():
+        assert checkpoint["weights_sha256"] == sha256(folder / f"{name}.safetensors")
+        assert list(checkpoint["attacks"]) == JUDGED[name]
+
+
+def test_the_record_of_an_attack_counts_its_verdicts(results, folder):
+    record = judged(results)
+    for name, checkpoint in record["checkpoints"].items():
+        for attack, entry in checkpoint["attacks"].items():
+            path = folder / "verdicts" / name / f"{attack}.csv"
+            found = rows(path)
+            assert entry["sha256"] == sha256(path)
+            assert entry["n"] == len(found) == (6 if attack == "cw" else 20)
+            assert entry["correct"] == sum(int(row["robust"]) for row in found)
+            assert (entry["precision"], entry["tf32"], entry["flags"]) == ("float32", False, [])
+    best = record["checkpoints"]["best"]["attacks"]
+    assert {attack: (best[attack]["source"], best[attack]["seed"]) for attack in best} == {
+        "clean": ("suite", None),
+        "pgd20": ("suite", 0),
+        "autoattack": (source(), 3),
+    }
+    assert [best[attack]["eps"] for attack in best] == [0.0, EPS, EPS]
+    assert best["pgd20"]["details"]["steps"] == 2
+    details = best["autoattack"]["details"]
+    assert (details["version"], details["batch_size"], details["shards"]) == ("standard", 8, 2)
+    assert list(details["components"]) == list(STANDARD)
+    assert details["components"]["square"] == best["autoattack"]["correct"]
+
+
+def test_a_verdict_file_has_a_row_for_each_image_in_order(results, folder):
+    judged(results)
+    data = load(results / "data.safetensors")
+    for name, attacks in JUDGED.items():
+        model, _ = weights.load(folder / f"{name}.safetensors")
+        with torch.no_grad():
+            right = model(to_unit(data.test.pixels)).argmax(dim=1) == data.test.labels
+        for attack in attacks:
+            found = rows(folder / "verdicts" / name / f"{attack}.csv")
+            assert list(found[0]) == ["index", "label", "clean", "robust", "broken_by"]
+            assert [int(row["index"]) for row in found] == list(range(len(found)))
+            assert [int(row["label"]) for row in found] == data.test.labels[: len(found)].tolist()
+            assert [row["clean"] == "1" for row in found] == right[: len(found)].tolist()
+            for row in found:
+                assert row["robust"] <= row["clean"]
+                assert (row["broken_by"] == "") == (row["robust"] == "1")
+                assert (row["broken_by"] == "clean") == (row["clean"] == "0")
+            if attack == "clean":
+                assert all(row["robust"] == row["clean"] for row in found)
+
+
+def test_the_same_weights_and_settings_give_the_same_verdicts(results, folder):
+    def timeless(record: dict[str, Any]) -> dict[str, Any]:
+        for checkpoint in record["checkpoints"].values():
+            for entry in checkpoint["attacks"].values():
+                del entry["seconds"]
+        return record
+
+    first = timeless(judged(results))
+    files = {path: path.read_bytes() for path in folder.rglob("*.csv")}
+    assert timeless(judged(results)) == first
+    assert {path: path.read_bytes() for path in folder.rglob("*.csv")} == files
+
+
+def test_every_checkpoint_gets_clean_accuracy_and_the_attacks_that_name_it():
+    assert attacks_on("best", SPEC) == JUDGED["best"]
+    assert attacks_on("last", SPEC) == JUDGED["last"]
+    bare = replace(SPEC, evaluation=Evaluation(batch_size=8))
+    assert attacks_on("best", bare) == ["clean"]
+
+
+def test_the_weights_are_left_alone(results, folder):
+    before = {name: sha256(folder / f"{name}.safetensors") for name in JUDGED}
+    judged(results)
+    assert {name: sha256(folder / f"{name}.safetensors") for name in JUDGED} == before
+
+
+def other_data(results: Path) -> Path:
+    """Write a data file whose test images differ from the run's in one pixel."""
+    data = load(results / "data.safetensors")
+    pixels = data.test.pixels.clone()
+    pixels[3, 0, 2, 2] ^= 1
+    test = replace(data.test, pixels=pixels)
+    save(Dataset(data.name, data.classes, data.train, test), results / "other.safetensors")
+    return results / "other.safetensors"
+
+
+def test_other_images_than_those_of_the_run_are_refused(results):
+    refused(
+        results, r"train\.json: trained on other images than synthetic", data=other_data(results)
+    )
+
+
+def test_weights_of_other_images_are_refused(results, folder):
+    model, about = weights.load(folder / "best.safetensors")
+    about = replace(about, fingerprint=load(other_data(results)).fingerprint)
+    weights.save(folder / "best.safetensors", model.state_dict(), about)
+    refused(results, r"best\.safetensors: trained on other images")
+
+
+def test_weights_that_the_record_does_not_know_are_refused(results, folder):
+    model, about = weights.load(folder / "last.safetensors")
+    with torch.no_grad():
+        model.linear.bias[0] += 1
+    weights.save(folder / "last.safetensors", model.state_dict(), about)
+    refused(results, r"last\.safetensors: not the weights that train\.json records; train")
+
+
+def test_truncated_weights_are_refused(results, folder):
+    path = folder / "best.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    refused(results, r"best\.safetensors: truncated")
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "last.safetensors", "train.json"])
+def test_a_missing_file_of_the_run_is_named(results, folder, name):
+    (folder / name).unlink()
+    refused(results, rf"{name}: there is no such file")
+
+
+def test_a_truncated_record_or_data_file_is_named(results, folder):
+    data = results / "data.safetensors"
+    whole = data.read_bytes()
+    data.write_bytes(whole[:-1])
+    refused(results, r"data\.safetensors: truncated")
+    data.write_bytes(whole)
+    (folder / "train.json").write_text("{")
+    refused(results, r"train\.json: not JSON")
+
+
+def test_more_images_than_there_are_end_without_a_record(results):
+    attack = AutoAttack(images=21)
+    spec = replace(SPEC, evaluation=replace(SPEC.evaluation, autoattack=attack))
+    refused(results, "21 images are asked for and the test set has 20", spec=spec)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_refused(results):
+    refused(results, r"compute\.device is cuda", spec=replace(SPEC, compute=Compute()))
+
+
+def test_the_reference_package_judges_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(autoattack, "judge", REFERENCE)
+    # What is wrong to begin with costs AutoAttack nothing, and this network is wrong on most.
+    results = tmp_path / "digits"
+    data, folder = results / "data.safetensors", results / "models" / "mine" / "seed0"
+    small = some_data(test=12)
+    labels = (small.test.labels + 5) % 10
+    save(replace(small, test=replace(some_images(12, seed=3), labels=labels)), data)
+    train(some_spec(epochs=1), experiment="digits", label="mine", data=data, folder=folder)
+    spec = replace(SPEC, threat=Threat(eps=0.5))
+    judged(results, spec)
+    (run,) = collect(results)
+    found = run.results["best"]["autoattack"]
+    assert found.record.n == 12
+    assert found.record.source == source()
+    assert not (found.verdicts.robust & ~run.results["best"]["clean"].verdicts.robust).any()

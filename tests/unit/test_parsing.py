@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+
+from bench.parsing import (
+    Amount,
+    ConfigError,
+    Count,
+    Pixels,
+    Positive,
+    Share,
+    Whole,
+    nearest,
+    parse,
+    plain,
+    value_of,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    spokes: Count
+    kind: Literal["front", "rear"] = "front"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bicycle:
+    frame: str
+    wheels: tuple[Wheel, ...] = ()
+    spare: Wheel | None = None
+    bell: bool = True
+    parts: dict[str, Wheel] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    weight: float | None = None
+    gears: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.frame == "none":
+            raise ValueError("frame: a bicycle has one; name its material")
+
+
+def refusal(kind: Any, raw: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        value_of(kind, raw, "key")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("8/255", 8 / 255), (" 8 / 255 ", 8 / 255), ("0.5/255", 0.5 / 255), ("5e-4", 5e-4), ("1", 1)],
+)
+def test_text_of_a_number_is_the_number_itself(text, number):
+    assert value_of(Pixels, text, "key") == number
+
+
+def test_a_fraction_is_the_float_nearest_to_it():
+    for pixels in range(1, 256):
+        assert value_of(Pixels, f"{pixels}/255", "key") == pixels / 255
+
+
+@pytest.mark.parametrize("raw", [True, False, None, [], {}, "", "much", "1/2/3", "8/", "/8", "a/b"])
+@pytest.mark.parametrize("kind", [Amount, Count, Pixels, Positive, Share, Whole, float])
+def test_what_is_no_number_is_refused_by_every_unit(kind, raw):
+    assert refusal(kind, raw).startswith("key: expected a")
+    assert refusal(kind, raw).endswith(f", got {raw!r}")
+
+
+@pytest.mark.parametrize(
+    "raw", ["8/0", "nan", "inf", "-inf", "1e999", math.nan, math.inf, -math.inf, 10**400]
+)
+@pytest.mark.parametrize("kind", [Amount, Count, Pixels, Positive, Share, Whole, float])
+def test_what_is_not_finite_is_refused_by_every_unit(kind, raw):
+    assert "expected a" in refusal(kind, raw)
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "below", "high", "above"),
+    [
+        (Pixels, 1 / 255, 0, 1, 8),
+        (Share, 0, -0.1, 1, 1.5),
+        (Amount, 0, -1e-9, 1e9, math.inf),
+        (Positive, 1e-9, 0, 1e9, math.inf),
+        (Count, 1, 0, 10**9, 2**60),
+        (Whole, 0, -1, 10**9, 2**60),
+    ],
+)
+def test_bounds_are_within_and_what_is_beyond_is_refused(kind, low, below, high, above):
+    assert value_of(kind, low, "key") == low
+    assert value_of(kind, high, "key") == high
+    assert "expected" in refusal(kind, below)
+    assert "expected" in refusal(kind, above)
+
+
+def test_a_distance_in_grey_levels_is_told_to_be_divided():
+    assert refusal(Pixels, 8) == (
+        "key: expected a distance in (0, 1] such as 8/255 (divide by 255?), got 8"
+    )
+
+
+@pytest.mark.parametrize("raw", [3, 3.0, "3", "3.0"])
+def test_a_whole_number_may_be_written_in_any_way(raw):
+    number = value_of(Count, raw, "key")
+    assert number == 3
+    assert isinstance(number, int)
+
+
+@pytest.mark.parametrize("raw", [2.5, "2.5", "5/2"])
+def test_a_count_is_not_rounded(raw):
+    assert refusal(Count, raw) == f"key: expected a whole number of at least 1, got {raw!r}"
+
+
+@pytest.mark.parametrize("kind", [Amount, Positive, Share, float])
+def test_a_real_number_is_a_float_however_it_was_written(kind):
+    for raw in (1, 1.0, "1"):
+        number = value_of(kind, raw, "key")
+        assert number == 1
+        assert isinstance(number, float)
+
+
+@pytest.mark.parametrize(("raw", "value"), [(True, True), ("true", True), ("false", False)])
+def test_truth_may_be_text_as_the_command_line_gives_it(raw, value):
+    assert value_of(bool, raw, "key") is value
+
+
+@pytest.mark.parametrize("raw", [0, 1, None, "no", "True", []])
+def test_truth_is_nothing_else(raw):
+    assert refusal(bool, raw) == f"key: expected true or false, got {raw!r}"
+
+
+@pytest.mark.parametrize("raw", [1, 2.0, True, None])
+def test_text_is_not_made_of_something_else(raw):
+    assert refusal(str, raw) == f"key: expected text (in quotes), got {raw!r}"
+
+
+@pytest.mark.parametrize("raw", ["3", 3.0, True])
+def test_a_plain_whole_number_is_taken_as_it_is(raw):
+    assert value_of(int, 3, "key") == 3
+    assert refusal(int, raw) == f"key: expected a whole number, got {raw!r}"
+
+
+@pytest.mark.parametrize("raw", [None, "null"])
+def test_an_optional_value_may_be_left_empty(raw):
+    assert value_of(Pixels | None, raw, "key") is None
+    assert "expected a distance" in refusal(Pixels | None, 8)
+
+
+@pytest.mark.parametrize("raw", ["Front", "frnt", 1, None, True, ["front"], {}])
+def test_a_word_must_be_a_known_one(raw):
+    message = refusal(Literal["front", "rear"], raw)
+    assert message.startswith(f"key: {raw!r} is unknown; ")
+    assert message.endswith("known: front, rear")
+
+
+@pytest.mark.parametrize("raw", ["ab", 1, None, {"a": 1}])
+def test_a_list_is_not_made_of_something_else(raw):
+    assert refusal(tuple[str, ...], raw) == f"key: expected a list, got {raw!r}"
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"frame": "steel", "bel": True}, "bicycle: unknown key 'bel'; did you mean 'bell'? known"),
+        ({"frame": "steel", 1: 2}, "bicycle: unknown key 1; known"),
+        ({}, "bicycle: the key 'frame' is missing"),
+        ({"frame": "none"}, "bicycle.frame: a bicycle has one; name its material"),
+        ({"frame": "a", "wheels": [{"spokes": 0}]}, "bicycle.wheels[0].spokes: expected"),
+        ({"frame": "a", "wheels": [{"spoke": 9}]}, "bicycle.wheels[0]: unknown key 'spoke'; did"),
+        ({"frame": "a", "wheels": [{}]}, "bicycle.wheels[0]: the key 'spokes' is missing"),
+        ({"frame": "a", "spare": {"spokes": True}}, "bicycle.spare.spokes: expected"),
+        ({"frame": "a", "parts": {"x": {"kind": "rear"}}}, "bicycle.parts.x: the key 'spokes'"),
+        ({"frame": "a", "parts": {"x": None}}, "bicycle.parts.x: expected keys and values, got No"),
+        ({"frame": "a", "parts": None}, "bicycle.parts: expected keys and values, got None; rem"),
+        ({"frame": "a", "parts": []}, "bicycle.parts: expected keys and values, got []"),
+        (None, "bicycle: expected keys and values, got None; remove the key or give it some"),
+        ("steel", "bicycle: expected keys and values, got 'steel'"),
+    ],
+)
+def test_the_dotted_key_that_is_wrong_is_named(raw, message):
+    with pytest.raises(ConfigError) as caught:
+        parse(Bicycle, raw, where="bicycle")
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_value_goes_through_json_and_back_unchanged():
+    bicycle = Bicycle(
+        frame="steel",
+        wheels=(Wheel(spokes=36), Wheel(spokes=32, kind="rear")),
+        spare=Wheel(spokes=20),
+        bell=False,
+        parts={"b": Wheel(spokes=1), "a": Wheel(spokes=2)},
+        notes={"any": [1, "two", None]},
+        weight=0.1 + 0.2,
+    )
+    text = json.dumps(plain(bicycle))
+    assert parse(Bicycle, json.loads(text), where="bicycle") == bicycle
+    assert json.dumps(plain(parse(Bicycle, json.loads(text), where="bicycle"))) == text
+
+
+def test_plain_keeps_the_declared_order_whatever_the_order_of_the_keys():
+    bicycle = parse(Bicycle, {"bell": False, "wheels": [], "frame": "steel"}, where="bicycle")
+    assert list(plain(bicycle))[:4] == ["frame", "wheels", "spare", "bell"]
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [("eposh", "did you mean 'epochs'? known: epochs, seeds"), ("xyz", "known: epochs, seeds")],
+)
+def test_only_a_word_that_is_near_is_suggested(word, sentence):
+    assert nearest(word, ("seeds", "epochs")) == sentence

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import ast
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench import provenance
+from bench.declared import method_names, model_names
+from bench.provenance import digest, evaluate_digest, meaning, packages, sources, train_digest
+
+ROOT = provenance.ROOT
+UNLIKE = {
+    "a comment": ("import annotations", "import annotations  # a remark"),
+    "a docstring": ('"""', '"""Edited. '),
+    "blank lines": ("import annotations", "import annotations\n\n\n"),
+    "brackets": ("import annotations", "import (\n    annotations,\n)"),
+}
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the package that a test may edit."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "bench", tmp_path / "bench", ignore=ignored)
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    return tmp_path / "bench"
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def digests() -> dict[str, str]:
+    found = {method: train_digest(method, "resnet18") for method in method_names()}
+    return found | {"evaluation": evaluate_digest("resnet18")}
+
+
+def changed(before: dict[str, str]) -> set[str]:
+    return {name for name, value in digests().items() if before[name] != value}
+
+
+def test_a_copy_elsewhere_has_the_same_digest(copy, monkeypatch):
+    there = digests()
+    monkeypatch.setattr(provenance, "ROOT", ROOT)
+    assert digests() == there
+
+
+@pytest.mark.parametrize("kind", UNLIKE)
+@pytest.mark.parametrize(
+    "file", ["methods/memloss.py", "training/run.py", "attacks/linf.py", "evaluation/judge.py"]
+)
+def test_what_does_not_run_leaves_every_digest(copy, file, kind):
+    before = digests()
+    edit(copy / file, *UNLIKE[kind])
+    assert changed(before) == set()
+
+
+def test_the_whole_package_written_another_way_has_the_same_digests(copy):
+    before = digests()
+    for path in copy.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        path.write_text(f"# No comment survives.\n{ast.unparse(tree)}\n", encoding="utf-8")
+    assert changed(before) == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "stale"),
+    [
+        ("methods/memloss.py", {"memloss"}),
+        ("methods/mart.py", {"mart"}),
+        ("methods/trades.py", {"trades", "memloss"}),  # MemLoss is TRADES and a term
+        ("training/run.py", set(method_names())),
+        ("training/schedule.py", set(method_names())),
+        ("data/augment.py", set(method_names())),
+        ("models/resnet18.py", {*method_names(), "evaluation"}),
+        ("models/small_cnn.py", set()),
+        ("attacks/linf.py", {*method_names(), "evaluation"}),
+        ("streams.py", {*method_names(), "evaluation"}),
+        ("device.py", {*method_names(), "evaluation"}),
+        ("__init__.py", {*method_names(), "evaluation"}),
+        ("attacks/__init__.py", {*method_names(), "evaluation"}),
+        ("evaluation/judge.py", {"evaluation"}),
+        ("attacks/autoattack.py", {"evaluation"}),
+        ("analysis/tables.py", set()),
+        ("config.py", set()),
+        ("parsing.py", set()),
+        ("training/progress.py", set()),
+    ],
+)
+def test_a_statement_makes_stale_what_runs_it_and_nothing_else(copy, file, stale):
+    before = digests()
+    path = copy / file
+    path.write_text(path.read_text(encoding="utf-8") + "\nEXTRA = 1\n", encoding="utf-8")
+    assert changed(before) == stale
+
+
+def test_a_new_method_leaves_the_digests_of_the_others(copy):
+    before = digests()
+    (copy / "methods" / "mine.py").write_text("from bench.methods.base import register\n")
+    assert changed(before) == set()
+    assert train_digest("mine", "resnet18") not in before.values()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import bench.extra",
+        "import bench.extra as other, os",
+        "from bench import extra",
+        "from bench.extra import name",
+        "from bench.extra import *",
+        "from .. import extra",
+        "from ..extra import name",
+        "from .near import name",
+        "from . import near",
+        "def later():\n    from bench.extra import name",
+        "if True:\n    import bench.extra",
+    ],
+)
+def test_an_import_is_followed_however_it_is_written(copy, statement):
+    (copy / "extra.py").write_text("name = 1\n")
+    (copy / "methods" / "near.py").write_text("import bench.extra\n")
+    (copy / "methods" / "mine.py").write_text(f"{statement}\n")
+    first = train_digest("mine", "resnet18")
+    assert "bench.extra" in sources(["bench.methods.mine"])
+    (copy / "extra.py").write_text("name = 2\n")
+    assert train_digest("mine", "resnet18") != first
+
+
+def test_modules_that_import_each_other_are_followed_once(copy):
+    (copy / "one.py").write_text("import bench.two\n")
+    (copy / "two.py").write_text("import bench.one, torch, numpy.random\n")
+    assert set(sources(["bench.one"])) == {"bench", "bench.one", "bench.two"}
+    assert digest(["bench.one"]) == digest(["bench.two"]) == digest(["bench.two", "bench.one"])
+
+
+def test_a_module_that_is_not_there_is_named(copy):
+    with pytest.raises(ModuleNotFoundError, match=r"no source file for bench\.methods\.nothing"):
+        train_digest("nothing", "resnet18")
+
+
+@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("model", model_names())
+def test_every_method_on_every_model_has_a_digest_of_its_own(method, model):
+    others = [(m, n) for m in method_names() for n in model_names() if (m, n) != (method, model)]
+    assert train_digest(method, model) not in [train_digest(*other) for other in others]
+
+
+def same(one: str, other: str) -> bool:
+    return meaning(ast.parse(one)) == meaning(ast.parse(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x = 'a'", 'x = u"""a"""'),
+        ("x = 'a' 'b'", "x = 'ab'"),
+        ("x = f'a' f'{y}'", "x = f'a{y}'"),
+        ("x = (1_000)", "x = 1000"),
+        ("def f():\n  'Doc.'\n  return 1", "def f(): return 1"),
+        ("class A:\n  ''\n  x = 1", "class A:\n  x = 1"),
+        ("async def f():\n  'Doc.'\n  return 1", "async def f(): return 1"),
+        ("f(a, b)", "f(\n  a,\n  b,\n)"),
+    ],
+)
+def test_two_ways_to_write_the_same_are_the_same(one, other):
+    assert same(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x = 1", "x = 1.0"),
+        ("x = 1", "x = True"),
+        ("x = 0.0", "x = -0.0"),
+        ("x = 'a'", "x = b'a'"),
+        ("x = ''", "x = f''"),
+        ("x = f''", "x = f'{y}'"),
+        ("x = f'{y}'", "x = f'{y!r}'"),
+        ("x = f'{y:.1f}'", "x = f'{y:.2f}'"),
+        ("x = f'{y:{z}}'", "x = f'{y:{w}}'"),
+        ("f('', x)", "f(x)"),
+        ("x = [None]", "x = []"),
+        ("x = None", "x: None"),
+        ("return_ = lambda: None", "return_ = lambda: 0"),
+        ("def f(a, b=1): ...", "def f(a, *, b=1): ..."),
+        ("def f(*, a, b=1): ...", "def f(*, a=1, b): ..."),
+        ("{**a}", "{None: a}"),
+        ("def f(): return", "def f(): return None"),
+        ("def f():\n  x = 1\n  'no docstring'", "def f():\n  x = 1"),
+        ("def f():\n  f'no docstring'\n  return 1", "def f():\n  return 1"),
+        ("a\nb", "b\na"),
+        ("import a", "import a as b"),
+        ("from a import b", "from .a import b"),
+        ("x = a if b else c", "x = c if b else a"),
+        ("@a\ndef f(): ...", "def f(): ..."),
+    ],
+)
+def test_two_statements_that_differ_are_not_the_same(one, other):
+    assert not same(one, other)
+
+
+def test_meaning_is_the_same_whatever_characters_a_version_of_unicode_knows():
+    assert meaning(ast.parse("x = 'é█'")).isascii()
+
+
+def test_packages_are_named_with_their_versions():
+    import platform
+
+    found = packages()
+    assert found["python"] == platform.python_version()
+    assert "torch" in found
+    assert all(version for version in found.values())

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from bench.parsing import BenchError
+from bench.records import appearing, read_json, sha256, write_json, write_text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_not_seen_before_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "record.json"
+    with appearing(path) as partial:
+        partial.write_text("half")
+        assert not path.exists()
+        assert partial.parent == path.parent
+        assert partial.suffix == path.suffix
+    assert path.read_text() == "half"
+    assert names(path.parent) == ["record.json"]
+
+
+def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path):
+    path = tmp_path / "record.json"
+    write_text(path, "old")
+
+    def fail():
+        with appearing(path) as partial:
+            partial.write_text("half")
+            raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["record.json"]
+
+
+def test_two_files_of_one_stem_are_written_side_by_side(tmp_path):
+    with appearing(tmp_path / "data.json") as one, appearing(tmp_path / "data.csv") as other:
+        one.write_text("1")
+        other.write_text("2")
+    assert (tmp_path / "data.json").read_text() == "1"
+    assert (tmp_path / "data.csv").read_text() == "2"
+
+
+@pytest.mark.parametrize("text", ["", "a\nb\n", "a\r\nb", "β = 6, é"])
+def test_text_is_written_as_the_same_bytes_everywhere(tmp_path, text):
+    write_text(tmp_path / "text", text)
+    assert (tmp_path / "text").read_bytes() == text.encode("utf-8")
+
+
+def test_json_comes_back_and_keeps_the_order_of_its_keys(tmp_path):
+    value = {"b": 1, "a": [0.1 + 0.2, None, True, "β"], "c": {}}
+    write_json(tmp_path / "new" / "value.json", value)
+    assert read_json(tmp_path / "new" / "value.json") == value
+    assert list(read_json(tmp_path / "new" / "value.json")) == ["b", "a", "c"]
+    assert (tmp_path / "new" / "value.json").read_text(encoding="utf-8").endswith('"c": {}\n}\n')
+
+
+def test_what_is_no_json_is_not_written_over_the_old_file(tmp_path):
+    write_json(tmp_path / "value.json", {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "value.json", {"new": object()})
+    assert read_json(tmp_path / "value.json") == {"old": 1}
+    assert names(tmp_path) == ["value.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe"])
+def test_a_file_that_is_not_json_is_named_with_the_remedy(tmp_path, content):
+    path = tmp_path / "record.json"
+    path.write_bytes(content)
+    with pytest.raises(BenchError, match=r"record\.json: not JSON .* delete it and make it again"):
+        read_json(path)
+
+
+def test_a_missing_file_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(BenchError, match=r"record\.json: there is no such file; run the step that"):
+        read_json(tmp_path / "record.json")
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path):
+    with pytest.raises(BenchError, match=r": cannot be read \("):
+        read_json(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", bytes(range(256)) * 5000])
+def test_a_checksum_is_that_of_the_bytes(tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    assert sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from synthetic import METHODS, settings_kept, some_data, some_images, some_spec
+from torch import Tensor, nn
+
+from bench.config import TrainSpec
+from bench.data.dataset import Dataset, Images
+from bench.methods.trades import Trades
+from bench.parsing import BenchError
+from bench.training.measure import Tally
+from bench.training.run import Epoch, Run
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def kept() -> Iterator[None]:
+    with settings_kept():
+        yield
+
+
+def quiet(_step: int, _tally: Tally) -> None:
+    pass
+
+
+def a_run(spec: TrainSpec | None = None, dataset: Dataset | None = None) -> Run:
+    return Run(spec or some_spec(), dataset or some_data(), CPU)
+
+
+def after(run: Run, epochs: int = 1) -> tuple[list[Epoch], dict[str, Tensor]]:
+    """Train, and return what was measured and the weights."""
+    return [run.epoch(number, quiet) for number in range(1, epochs + 1)], run.model.state_dict()
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def forwards(run: Run, call: Callable[[], Any]) -> list[tuple[Tensor, bool]]:
+    """Return the input and the mode of every forward pass that `call` makes."""
+    seen: list[tuple[Tensor, bool]] = []
+
+    def note(model: nn.Module, given: tuple[Tensor, ...]) -> None:
+        seen.append((given[0], model.training))
+
+    handle = run.model.register_forward_pre_hook(note)
+    call()
+    handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_step_makes_separate_passes_in_train_mode_in_the_methods_order(method, epoch):
+    run = a_run(some_spec(method))
+    if epoch == 2:
+        after(run)
+    index_B = run.batches(epoch)[0]
+    counts = [run.model.get_buffer(f"bn{layer}.num_batches_tracked") for layer in (1, 2, 3)]
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+
+    images: dict[str, Tensor] = {}
+    attacked = forwards(run, lambda: images.update(run.images(epoch, 0, index_B)))
+    assert not any(training for _, training in attacked)
+    assert same(run.model.state_dict(), before), "an attack moved weights or statistics"
+    assert run.model.training
+
+    expected = [name for name in run.method.passes if name != "memory" or epoch == 2]
+    seen = forwards(run, lambda: run.step(images, run.labels_N[index_B], Tally(CPU)))
+    assert all(training for _, training in seen)
+    assert len(seen) == len(expected)
+    for (given, _), name in zip(seen, expected, strict=True):
+        assert given is images[name], name
+        assert len(given) == len(index_B)
+    tracked = int(before["bn1.num_batches_tracked"]) + len(expected)
+    assert [int(count) for count in counts] == [tracked] * 3
+
+
+def test_memloss_passes_x_then_x_prime_then_x_second_and_trades_has_no_third():
+    assert a_run(some_spec("memloss")).method.passes == ("clean", "adversarial", "memory")
+    assert a_run(some_spec("trades")).method.passes == ("clean", "adversarial")
+
+
+def test_an_epoch_steps_the_schedule_once_a_batch_and_reports_where_it_began():
+    run = a_run()
+    assert run.steps == len(run.batches(1)) == 3
+    heard: list[tuple[int, int]] = []
+    first = run.epoch(1, lambda step, tally: heard.append((step, tally.images)))
+    assert heard == [(1, 16), (2, 32), (3, 40)]
+    assert first.learning_rate == pytest.approx(0.1 / 25)
+    assert run.schedule.last_epoch == 3
+    second = run.epoch(2, quiet)
+    assert second.learning_rate != first.learning_rate
+    assert run.schedule.last_epoch == 6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_epoch_measures_what_the_method_shows(method):
+    (first, second), _ = after(a_run(some_spec(method)), 2)
+    assert (first.train_clean is None) == (method == "pgd_at")
+    assert (first.train_robust is None) == (method == "standard")
+    assert first.loss == pytest.approx(sum(first.terms.values()))
+    assert ("loss_memory" in second.terms) == (method == "memloss")
+    assert "loss_memory" not in first.terms
+    shown = [second.train_clean, second.train_robust]
+    shown += [second.validation_clean, second.validation_pgd]
+    assert all(0 <= share <= 100 for share in shown if share is not None)
+    assert second.validation_pgd <= second.validation_clean
+
+
+@pytest.mark.parametrize(
+    ("images", "asked", "held"),
+    [
+        (40, None, 4),
+        (44, None, 4),
+        (44, 7, 7),
+        (9, None, 1),
+        (9_999, None, 999),
+        (10_000, None, 1000),
+    ],
+)
+def test_a_tenth_is_held_out_and_a_thousand_of_large_sets(images, asked, held):
+    run = a_run(some_spec(validation_images=asked), some_data(images))
+    assert len(run.judged) == held
+    assert len(run.index_N) == images - held
+
+
+def test_an_epoch_trains_on_every_image_but_the_held_out_once():
+    data = some_data()
+    run = a_run(dataset=data)
+    for epoch in (1, 2):
+        assert torch.equal(torch.cat(run.batches(epoch)).sort().values, run.index_N)
+    left = torch.ones(len(data.train), dtype=torch.bool)
+    left[run.index_N] = False
+    assert torch.equal(run.judged.pixels, data.train.pixels[left])
+    assert torch.equal(run.judged.labels, data.train.labels[left])
+    assert not torch.equal(torch.cat(run.batches(1)), torch.cat(run.batches(2)))
+
+
+def test_what_is_held_out_does_not_depend_on_the_seed():
+    one, other = a_run(some_spec(seed=0)), a_run(some_spec(seed=1))
+    assert torch.equal(one.index_N, other.index_N)
+
+
+@pytest.mark.parametrize("method", ["trades", "memloss"])
+def test_the_test_set_touches_neither_weights_nor_what_best_is_chosen_on(method):
+    data = some_data()
+    noise = some_images(len(data.test), seed=99)
+    other = replace(data, test=Images(noise.pixels, (data.test.labels + 3) % 10))
+    one_epochs, one = after(a_run(some_spec(method), data), 2)
+    other_epochs, same_weights = after(a_run(some_spec(method), other), 2)
+    assert same(one, same_weights)
+    assert one_epochs == other_epochs
+
+
+def test_selection_on_the_test_set_trains_on_all_images_and_judges_the_test_set():
+    data = some_data()
+    run = a_run(some_spec(selection="test"), data)
+    assert torch.equal(torch.cat(run.batches(1)).sort().values, torch.arange(44))
+    assert torch.equal(run.judged.pixels, data.test.pixels)
+    assert torch.equal(run.judged.labels, data.test.labels)
+
+
+def measured(clean: float, robust: float) -> Epoch:
+    return Epoch(
+        epoch=1,
+        learning_rate=0.1,
+        loss=1.0,
+        terms={},
+        train_clean=None,
+        train_robust=None,
+        validation_clean=clean,
+        validation_pgd=robust,
+    )
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "standard"])
+def test_merit_is_pgd_accuracy_then_clean_accuracy(method):
+    run = a_run(some_spec(method))
+    assert run.merit(measured(50, 31)) > run.merit(measured(90, 30))
+    assert run.merit(measured(51, 30)) > run.merit(measured(50, 30))
+    assert run.merit(measured(50, 30)) == run.merit(measured(50, 30))
+
+
+def test_merit_of_standard_training_is_clean_accuracy_alone():
+    run = a_run(some_spec("standard"))
+    assert run.merit(measured(51, 0)) > run.merit(measured(50, 9))
+    assert run.merit(measured(50, 0)) == run.merit(measured(50, 9))
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, at: int, spoilt: Callable[[Tensor], Tensor]) -> None:
+    """Let TRADES return `spoilt` of its loss in step `at`, counted from 1 over the whole run."""
+    original, calls = Trades.terms, iter(range(1, 1000))
+
+    def terms(self: Trades, logits: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        parts = original(self, logits, labels)
+        if next(calls) == at:
+            parts["divergence"] = spoilt(parts["divergence"])
+        return parts
+
+    monkeypatch.setattr(Trades, "terms", terms)
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_is_named_by_method_epoch_and_step(monkeypatch, factor):
+    spoil(monkeypatch, 5, lambda term: term.detach() + factor)
+    run = a_run()
+    run.epoch(1, quiet)
+    with pytest.raises(BenchError, match=r"^trades: the loss .* epoch 2, step 2; lower"):
+        run.epoch(2, quiet)
+
+
+def test_a_last_step_that_spoils_the_weights_is_noticed_though_every_loss_was_finite(monkeypatch):
+    # The value of this term is 0 and its gradient is NaN.
+    spoil(monkeypatch, 3, lambda term: (term * 0).sqrt())
+    with pytest.raises(BenchError, match=r"a weight became NaN or infinite in epoch 1, step 3"):
+        a_run().epoch(1, quiet)
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_the_backends_are_as_asked_within_an_epoch_and_as_before_after_it(tf32):
+    backends = torch.backends
+    before = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32
+    spec = some_spec()
+    run = a_run(replace(spec, compute=replace(spec.compute, tf32=tf32)))
+    seen: set[tuple[bool, bool]] = set()
+
+    def watch(_step: int, _tally: Tally) -> None:
+        seen.add((backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32))
+
+    run.epoch(1, watch)
+    assert seen == {(tf32, False)}
+    assert (backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32) == before
+
+
+def test_a_method_with_a_memory_need_not_say_how_it_is_kept(monkeypatch):
+    class Remembering(Trades):
+        passes = ("clean", "adversarial", "memory")
+
+    monkeypatch.setattr("bench.training.run.create", lambda *_: Remembering(beta=3.0))
+    run = a_run()
+    after(run)
+    assert "memory" in run.images(2, 0, run.batches(2)[0])
