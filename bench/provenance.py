@@ -22,12 +22,19 @@ ROOT = Path(__file__).parents[1]
 UNDECIDING = {
     "bench.config",
     "bench.declared",
+    "bench.evaluation.state",
+    "bench.interruption",
     "bench.parsing",
     "bench.records",
     "bench.sections",
     "bench.training.progress",
 }
 PACKAGES = ("torch", "torchvision", "pyautoattack", "autoattack", "robustbench", "safetensors")
+
+
+def data_digest() -> str:
+    """Return the digest of all code that reads and chooses images."""
+    return digest(("bench.data.sources", "bench.data.splits"))
 
 
 def train_digest(method: str, model: str) -> str:

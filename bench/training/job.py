@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,21 +15,29 @@ import torch
 from bench.config import TrainSpec, spec_json
 from bench.data.dataset import Dataset, load
 from bench.device import describe, peak_memory_mb, prepare
+from bench.interruption import stopping_cleanly
 from bench.provenance import packages, train_digest
 from bench.records import sha256, write_json, write_text
 from bench.training.measure import Tally
 from bench.training.progress import Progress
 from bench.training.run import Epoch, Run
+from bench.training.state import Kept, load_state, save_state
 from bench.weights import Description, save
 
 CHECKPOINTS = ("best", "last")
 
 
 def train(spec: TrainSpec, *, experiment: str, label: str, data: Path, folder: Path) -> None:
-    """Train `spec` on the data file `data`.
+    """Train `spec` on the data file `data`, or go on where an interrupted training stopped.
 
-    Writes ``best.safetensors``, ``last.safetensors``, ``history.csv`` (rewritten after every epoch)
-    and, when all is done, ``train.json`` into `folder`.
+    Writes ``best.safetensors``, ``last.safetensors`` and ``history.csv`` after every epoch and,
+    when all is done, ``train.json`` into `folder`. Until then ``state/training.safetensors``
+    there holds all that is needed to go on, since a scheduler deletes the outputs of a failed job.
+
+    Raises
+    ------
+    BenchError
+        The loss became NaN or infinite, or the job was told to stop.
     """
     began = time.perf_counter()
     device = prepare(spec.compute)
@@ -35,26 +45,33 @@ def train(spec: TrainSpec, *, experiment: str, label: str, data: Path, folder: P
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     run = Run(spec, dataset, device)
-    progress = Progress(spec.training.epochs, run.steps)
-    history: list[dict[str, Any]] = []
-    checkpoints: dict[str, Epoch] = {}
-    for number in range(1, spec.training.epochs + 1):
-        progress.start_epoch()
-        started = time.perf_counter()
+    state = folder / "state" / "training.safetensors"
+    identity = identity_of(spec, dataset, device)
+    kept = load_state(state, identity, run) or Kept(history=[], checkpoints={}, best={})
+    if kept.history:
+        print(f"going on after epoch {len(kept.history)} of an interrupted training", flush=True)
+        _write_outputs(folder, run, kept, about(spec, dataset))
+    history, checkpoints, best_weights = kept.history, kept.checkpoints, kept.best
+    progress = Progress(spec.training.epochs, run.steps, done=len(history))
+    with stopping_cleanly():
+        for number in range(len(history) + 1, spec.training.epochs + 1):
+            progress.start_epoch()
+            started = time.perf_counter()
 
-        def watch(step: int, tally: Tally, number: int = number) -> None:
-            progress.step(number, step, tally.images, tally.latest_loss)
+            def watch(step: int, tally: Tally, number: int = number) -> None:
+                progress.step(number, step, tally.images, tally.latest_loss)
 
-        epoch = run.epoch(number, watch)
-        seconds = time.perf_counter() - started
-        best = checkpoints.get("best")
-        kept = ["last"] if best and run.merit(epoch) <= run.merit(best) else ["best", "last"]
-        for checkpoint in kept:
-            checkpoints[checkpoint] = epoch
-            save(folder / f"{checkpoint}.safetensors", run.model.state_dict(), about(spec, dataset))
-        history.append(_history_row(epoch, len(run.index_N), seconds, device))
-        write_text(folder / "history.csv", _as_csv(history))
-        progress.epoch(number, _summary(epoch), len(run.index_N), seconds)
+            epoch = run.epoch(number, watch)
+            seconds = time.perf_counter() - started
+            checkpoints["last"], best = epoch, checkpoints.get("best")
+            if best is None or run.better(epoch, best):
+                checkpoints["best"] = epoch
+                best_weights = {name: v.clone() for name, v in run.model.state_dict().items()}
+            history.append(_history_row(epoch, len(run.index_N), seconds, device))
+            kept = Kept(history=history, checkpoints=checkpoints, best=best_weights)
+            save_state(state, identity, run, kept)
+            _write_outputs(folder, run, kept, about(spec, dataset))
+            progress.epoch(number, _summary(epoch), len(run.index_N), seconds)
     write_json(
         folder / "train.json",
         {
@@ -88,10 +105,31 @@ def train(spec: TrainSpec, *, experiment: str, label: str, data: Path, folder: P
             "device": describe(device),
             "threads": spec.compute.threads,
             "packages": packages(),
-            "seconds": round(time.perf_counter() - began, 1),
+            # Of all processes together, where the training was interrupted.
+            "seconds": round(max(spent(history), time.perf_counter() - began), 1),
             "peak_memory_mb": peak_memory_mb(device),
         },
     )
+    # With what a killed process may have left half-written beside it.
+    shutil.rmtree(state.parent)
+
+
+def identity_of(spec: TrainSpec, dataset: Dataset, device: torch.device) -> str:
+    """Return what must be equal for a state to be of the same training."""
+    return json.dumps(
+        {
+            "spec": spec_json(spec),
+            "code": train_digest(spec.method, spec.model.name),
+            "images": dataset.fingerprint,
+            "device": describe(device),
+            "torch": packages()["torch"],
+        }
+    )
+
+
+def spent(history: list[dict[str, Any]]) -> float:
+    """Return the seconds of all epochs."""
+    return sum(float(row["seconds"]) for row in history)
 
 
 def about(spec: TrainSpec, dataset: Dataset) -> Description:
@@ -104,6 +142,12 @@ def about(spec: TrainSpec, dataset: Dataset) -> Description:
         data=dataset.name,
         fingerprint=dataset.fingerprint,
     )
+
+
+def _write_outputs(folder: Path, run: Run, kept: Kept, description: Description) -> None:
+    save(folder / "best.safetensors", kept.best, description)
+    save(folder / "last.safetensors", run.model.state_dict(), description)
+    write_text(folder / "history.csv", _as_csv(kept.history))
 
 
 def _checkpoint(epoch: Epoch, path: Path) -> dict[str, Any]:

@@ -20,10 +20,14 @@ class Progress:
         Of the whole run and of one epoch.
     out
         Where to print, by default the standard output; a terminal gets a bar.
+    done
+        Epochs that were trained before this process began.
     """
 
-    def __init__(self, epochs: int, steps: int, out: TextIO | None = None) -> None:
-        self.epochs, self.steps = epochs, steps
+    def __init__(
+        self, epochs: int, steps: int, out: TextIO | None = None, *, done: int = 0
+    ) -> None:
+        self.epochs, self.steps, self.done = epochs, steps, done
         self.out = sys.stdout if out is None else out
         self.begun = self._shown = self._epoch_begun = time.perf_counter()
         self._width = 0
@@ -64,9 +68,10 @@ class Progress:
         return f"{images / max(now - self._epoch_begun, 1e-9):.0f} images/s"
 
     def _left(self, done: float) -> str:
-        if not done:
+        if done <= self.done:
             return "unknown"
-        seconds = (time.perf_counter() - self.begun) / done * (self.epochs - done)
+        each = (time.perf_counter() - self.begun) / (done - self.done)
+        seconds = each * (self.epochs - done)
         minutes, seconds = divmod(round(seconds), 60)
         hours, minutes = divmod(minutes, 60)
         if hours:

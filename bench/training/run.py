@@ -5,6 +5,7 @@ Shape suffixes: B images of a batch, C channels, H rows, W columns.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -151,7 +152,7 @@ class Run:
                 raise BenchError(
                     f"{self.spec.method}: the loss or a weight became NaN or infinite in epoch "
                     f"{epoch}, step {bad}; lower training.optimiser.learning_rate (nothing of this "
-                    "epoch was saved)"
+                    "epoch was saved; the epochs before are kept in state/training.safetensors)"
                 )
             clean, robust = self._judge()
         means = tally.means()
@@ -185,6 +186,29 @@ class Run:
             steps=attack.steps,
             seed=self.spec.seed,
         )
+
+    def momentum(self) -> dict[str, Tensor]:
+        """Return the optimiser's momentum of every parameter that has any, by its place."""
+        state = self.optimiser.state_dict()["state"]
+        return {
+            str(place): slot["momentum_buffer"]
+            for place, slot in state.items()
+            if slot.get("momentum_buffer") is not None
+        }
+
+    def advance(self, epochs: int, momentum: dict[str, Tensor]) -> None:
+        """Put optimiser and schedule where they are after `epochs` epochs, with that momentum."""
+        with warnings.catch_warnings():
+            # The optimiser's steps were taken in another process.
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+            for _ in range(epochs * self.steps):
+                self.schedule.step()
+        slots = {int(place): {"momentum_buffer": value} for place, value in momentum.items()}
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
+
+    def better(self, epoch: Epoch, best: Epoch) -> bool:
+        """Say whether `epoch` takes the place of `best`: of equals the earlier one stays."""
+        return self.merit(epoch) > self.merit(best)
 
     def merit(self, epoch: Epoch) -> tuple[float, float]:
         """Return what `best` is chosen on: PGD accuracy, then clean accuracy.

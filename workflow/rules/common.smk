@@ -13,7 +13,7 @@ from snakemake.exceptions import WorkflowError
 
 from bench.config import experiment, spec_json
 from bench.parsing import ConfigError
-from bench.provenance import evaluate_digest, train_digest
+from bench.provenance import data_digest, evaluate_digest, train_digest
 
 # Without --use-conda the jobs run in the environment of Snakemake itself, also when its `python`
 # is not the first in PATH.

@@ -8,5 +8,6 @@ rule data:
         "../../environment.yml"
     params:
         spec=data_spec(),
+        code=data_digest(),
     shell:
         "python -m bench data --spec {params.spec:q} --out {output.images} > {log} 2>&1"

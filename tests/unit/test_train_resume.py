@@ -1,0 +1,153 @@
+"""A training that was stopped goes on to the very files that an undisturbed one makes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from synthetic import settings_kept, some_data, some_spec
+
+from bench.config import Schedule, TrainSpec, spec_json
+from bench.data.dataset import save
+from bench.parsing import BenchError
+from bench.training.job import train
+from bench.training.run import Epoch, Run
+
+ROOT = Path(__file__).parents[2]
+CLOCK = {"seconds", "images_per_second", "peak_memory_mb"}
+
+
+@pytest.fixture(autouse=True)
+def kept():
+    with settings_kept():
+        yield
+
+
+@pytest.fixture
+def data(tmp_path):
+    save(some_data(), tmp_path / "data.safetensors")
+    return tmp_path / "data.safetensors"
+
+
+def go(spec: TrainSpec, data: Path, folder: Path) -> None:
+    train(spec, experiment="digits", label="mine", data=data, folder=folder)
+
+
+def made(folder: Path) -> dict[str, object]:
+    """Everything in the folder that must not depend on the clock."""
+    with (folder / "history.csv").open(newline="") as file:
+        history = [
+            {key: value for key, value in row.items() if key not in CLOCK}
+            for row in csv.DictReader(file)
+        ]
+    record = json.loads((folder / "train.json").read_text())
+    return {
+        "files": sorted(path.name for path in folder.iterdir()),
+        "history": history,
+        "record": {key: value for key, value in record.items() if key not in CLOCK},
+        "best": (folder / "best.safetensors").read_bytes(),
+        "last": (folder / "last.safetensors").read_bytes(),
+    }
+
+
+def stopping_in(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    real = Run.epoch
+
+    def epoch_or_stop(self: Run, number: int, *rest: object) -> Epoch:
+        if number == epoch:
+            signal.raise_signal(signal.SIGTERM)
+        return real(self, number, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Run, "epoch", epoch_or_stop)
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "steps"])
+@pytest.mark.parametrize("method", ["standard", "trades", "memloss"])
+def test_stopped_and_resumed_equals_undisturbed(method, schedule, data, tmp_path, monkeypatch):
+    milestones = (3,) if schedule == "steps" else ()
+    spec = some_spec(method, epochs=4, schedule=Schedule(name=schedule, milestones=milestones))
+    go(spec, data, tmp_path / "whole")
+    for epoch in (2, 4):
+        with monkeypatch.context() as patch:
+            stopping_in(patch, epoch)
+            with pytest.raises(BenchError, match=r"SIGTERM.*same command"):
+                go(spec, data, tmp_path / "stopped")
+        assert not (tmp_path / "stopped/train.json").exists()
+    # A scheduler deletes the declared outputs of a job that failed.
+    for name in ("best.safetensors", "last.safetensors", "history.csv"):
+        (tmp_path / "stopped" / name).unlink(missing_ok=True)
+    go(spec, data, tmp_path / "stopped")
+    assert made(tmp_path / "stopped") == made(tmp_path / "whole")
+
+
+def test_a_resumed_training_trains_the_missing_epochs_only(data, tmp_path, monkeypatch, capsys):
+    spec = some_spec(epochs=3)
+    with monkeypatch.context() as patch:
+        stopping_in(patch, 3)
+        with pytest.raises(BenchError):
+            go(spec, data, tmp_path / "run")
+    capsys.readouterr()
+    go(spec, data, tmp_path / "run")
+    text = capsys.readouterr().out
+    assert "going on after epoch 2" in text
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("epoch")] == ["3/3"]
+
+
+def test_the_state_of_other_settings_counts_for_nothing(data, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stopping_in(patch, 3)
+        with pytest.raises(BenchError):
+            go(some_spec("trades", options={"beta": 1.0}, epochs=3), data, tmp_path / "run")
+    spec = some_spec("trades", options={"beta": 6.0}, epochs=3)
+    go(spec, data, tmp_path / "run")
+    go(spec, data, tmp_path / "whole")
+    assert made(tmp_path / "run") == made(tmp_path / "whole")
+
+
+def test_a_damaged_state_counts_for_nothing(data, tmp_path, monkeypatch):
+    spec = some_spec(epochs=2)
+    with monkeypatch.context() as patch:
+        stopping_in(patch, 2)
+        with pytest.raises(BenchError):
+            go(spec, data, tmp_path / "run")
+    state = tmp_path / "run/state/training.safetensors"
+    state.write_bytes(state.read_bytes()[:-100])
+    go(spec, data, tmp_path / "run")
+    go(spec, data, tmp_path / "whole")
+    assert made(tmp_path / "run") == made(tmp_path / "whole")
+
+
+def test_killed_at_random_moments_equals_undisturbed(data, tmp_path):
+    spec = some_spec("memloss", epochs=40)
+    go(spec, data, tmp_path / "whole")
+    command = [sys.executable, "-m", "bench", "train", "--spec", json.dumps(spec_json(spec))]
+    command += ["--experiment", "digits", "--method", "mine", "--seed", "0", "--data", str(data)]
+    command += ["--folder", str(tmp_path / "killed")]
+    state = tmp_path / "killed/state/training.safetensors"
+    generator = random.Random(0)
+    kills = 0
+    while True:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
+        # Wait until it trains, so that the kill does not always hit the imports.
+        written = state.stat().st_mtime_ns if state.exists() else 0
+        while process.poll() is None and kills < 3:
+            if state.exists() and state.stat().st_mtime_ns > written:
+                time.sleep(generator.uniform(0, 0.3))
+                process.kill()
+                kills += 1
+                break
+            time.sleep(0.005)
+        if process.wait() == 0:
+            break
+    assert kills > 0
+    assert made(tmp_path / "killed") == made(tmp_path / "whole")
