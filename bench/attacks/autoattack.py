@@ -53,6 +53,8 @@ class AutoAttackVerdict:
         N names: "" (never broken), "clean" (wrong unattacked) or the component.
     left
         Images still robust after each component, in the order in which they ran.
+    next_index
+        The component that is running has attacked all images before this one.
     warnings
         What AutoAttack's own checks said, each text once.
     """
@@ -62,6 +64,7 @@ class AutoAttackVerdict:
     robust: Tensor
     broken_by: list[str]
     left: dict[str, int] = field(default_factory=dict)
+    next_index: int = 0
     warnings: tuple[str, ...] = ()
 
 
@@ -82,8 +85,9 @@ def judge(
 ) -> AutoAttackVerdict:
     """Attack `images` with each component in turn, as the package's own run does in one go.
 
-    A component attacks only what is still robust. Random starts are drawn per batch from `seed`,
-    so `batch_size` is part of the result's identity; stopping between components is not.
+    A component attacks only what is still robust. The package draws random starts anew from `seed`
+    for each batch, so `batch_size` is part of the result's identity; stopping between two batches
+    is not.
 
     Parameters
     ----------
@@ -99,7 +103,7 @@ def judge(
     start
         A verdict that `report` was given for the same images, to go on from.
     report
-        Called with the verdict after every component.
+        Called with the verdict after every batch.
     progress
         Called with (component, images still robust, N) after every component.
 
@@ -124,18 +128,21 @@ def judge(
         logger = attack.logger = Logger(lambda text: _keep_warning(heard, text))
         attack.apgd.logger = attack.apgd_targeted.logger = logger
         for component in components[len(verdict.left) :]:
-            verdict = _advance(attack, component, verdict, images, labels, batch_size)
-            if component == components[-1]:
-                shares = {"clean": verdict.clean.sum().item(), **verdict.left}
-                # The package asks this once, with the accuracies after every component.
-                package.checks.check_square_sr(
-                    {name: count / len(images) for name, count in shares.items()}, logger=logger
-                )
-            verdict = replace(verdict, warnings=tuple(heard))
-            if report is not None:
-                report(verdict)
+            while len(batch := _next_batch(verdict, batch_size)):
+                verdict = _advance(attack, component, verdict, batch, images, labels)
+                verdict = replace(verdict, warnings=tuple(heard))
+                if report is not None:
+                    report(verdict)
+            left = {**verdict.left, component: int(verdict.robust.sum())}
+            verdict = replace(verdict, left=left, next_index=0)
             if progress is not None:
-                progress(component, verdict.left[component], len(images))
+                progress(component, left[component], len(images))
+        shares = {"clean": verdict.clean.sum().item(), **verdict.left}
+        # The package asks this once, with the accuracies after every component.
+        package.checks.check_square_sr(
+            {name: count / len(images) for name, count in shares.items()}, logger=logger
+        )
+        verdict = replace(verdict, warnings=tuple(heard))
     return verdict
 
 
@@ -208,26 +215,28 @@ def _resumable(
     return start
 
 
+def _next_batch(verdict: AutoAttackVerdict, batch_size: int) -> Tensor:
+    """Return the images that the package's own loop would attack next; none at the end of it."""
+    index = verdict.robust.nonzero().flatten()
+    return index[index >= verdict.next_index][:batch_size]
+
+
 def _advance(
     attack: Any,
     component: str,
     before: AutoAttackVerdict,
+    batch: Tensor,
     images: Tensor,
     labels: Tensor,
-    batch_size: int,
 ) -> AutoAttackVerdict:
-    # The package's one check of clean accuracy goes over all images, so its first call gets all.
-    # Later ones get the robust images, in the order in which its own loop batches them.
-    chosen = before.robust.nonzero().flatten() if before.left else torch.arange(len(images))
     robust, adversarial = before.robust.clone(), before.adversarial.clone()
-    if len(chosen):
-        chosen = chosen.to(images.device)
-        attack.attacks_to_run = [component]
-        found, predicted = attack.run_standard_evaluation(
-            images[chosen], labels[chosen], bs=batch_size, return_labels=True
-        )
-        robust[chosen.cpu()] &= (predicted == labels[chosen]).cpu()
-        adversarial[chosen] = found
+    chosen = batch.to(images.device)
+    attack.attacks_to_run = [component]
+    found, predicted = attack.run_standard_evaluation(
+        images[chosen], labels[chosen], bs=len(batch), return_labels=True
+    )
+    robust[batch] &= (predicted == labels[chosen]).cpu()
+    adversarial[chosen] = found
     fell = (before.robust & ~robust).tolist()
     pairs = zip(fell, before.broken_by, strict=True)
     return replace(
@@ -235,7 +244,7 @@ def _advance(
         adversarial=adversarial,
         robust=robust,
         broken_by=[component if now else earlier for now, earlier in pairs],
-        left={**before.left, component: int(robust.sum())},
+        next_index=int(batch[-1]) + 1,
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from bench import weights
@@ -14,9 +16,13 @@ from bench.config import EvaluationSpec, spec_json
 from bench.data.dataset import Dataset, Images, load
 from bench.device import describe, peak_memory_mb, prepare
 from bench.evaluation.judge import Verdicts, judge
+from bench.evaluation.state import State, forget
+from bench.interruption import stopping_cleanly
 from bench.parsing import BenchError
 from bench.provenance import evaluate_digest, packages
 from bench.records import read_json, sha256, write_json, write_text
+
+STATE = "state/evaluation"
 
 
 def attacks_on(checkpoint: str, spec: EvaluationSpec) -> list[str]:
@@ -44,6 +50,7 @@ def evaluate(spec: EvaluationSpec, *, data: Path, folder: Path) -> None:
     check_data(record["data"]["fingerprint"], dataset, folder / "train.json")
     device = prepare(spec.compute)
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
+    digest = evaluate_digest(record["spec"]["model"]["name"])
     checkpoints = {}
     for checkpoint, trained in record["checkpoints"].items():
         path = folder / f"{checkpoint}.safetensors"
@@ -56,7 +63,13 @@ def evaluate(spec: EvaluationSpec, *, data: Path, folder: Path) -> None:
         checkpoints[checkpoint] = {
             "weights_sha256": trained["weights_sha256"],
             "attacks": judge_all(
-                model.to(device), test, attacks_on(checkpoint, spec), spec, folder, checkpoint
+                model.to(device),
+                test,
+                attacks_on(checkpoint, spec),
+                spec,
+                folder,
+                checkpoint,
+                {**surroundings(dataset, device, digest), "weights": trained["weights_sha256"]},
             ),
         }
     write_json(
@@ -66,7 +79,7 @@ def evaluate(spec: EvaluationSpec, *, data: Path, folder: Path) -> None:
             "method": record["method"],
             "seed": record["seed"],
             "spec": spec_json(spec),
-            "code_digest": evaluate_digest(record["spec"]["model"]["name"]),
+            "code_digest": digest,
             "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
             "device": describe(device),
             "threads": spec.compute.threads,
@@ -75,6 +88,26 @@ def evaluate(spec: EvaluationSpec, *, data: Path, folder: Path) -> None:
             "checkpoints": checkpoints,
         },
     )
+    forget(folder / STATE)
+
+
+def surroundings(dataset: Dataset, device: torch.device, digest: str) -> dict[str, Any]:
+    """Return what every verdict of a job depends on: images, code, packages and device."""
+    return {
+        "images": dataset.fingerprint,
+        "code": digest,
+        "packages": packages(),
+        "device": describe(device),
+    }
+
+
+def settings(spec: EvaluationSpec, name: str) -> dict[str, Any]:
+    """Return the settings that the attack `name` depends on, and no other attack's."""
+    every = spec_json(spec)
+    evaluation = every["evaluation"]
+    own = evaluation["autoattack"] if name == "autoattack" else evaluation["pgd"].get(name)
+    shared = {key: evaluation[key] for key in ("batch_size", "shards")}
+    return {"attack": own, "threat": every["threat"], "compute": every["compute"], **shared}
 
 
 def judge_all(
@@ -84,33 +117,49 @@ def judge_all(
     spec: EvaluationSpec,
     folder: Path,
     checkpoint: str,
+    identity: dict[str, Any],
 ) -> dict[str, Any]:
-    """Judge one checkpoint under the attacks `names`, write the verdicts, return their records."""
+    """Judge one checkpoint under the attacks `names`, write the verdicts, return their records.
+
+    Attacks that an interrupted evaluation had finished are taken over, if all is as it was:
+    `identity` is what the verdicts depend on besides `spec`.
+    """
     records: dict[str, Any] = {}
-    for name in names:
-        verdicts = judge(model, test, name, spec)
-        path = folder / "verdicts" / checkpoint / f"{name}.csv"
-        write_text(path, verdicts_csv(verdicts, test))
-        right, count = int(verdicts.robust.sum()), len(verdicts.robust)
-        print(
-            f"{checkpoint} {name}: {right} of {count} ({100 * right / count:.2f} %)"
-            f" in {verdicts.seconds:.1f} s",
-            flush=True,
-        )
-        records[name] = {
-            "source": verdicts.source,
-            "seed": verdicts.seed,
-            "eps": verdicts.eps,
-            "n": count,
-            "correct": right,
-            "seconds": round(verdicts.seconds, 2),
-            "sha256": sha256(path),
-            "precision": "float32",
-            "tf32": False,
-            "flags": [],
-            "details": verdicts.details,
-        }
+    with stopping_cleanly():
+        for name in names:
+            key = json.dumps([identity, checkpoint, name, settings(spec, name)])
+            state = State(folder / STATE, key)
+            if (finished := state.finished()) is not None:
+                verdicts = Verdicts.of_plain(finished)
+            else:
+                verdicts = judge(model, test, name, spec, state)
+                state.finish(verdicts.plain())
+            path = folder / "verdicts" / checkpoint / f"{name}.csv"
+            write_text(path, verdicts_csv(verdicts, test))
+            right, count = int(verdicts.robust.sum()), len(verdicts.robust)
+            print(
+                f"{checkpoint} {name}: {right} of {count} ({100 * right / count:.2f} %)"
+                f" in {verdicts.seconds:.1f} s",
+                flush=True,
+            )
+            records[name] = _record(verdicts, sha256(path))
     return records
+
+
+def _record(verdicts: Verdicts, digest: str) -> dict[str, Any]:
+    return {
+        "source": verdicts.source,
+        "seed": verdicts.seed,
+        "eps": verdicts.eps,
+        "n": len(verdicts.robust),
+        "correct": int(verdicts.robust.sum()),
+        "seconds": round(verdicts.seconds, 2),
+        "sha256": digest,
+        "precision": "float32",
+        "tf32": False,
+        "flags": [],
+        "details": verdicts.details,
+    }
 
 
 def check_data(fingerprint: str, dataset: Dataset, path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from bench.attacks.pgd import pgd
 from bench.config import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd
 from bench.data.dataset import Images, to_unit
 from bench.device import convolutions
+from bench.evaluation.state import State
 from bench.parsing import BenchError
 from bench.streams import stream
 
@@ -45,6 +46,16 @@ class Verdicts:
     seconds: float
     details: dict[str, Any] = field(default_factory=dict)
 
+    def plain(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        return {**vars(self), "clean": self.clean.tolist(), "robust": self.robust.tolist()}
+
+    @classmethod
+    def of_plain(cls, plain: dict[str, Any]) -> Self:
+        """Return what `plain` made of it."""
+        masks = {name: torch.tensor(plain[name], dtype=torch.bool) for name in ("clean", "robust")}
+        return cls(**{**plain, **masks})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
@@ -57,16 +68,21 @@ class Found:
 Search = Callable[[Tensor, Tensor, bool], Found]
 
 
-def judge(model: nn.Module, test: Images, name: str, spec: EvaluationSpec) -> Verdicts:
+def judge(
+    model: nn.Module, test: Images, name: str, spec: EvaluationSpec, state: State | None = None
+) -> Verdicts:
     """Return the verdicts of the attack `name` of `spec`: "clean", a PGD of it, or "autoattack".
 
-    `model` and `test` are on the device of the job.
+    `model` and `test` are on the device of the job. With `state` AutoAttack goes on where an
+    interrupted run stopped.
     """
     evaluation, eps = spec.evaluation, spec.threat.eps
     if name == "clean":
         return judge_clean(model, test, evaluation.batch_size)
     if name == "autoattack" and evaluation.autoattack is not None:
-        return judge_autoattack(model, test, evaluation.autoattack, evaluation, spec.compute, eps)
+        return judge_autoattack(
+            model, test, evaluation.autoattack, evaluation, spec.compute, eps, state
+        )
     return judge_pgd(model, test, name, evaluation.pgd[name], evaluation, spec.compute, eps)
 
 
@@ -161,6 +177,7 @@ def judge_autoattack(
     evaluation: Evaluation,
     compute: Compute,
     eps: float,
+    state: State | None = None,
 ) -> Verdicts:
     """Return the verdicts of AutoAttack, shard by shard.
 
@@ -174,6 +191,7 @@ def judge_autoattack(
         found, by = [], []
         shards = zip(torch.split(images, size), torch.split(labels, size), strict=True)
         for number, (images_NCHW, labels_N) in enumerate(shards):
+            part = f"{'tf32' if tf32 else 'float32'}-{number}"
             with convolutions(tf32=tf32):
                 verdict = autoattack.judge(
                     model,
@@ -184,8 +202,12 @@ def judge_autoattack(
                     batch_size=evaluation.batch_size,
                     device=images.device,
                     version=attack.version,
+                    start=state.begun(part) if state else None,
+                    report=state.keeper(part) if state else None,
                     progress=_told(number),
                 )
+            if state:
+                state.write(part, verdict)
             found.append(verdict.adversarial.to(images.device))
             by.extend(verdict.broken_by)
             warnings.extend(text for text in verdict.warnings if text not in warnings)

@@ -13,7 +13,8 @@ from bench.attacks.autoattack import provide
 from bench.config import EvaluationSpec, spec_json
 from bench.data.dataset import Images, load
 from bench.device import describe, peak_memory_mb, prepare
-from bench.evaluation.job import attacks_on, judge_all
+from bench.evaluation.job import STATE, attacks_on, judge_all, surroundings
+from bench.evaluation.state import forget
 from bench.parsing import BenchError, ConfigError
 from bench.provenance import digest, packages
 from bench.records import sha256, write_json
@@ -58,28 +59,27 @@ def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: P
         write_json(folder / "evaluation.json", {"method": name, "unavailable": str(error)})
         return
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
-    attacks = judge_all(model, test, attacks_on("best", spec), spec, folder, "best")
     files = reference_files(name, folder=checkpoints, dataset=listed)
+    weights = ",".join(sha256(path) for path in files)
+    code = digest(("bench.evaluation.judge",))
+    identity = {**surroundings(dataset, device, code), "weights": weights}
+    attacks = judge_all(model, test, attacks_on("best", spec), spec, folder, "best", identity)
     write_json(
         folder / "evaluation.json",
         {
             "method": name,
             "seed": None,
             "spec": spec_json(spec),
-            "code_digest": digest(("bench.evaluation.judge",)),
+            "code_digest": code,
             "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
             "device": describe(device),
             "threads": spec.compute.threads,
             "packages": packages(),
             "peak_memory_mb": peak_memory_mb(device),
-            "checkpoints": {
-                "best": {
-                    "weights_sha256": ",".join(sha256(path) for path in files),
-                    "attacks": attacks,
-                }
-            },
+            "checkpoints": {"best": {"weights_sha256": weights, "attacks": attacks}},
         },
     )
+    forget(folder / STATE)
 
 
 def listed_dataset(name: str) -> str | None:

@@ -218,6 +218,17 @@ def test_what_tf32_saw_stand_falls_where_float32_says_so(judged, searches):
     check(verdicts)
 
 
+def test_an_image_that_the_attack_puts_right_stays_wrong(monkeypatch):
+    # Labelled as its rival, this image is wrong by 6 levels, which is within the ball.
+    shown = Images(pixels([0], [6], SHAPE), torch.tensor([1]))
+    right = to_unit(pixels([0], [-1], SHAPE))
+    monkeypatch.setattr(module, "pgd", lambda *_, **__: right)
+    assert correct(Blocks(SHAPE), right, shown.labels, 1).all()
+    verdicts = judge(Blocks(SHAPE), shown, "pgd20", SPEC)
+    assert verdicts.broken_by == ["clean"]
+    check(verdicts)
+
+
 def test_a_verdict_is_never_given_under_tf32(judged):
     with convolutions(tf32=True):
         right = correct(Wavering(lowered=1.0), to_unit(judged.pixels), judged.labels, 5)

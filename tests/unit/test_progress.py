@@ -142,6 +142,19 @@ def test_before_the_first_step_the_time_left_is_unknown(clock):
     assert screen.shown().endswith("0 images/s  left unknown")
 
 
+def test_after_a_resume_only_the_epochs_of_this_process_tell_the_speed(clock):
+    log = Screen(terminal=False)
+    shown = Progress(10, 4, log, done=6)
+    clock.now = 20.0
+    shown.epoch(7, "", 1, 20.0)
+    clock.now = 40.0
+    shown.epoch(8, "", 1, 20.0)
+    assert [line.rpartition("left ")[2] for line in log.getvalue().splitlines()] == [
+        "1 min 00 s",
+        "40 s",
+    ]
+
+
 def test_an_epoch_that_took_no_time_is_no_error(clock):
     screen = Screen(terminal=True)
     shown = Progress(1, 1, screen)

@@ -1,0 +1,174 @@
+"""An evaluation that was stopped goes on to the very verdicts that an undisturbed one gives."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from synthetic import CPU, EPS, settings_kept, some_data
+
+from bench import weights
+from bench.attacks import autoattack
+from bench.config import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
+from bench.data.dataset import Images, save, to_unit
+from bench.evaluation import judge as judging
+from bench.evaluation import state
+from bench.evaluation.job import evaluate
+from bench.parsing import BenchError
+from bench.records import read_json, sha256, write_json
+from bench.weights import Description
+
+SPEC = EvaluationSpec(
+    threat=Threat(eps=EPS / 10),
+    evaluation=Evaluation(
+        batch_size=5,
+        shards=2,
+        pgd={"pgd20": Pgd(steps=2, step=EPS / 10)},
+        autoattack=AutoAttack(),
+    ),
+    compute=CPU,
+)
+
+
+@pytest.fixture(autouse=True)
+def kept():
+    with settings_kept():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def batches(monkeypatch):
+    """AutoAttack with fewer steps that writes its state after every batch, and what it ran."""
+    package, ran = autoattack.provide(), []
+
+    class Quick(package.AutoAttack):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.apgd.n_iter = self.apgd_targeted.n_iter = 4
+            self.fab.n_iter, self.square.n_queries = 2, 5
+
+        def run_standard_evaluation(self, *args: Any, **kwargs: Any) -> Any:
+            ran.append(self.attacks_to_run[0])
+            return super().run_standard_evaluation(*args, **kwargs)
+
+    fake = SimpleNamespace(AutoAttack=Quick, checks=package.checks)
+    monkeypatch.setattr(autoattack, "provide", lambda: fake)
+    monkeypatch.setattr(state, "EVERY", 0.0)
+    return ran
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run whose network is right on every test image, since the images are labelled by it."""
+    model = Description(
+        model="small_cnn", width=4, classes=10, channels=1, data="synthetic", fingerprint=""
+    )
+    network = model.build().eval()
+    data = some_data()
+    with torch.no_grad():
+        labels = network(to_unit(data.test.pixels)).argmax(dim=1)
+    data = replace(data, test=Images(data.test.pixels, labels))
+    save(data, tmp_path / "data.safetensors")
+    folder = tmp_path / "seed0"
+    checkpoints = {}
+    for name in ("best", "last"):
+        path = folder / f"{name}.safetensors"
+        description = replace(model, fingerprint=data.fingerprint)
+        weights.save(path, network.state_dict(), description)
+        checkpoints[name] = {"weights_sha256": sha256(path)}
+    record = {
+        "experiment": "digits",
+        "method": "trades",
+        "seed": 0,
+        "spec": {"model": {"name": "small_cnn"}},
+        "data": {"fingerprint": data.fingerprint},
+        "checkpoints": checkpoints,
+    }
+    write_json(folder / "train.json", record)
+    return folder
+
+
+@pytest.fixture
+def data(run):
+    return run.parent / "data.safetensors"
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """Verdict files and the record, without what the clock says."""
+    record = read_json(folder / "evaluation.json")
+    for checkpoint in record["checkpoints"].values():
+        for attack in checkpoint["attacks"].values():
+            del attack["seconds"]
+    verdicts = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*/*.csv")}
+    return {"record": record, **verdicts}
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    """Send the job a SIGTERM in the middle of its AutoAttack batch of that number."""
+    quick = autoattack.provide().AutoAttack
+    real, count = quick.run_standard_evaluation, iter(range(1000))
+
+    def stop_or_run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if next(count) == batch:
+            signal.raise_signal(signal.SIGTERM)
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(quick, "run_standard_evaluation", stop_or_run)
+
+
+def test_stopped_and_resumed_equals_undisturbed(run, data, batches, monkeypatch):
+    evaluate(SPEC, data=data, folder=run)
+    whole, undisturbed = results(run), list(batches)
+    assert undisturbed[:2] == ["apgd-ce", "apgd-ce"]  # there is something to stop
+    assert not (run / "state").exists()
+    (run / "evaluation.json").unlink()
+    batches.clear()
+
+    for batch in (1, 0, 1):
+        with monkeypatch.context() as patch:
+            stop_at(patch, batch)
+            with pytest.raises(BenchError, match="SIGTERM"):
+                evaluate(SPEC, data=data, folder=run)
+        assert not (run / "evaluation.json").exists()
+    evaluate(SPEC, data=data, folder=run)
+
+    assert results(run) == whole
+    assert batches == undisturbed  # no batch ran twice
+    assert not (run / "state").exists()
+
+
+def test_finished_attacks_are_not_made_again(run, data, monkeypatch):
+    real, made = judging.judge_pgd, []
+
+    def counted(*args: Any) -> Any:
+        made.append(args[2])
+        return real(*args)
+
+    monkeypatch.setattr(judging, "judge_pgd", counted)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 0)
+        with pytest.raises(BenchError, match="SIGTERM"):
+            evaluate(SPEC, data=data, folder=run)
+    evaluate(SPEC, data=data, folder=run)
+    assert made == ["pgd20", "pgd20"]  # once for each checkpoint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"batch_size": 6}, {"shards": 1}, {"autoattack": AutoAttack(seed=1)}],
+)
+def test_the_state_of_other_settings_counts_for_nothing(run, data, change, monkeypatch):
+    other = replace(SPEC, evaluation=replace(SPEC.evaluation, **change))
+    evaluate(other, data=data, folder=run)
+    whole = results(run)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1)
+        with pytest.raises(BenchError, match="SIGTERM"):
+            evaluate(SPEC, data=data, folder=run)
+    evaluate(other, data=data, folder=run)
+    assert results(run) == whole
