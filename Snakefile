@@ -21,6 +21,10 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/analyse.smk"
 
 
+onstart:
+    stop_without_device()
+
+
 rule all:
     default_target: True
     input:

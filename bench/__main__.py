@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import config
+from bench import config, gpus
 from bench.config import Experiment
 from bench.parsing import BenchError, parse
 
@@ -145,6 +145,12 @@ def _need(chosen: argparse.Namespace, *names: str) -> None:
             raise BenchError(f"--{name} is needed with --spec")
 
 
+def _claim_device(compute: config.Compute) -> None:
+    """Take a CUDA device for this process before anything imports torch, which reads its choice."""
+    if compute.device == "cuda":
+        gpus.claim()
+
+
 def prepare_data(chosen: argparse.Namespace) -> None:
     """Read the images and write the data file with its description beside it."""
     if chosen.config:
@@ -187,6 +193,7 @@ def train_run(chosen: argparse.Namespace) -> None:
         name = chosen.experiment
     # cuBLAS reads it when it starts: without it equal seeds may give unequal sums.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    _claim_device(spec.compute)
     from bench.training.job import train
 
     train(spec, experiment=name, label=chosen.method, data=chosen.data, folder=chosen.folder)
@@ -202,6 +209,7 @@ def evaluate_run(chosen: argparse.Namespace) -> None:
     else:
         _need(chosen, "data", "folder")
         spec = parse(config.EvaluationSpec, chosen.spec, where="spec")
+    _claim_device(spec.compute)
     from bench.evaluation.job import evaluate
 
     evaluate(spec, data=chosen.data, folder=chosen.folder)
@@ -219,6 +227,7 @@ def judge_reference(chosen: argparse.Namespace) -> None:
     else:
         _need(chosen, "data", "folder")
         spec = parse(config.EvaluationSpec, chosen.spec, where="spec")
+    _claim_device(spec.compute)
     from bench.evaluation.reference import evaluate_reference
 
     evaluate_reference(chosen.name, spec, data=chosen.data, folder=chosen.folder)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from bench.config import Compute
+from bench.gpus import ABSENT
 from bench.parsing import BenchError
 
 
@@ -22,10 +23,7 @@ def prepare(compute: Compute) -> torch.device:
     if compute.threads is not None:
         torch.set_num_threads(compute.threads)
     if compute.device == "cuda" and not torch.cuda.is_available():
-        raise BenchError(
-            "compute.device is cuda and no CUDA device is here; use a machine with a GPU, or run "
-            "the digits experiment, which needs none: snakemake --configfile config/digits.yaml"
-        )
+        raise BenchError(ABSENT)
     # Reproducible kernels and no timing of alternatives: the choice could differ from run to run.
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

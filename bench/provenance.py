@@ -23,6 +23,7 @@ UNDECIDING = {
     "bench.config",
     "bench.declared",
     "bench.evaluation.state",
+    "bench.gpus",
     "bench.interruption",
     "bench.parsing",
     "bench.records",

@@ -12,6 +12,7 @@ sys.path.insert(0, ROOT)
 from snakemake.exceptions import WorkflowError
 
 from bench.config import experiment, spec_json
+from bench.gpus import ABSENT, devices
 from bench.parsing import ConfigError
 from bench.provenance import data_digest, evaluate_digest, train_digest
 
@@ -42,6 +43,14 @@ THREADS = EXPERIMENT.compute.threads or 4
 wildcard_constraints:
     method="|".join(method.label for method in EXPERIMENT.methods),
     seed=r"\d+",
+
+
+def stop_without_device():
+    """End a run on this machine before its first job if jobs need a device and it has none."""
+    waiting = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    if GPUS and workflow.local_exec and waiting & {"train", "evaluate", "reference"}:
+        if not devices():
+            raise WorkflowError(ABSENT)
 
 
 def results(path):

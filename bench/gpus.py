@@ -1,0 +1,109 @@
+"""One CUDA device for each job: claimed by a lock on a file before torch is imported.
+
+The lock belongs to the process, so it is free again when the process ends, however it ends. It is
+the machine's, not a project's: two Snakemakes at once do not share a device either. Standard
+library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+from bench.parsing import BenchError
+
+LOCKS = Path(tempfile.gettempdir())
+POLL = 1.0  # seconds
+ABSENT = (
+    "compute.device is cuda and there is no CUDA device here; use a machine with a GPU, or run the "
+    "digits experiment, which needs none: snakemake --cores 2 --configfile config/digits.yaml"
+)
+_claimed: list[IO[str]] = []  # open for as long as the process lives
+
+
+def devices() -> list[str]:
+    """Return the devices that this process may use, each by a name that CUDA understands.
+
+    A cluster's own CUDA_VISIBLE_DEVICES is respected. Where the driver tells, a device goes by its
+    UUID: numbers are counted anew in every allocation, so two jobs' "0" need not be the same.
+    """
+    known = _driver()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return list(known.values())
+    return [known.get(name, name) for name in _names(visible)]
+
+
+def claim(
+    *, wait: bool = True, tell: Callable[[str], None] = lambda text: print(text, flush=True)
+) -> str:
+    """Take one free device for this process alone, and show CUDA no other.
+
+    Must come before torch is imported. With `wait` it waits until a device is free.
+
+    Raises
+    ------
+    BenchError
+        There is no CUDA device, or, without `wait`, none is free.
+    """
+    names = devices()
+    if not names:
+        raise BenchError(ABSENT)
+    told = False
+    while (name := _first_free(names)) is None:
+        if not wait:
+            raise BenchError(f"no CUDA device is free of {', '.join(names)}")
+        if not told:
+            tell(f"waiting for a CUDA device: other jobs have {', '.join(names)}")
+            told = True
+        time.sleep(POLL)
+    os.environ["CUDA_VISIBLE_DEVICES"] = name
+    return name
+
+
+def _first_free(names: Sequence[str]) -> str | None:
+    for name in names:
+        path = LOCKS / f"memloss-bench-{''.join(c if c.isalnum() else '-' for c in name)}.lock"
+        # Every user of the machine must be able to lock it.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            path.chmod(0o666)
+        file = path.open("r+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            continue
+        _claimed.append(file)
+        return name
+    return None
+
+
+def _names(visible: str) -> list[str]:
+    """Return the devices of CUDA_VISIBLE_DEVICES; CUDA ignores all from the first bad one on."""
+    names = []
+    for name in visible.split(","):
+        if name.strip() in ("", "-1", "NoDevFiles"):
+            break
+        names.append(name.strip())
+    return names
+
+
+def _driver() -> dict[str, str]:
+    """Return the UUID of every device by its number, as the driver's own tool tells them."""
+    command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    if done.returncode != 0:
+        return {}
+    pairs = (line.split(",", 1) for line in done.stdout.splitlines() if "," in line)
+    return {number.strip(): uuid.strip() for number, uuid in pairs}

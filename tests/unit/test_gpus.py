@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import gpus
+from bench.parsing import BenchError
+
+ROOT = Path(__file__).parents[2]
+HOLD = """
+import os, pathlib, sys, time
+from bench import gpus
+gpus.LOCKS, gpus.POLL = pathlib.Path(sys.argv[1]), 0.01
+name = gpus.claim()
+# Whoever shares the device finds the file there already.
+sign = gpus.LOCKS / f"{name}.held"
+sign.touch(exist_ok=False)
+print(name, os.environ["CUDA_VISIBLE_DEVICES"], "torch" in sys.modules, flush=True)
+time.sleep(float(sys.argv[2]))
+sign.unlink()
+"""
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch, tmp_path):
+    """A machine whose devices are stand-ins and whose locks are its own."""
+    monkeypatch.setattr(gpus, "LOCKS", tmp_path)
+    monkeypatch.setattr(gpus, "POLL", 0.01)
+    monkeypatch.setattr(gpus, "_claimed", held := [])
+    monkeypatch.setattr(gpus, "_driver", lambda: {"0": "GPU-aaaa", "1": "GPU-bbbb"})
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    yield
+    for file in held:
+        file.close()
+
+
+def holder(folder: Path, seconds: float, visible: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder), str(seconds)],
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": visible},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        (None, ["GPU-aaaa", "GPU-bbbb"]),
+        ("1", ["GPU-bbbb"]),
+        ("1,0", ["GPU-bbbb", "GPU-aaaa"]),
+        ("GPU-bbbb", ["GPU-bbbb"]),
+        ("MIG-1/2/3", ["MIG-1/2/3"]),
+        ("", []),
+        ("-1", []),
+        ("0,-1,1", ["GPU-aaaa"]),
+    ],
+)
+def test_devices_are_those_that_may_be_used(monkeypatch, visible, expected):
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpus.devices() == expected
+
+
+def test_a_claim_shows_cuda_one_device(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    assert gpus.claim() == "GPU-bbbb"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-bbbb"
+
+
+def test_no_device_is_a_sentence_that_names_the_digits(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(BenchError, match=r"no CUDA device here.*config/digits\.yaml"):
+        gpus.claim()
+
+
+def test_a_machine_without_a_driver_has_no_device(monkeypatch, tmp_path):
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpus.devices() == []
+
+
+def test_two_processes_never_have_the_same_device(tmp_path):
+    holders = [holder(tmp_path, 0.2, "a,b") for _ in range(5)]
+    output = [process.communicate(timeout=60)[0].splitlines()[-1] for process in holders]
+    assert all(process.returncode == 0 for process in holders)
+    assert set(output) <= {"a a False", "b b False"}
+
+
+def test_the_device_of_a_killed_process_is_free_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "only")
+    with holder(tmp_path, 600, "only") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "only only False\n"
+        with pytest.raises(BenchError, match="no CUDA device is free of only"):
+            gpus.claim(wait=False)
+        process.kill()
+    assert gpus.claim(wait=False) == "only"
+
+
+def test_waiting_is_told_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "only")
+    told: list[str] = []
+    with holder(tmp_path, 0.5, "only") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert gpus.claim(tell=told.append) == "only"
+    assert told == ["waiting for a CUDA device: other jobs have only"]
