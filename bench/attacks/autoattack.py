@@ -212,7 +212,8 @@ def _resumable(
             f"the AutoAttack verdict to go on from ran {', '.join(start.left)}, which is not how"
             f" {', '.join(components)} begins: delete it and start again"
         )
-    return start
+    # It was kept in a file, so it is on the CPU.
+    return replace(start, adversarial=start.adversarial.to(images.device))
 
 
 def _next_batch(verdict: AutoAttackVerdict, batch_size: int) -> Tensor:

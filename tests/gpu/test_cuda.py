@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from bench import weights
 from bench.analysis.collect import collect
-from bench.attacks.autoattack import source
+from bench.attacks import autoattack
+from bench.attacks.autoattack import AutoAttackVerdict, source
 from bench.config import AutoAttack, Compute, Evaluation, EvaluationSpec, Model, Pgd, Threat
 from bench.data.dataset import Images, save, to_unit
 from bench.device import convolutions, describe, prepare
@@ -209,6 +210,18 @@ def test_autoattack_judges_on_the_device_and_gives_the_network_back():
     assert [part.training for part in model] == [False, True]
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
     assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+
+
+def test_autoattack_goes_on_on_the_device_from_a_verdict_in_host_memory():
+    shown = on_device([6] * 10)
+    given: dict[str, Any] = {"eps": 8 / 255, "seed": 0, "batch_size": 4, "device": GPU}
+    given |= {"model": Blocks(SHAPE).to(GPU), "images": to_unit(shown.pixels)}
+    reported: list[AutoAttackVerdict] = []
+    whole = autoattack.judge(labels=shown.labels, **given, report=reported.append)
+    start = replace(reported[0], adversarial=reported[0].adversarial.cpu())
+    resumed = autoattack.judge(labels=shown.labels, **given, start=start)
+    assert resumed.broken_by == whole.broken_by
+    assert torch.equal(resumed.adversarial.cpu(), whole.adversarial.cpu())
 
 
 def test_a_search_in_tf32_ends_in_verdicts_of_float32():
