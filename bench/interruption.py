@@ -7,11 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from bench.parsing import BenchError
 
+class InterruptedJobError(KeyboardInterrupt):
+    """The job was told to stop; what it had finished is kept.
 
-class InterruptedJobError(BenchError):
-    """The job was told to stop; what it had finished is kept."""
+    Like KeyboardInterrupt it is no Exception: a handler for whatever a download or a damaged file
+    may raise must not take it for one of those.
+
+    Attributes
+    ----------
+    number
+        Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(
+            f"stopped by {signal.Signals(number).name}; what was finished is kept: run the same "
+            "command again and it goes on from there"
+        )
 
 
 @contextmanager
@@ -19,10 +33,7 @@ def stopping_cleanly() -> Iterator[None]:
     """Turn SIGTERM, as a scheduler sends it, and Ctrl-C into InterruptedJobError."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        raise InterruptedJobError(
-            f"stopped by {signal.Signals(number).name}; what was finished is kept: run the same "
-            "command again and it goes on from there"
-        )
+        raise InterruptedJobError(number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -2,27 +2,77 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from bench.parsing import BenchError
 
+FULL = "free space on that disk or use another, then run the same command again"
+CLOSED = "give yourself the right to it, or use another folder"
+IN_THE_WAY = "a file stands where a folder must be, or the reverse: move it away"
+REMEDIES = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EFBIG: FULL,
+    errno.EACCES: CLOSED,
+    errno.EPERM: CLOSED,
+    errno.EROFS: CLOSED,
+    errno.ENOTDIR: IN_THE_WAY,
+    errno.EISDIR: IN_THE_WAY,
+    errno.EEXIST: IN_THE_WAY,
+}
+
+
+def refusal(error: BaseException) -> str | None:
+    """Return why the disk refuses a file and what to do then, None where `error` is another one."""
+    number = error.errno if isinstance(error, OSError) else None
+    # safetensors writes in Rust: only the text of its error has the number.
+    if type(error).__name__ == "SafetensorError":
+        found = re.search(r"(?:os error|code:) (\d+)", str(error))
+        number = int(found[1]) if found else None
+    if number not in REMEDIES:
+        return None
+    return f"{os.strerror(number)}; {REMEDIES[number]}"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say that it was `path` where the disk refuses to take what is written inside."""
+    try:
+        yield
+    except Exception as error:
+        refused = refusal(error)
+        if refused is None:
+            raise
+        raise BenchError(f"{path}: cannot be written: {refused}") from error
+
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """Lend a temporary name beside `path`; what was written there becomes `path` at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Lend a temporary name beside `path`; what was written there becomes `path` at the end.
+
+    Raises
+    ------
+    BenchError
+        The disk is full or refuses the file. What was at `path` is as it was.
+    """
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            os.replace(partial, path)
+        finally:
+            # A disk that refuses this too must not hide the error that came first.
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -178,6 +178,11 @@ class Evaluation:
             if not NAME.fullmatch(name) or name.lower() in RESERVED:
                 raise ValueError(f"pgd: {name!r} cannot name an attack; try pgd20")
 
+    @property
+    def least_classes(self) -> int:
+        """How many classes the images must have: AutoAttack targets nine wrong ones."""
+        return 10 if self.autoattack and self.autoattack.checkpoints else 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from bench import weights
 from bench.config import EvaluationSpec, spec_json
 from bench.data.dataset import Dataset, Images, load
 from bench.device import describe, peak_memory_mb, prepare
-from bench.evaluation.judge import Verdicts, judge
+from bench.evaluation.halving import judge_in_memory
+from bench.evaluation.judge import Verdicts
 from bench.evaluation.state import State, forget
 from bench.interruption import stopping_cleanly
 from bench.parsing import BenchError
@@ -23,6 +25,7 @@ from bench.provenance import evaluate_digest, packages
 from bench.records import read_json, sha256, write_json, write_text
 
 STATE = "state/evaluation"
+HALVED = "batch_halved"  # the flag of an attack for whose batch the memory was too small
 
 
 def attacks_on(checkpoint: str, spec: EvaluationSpec) -> list[str]:
@@ -45,7 +48,7 @@ def evaluate(spec: EvaluationSpec, *, data: Path, folder: Path) -> None:
     BenchError
         The run was trained on other images, or its weights are not those it recorded.
     """
-    record = read_json(folder / "train.json")
+    record = training_record(folder / "train.json")
     dataset = load(data)
     check_data(record["data"]["fingerprint"], dataset, folder / "train.json")
     device = prepare(spec.compute)
@@ -91,6 +94,18 @@ def evaluate(spec: EvaluationSpec, *, data: Path, folder: Path) -> None:
     forget(folder / STATE)
 
 
+def training_record(path: Path) -> dict[str, Any]:
+    """Return the record of a training; BenchError where a key that is needed here is missing."""
+    record = read_json(path)
+    try:
+        needed = [record[key] for key in ("experiment", "method", "seed")]
+        needed += [record["data"]["fingerprint"], record["spec"]["model"]["name"]]
+        needed += [kept["weights_sha256"] for kept in record["checkpoints"].values()]
+    except (KeyError, TypeError, AttributeError):
+        raise BenchError(f"{path}: not the record of a training; train this run again") from None
+    return dict(record)
+
+
 def surroundings(dataset: Dataset, device: torch.device, digest: str) -> dict[str, Any]:
     """Return what every verdict of a job depends on: images, code, packages and device."""
     return {
@@ -122,18 +137,18 @@ def judge_all(
     """Judge one checkpoint under the attacks `names`, write the verdicts, return their records.
 
     Attacks that an interrupted evaluation had finished are taken over, if all is as it was:
-    `identity` is what the verdicts depend on besides `spec`.
+    `identity` is what the verdicts depend on besides `spec`. An attack that does not fit into the
+    memory is made with a smaller batch, and its record is flagged.
     """
+
+    def state_of(name: str, spec: EvaluationSpec) -> State:
+        key = json.dumps([identity, checkpoint, name, settings(spec, name)])
+        return State(folder / STATE, key)
+
     records: dict[str, Any] = {}
     with stopping_cleanly():
         for name in names:
-            key = json.dumps([identity, checkpoint, name, settings(spec, name)])
-            state = State(folder / STATE, key)
-            if (finished := state.finished()) is not None:
-                verdicts = Verdicts.of_plain(finished)
-            else:
-                verdicts = judge(model, test, name, spec, state)
-                state.finish(verdicts.plain())
+            verdicts = judge_in_memory(model, test, name, spec, partial(state_of, name))
             path = folder / "verdicts" / checkpoint / f"{name}.csv"
             write_text(path, verdicts_csv(verdicts, test))
             right, count = int(verdicts.robust.sum()), len(verdicts.robust)
@@ -142,11 +157,12 @@ def judge_all(
                 f" in {verdicts.seconds:.1f} s",
                 flush=True,
             )
-            records[name] = _record(verdicts, sha256(path))
+            halved = verdicts.details["batch_size"] < spec.evaluation.batch_size
+            records[name] = _record(verdicts, sha256(path), [HALVED] if halved else [])
     return records
 
 
-def _record(verdicts: Verdicts, digest: str) -> dict[str, Any]:
+def _record(verdicts: Verdicts, digest: str, flags: list[str]) -> dict[str, Any]:
     return {
         "source": verdicts.source,
         "seed": verdicts.seed,
@@ -157,7 +173,7 @@ def _record(verdicts: Verdicts, digest: str) -> dict[str, Any]:
         "sha256": digest,
         "precision": "float32",
         "tf32": False,
-        "flags": [],
+        "flags": flags,
         "details": verdicts.details,
     }
 

@@ -18,6 +18,8 @@ from bench.device import describe, peak_memory_mb, prepare
 from bench.interruption import stopping_cleanly
 from bench.provenance import packages, train_digest
 from bench.records import sha256, write_json, write_text
+from bench.shortage import out_of_memory
+from bench.training.fitting import too_large
 from bench.training.measure import Tally
 from bench.training.progress import Progress
 from bench.training.run import Epoch, Run
@@ -37,13 +39,35 @@ def train(spec: TrainSpec, *, experiment: str, label: str, data: Path, folder: P
     Raises
     ------
     BenchError
-        The loss became NaN or infinite, or the job was told to stop.
+        The loss became NaN or infinite, or the batch does not fit into the memory.
+    InterruptedJobError
+        The job was told to stop.
     """
-    began = time.perf_counter()
     device = prepare(spec.compute)
     dataset = load(data)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    try:
+        _train(spec, dataset, device, experiment=experiment, label=label, folder=folder)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+    else:
+        return
+    # Only here is the memory free that the error's traceback held.
+    raise too_large(spec, dataset, device)
+
+
+def _train(
+    spec: TrainSpec,
+    dataset: Dataset,
+    device: torch.device,
+    *,
+    experiment: str,
+    label: str,
+    folder: Path,
+) -> None:
+    began = time.perf_counter()
     run = Run(spec, dataset, device)
     state = folder / "state" / "training.safetensors"
     identity = identity_of(spec, dataset, device)

@@ -19,7 +19,7 @@ from bench.data.dataset import Images, save, to_unit
 from bench.evaluation import judge as judging
 from bench.evaluation import state
 from bench.evaluation.job import evaluate
-from bench.parsing import BenchError
+from bench.interruption import InterruptedJobError
 from bench.records import read_json, sha256, write_json
 from bench.weights import Description
 
@@ -132,7 +132,7 @@ def test_stopped_and_resumed_equals_undisturbed(run, data, batches, monkeypatch)
     for batch in (1, 0, 1):
         with monkeypatch.context() as patch:
             stop_at(patch, batch)
-            with pytest.raises(BenchError, match="SIGTERM"):
+            with pytest.raises(InterruptedJobError, match="SIGTERM"):
                 evaluate(SPEC, data=data, folder=run)
         assert not (run / "evaluation.json").exists()
     evaluate(SPEC, data=data, folder=run)
@@ -152,7 +152,7 @@ def test_finished_attacks_are_not_made_again(run, data, monkeypatch):
     monkeypatch.setattr(judging, "judge_pgd", counted)
     with monkeypatch.context() as patch:
         stop_at(patch, 0)
-        with pytest.raises(BenchError, match="SIGTERM"):
+        with pytest.raises(InterruptedJobError, match="SIGTERM"):
             evaluate(SPEC, data=data, folder=run)
     evaluate(SPEC, data=data, folder=run)
     assert made == ["pgd20", "pgd20"]  # once for each checkpoint
@@ -168,7 +168,7 @@ def test_the_state_of_other_settings_counts_for_nothing(run, data, change, monke
     whole = results(run)
     with monkeypatch.context() as patch:
         stop_at(patch, 1)
-        with pytest.raises(BenchError, match="SIGTERM"):
+        with pytest.raises(InterruptedJobError, match="SIGTERM"):
             evaluate(SPEC, data=data, folder=run)
     evaluate(other, data=data, folder=run)
     assert results(run) == whole

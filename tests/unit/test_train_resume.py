@@ -17,7 +17,7 @@ from synthetic import settings_kept, some_data, some_spec
 
 from bench.config import Schedule, TrainSpec, spec_json
 from bench.data.dataset import save
-from bench.parsing import BenchError
+from bench.interruption import InterruptedJobError
 from bench.training.job import train
 from bench.training.run import Epoch, Run
 
@@ -78,7 +78,7 @@ def test_stopped_and_resumed_equals_undisturbed(method, schedule, data, tmp_path
     for epoch in (2, 4):
         with monkeypatch.context() as patch:
             stopping_in(patch, epoch)
-            with pytest.raises(BenchError, match=r"SIGTERM.*same command"):
+            with pytest.raises(InterruptedJobError, match=r"SIGTERM.*same command"):
                 go(spec, data, tmp_path / "stopped")
         assert not (tmp_path / "stopped/train.json").exists()
     # A scheduler deletes the declared outputs of a job that failed.
@@ -92,7 +92,7 @@ def test_a_resumed_training_trains_the_missing_epochs_only(data, tmp_path, monke
     spec = some_spec(epochs=3)
     with monkeypatch.context() as patch:
         stopping_in(patch, 3)
-        with pytest.raises(BenchError):
+        with pytest.raises(InterruptedJobError):
             go(spec, data, tmp_path / "run")
     capsys.readouterr()
     go(spec, data, tmp_path / "run")
@@ -104,7 +104,7 @@ def test_a_resumed_training_trains_the_missing_epochs_only(data, tmp_path, monke
 def test_the_state_of_other_settings_counts_for_nothing(data, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stopping_in(patch, 3)
-        with pytest.raises(BenchError):
+        with pytest.raises(InterruptedJobError):
             go(some_spec("trades", options={"beta": 1.0}, epochs=3), data, tmp_path / "run")
     spec = some_spec("trades", options={"beta": 6.0}, epochs=3)
     go(spec, data, tmp_path / "run")
@@ -116,7 +116,7 @@ def test_a_damaged_state_counts_for_nothing(data, tmp_path, monkeypatch):
     spec = some_spec(epochs=2)
     with monkeypatch.context() as patch:
         stopping_in(patch, 2)
-        with pytest.raises(BenchError):
+        with pytest.raises(InterruptedJobError):
             go(spec, data, tmp_path / "run")
     state = tmp_path / "run/state/training.safetensors"
     state.write_bytes(state.read_bytes()[:-100])

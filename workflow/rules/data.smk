@@ -9,5 +9,7 @@ rule data:
     params:
         spec=data_spec(),
         code=data_digest(),
+        classes=EXPERIMENT.evaluation.least_classes,
     shell:
-        "python -m bench data --spec {params.spec:q} --out {output.images} > {log} 2>&1"
+        "python -m bench data --spec {params.spec:q} --classes-at-least {params.classes}"
+        " --out {output.images} > {log} 2>&1"

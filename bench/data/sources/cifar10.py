@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from http.client import HTTPException
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from bench.data.dataset import Images, to_unit
 from bench.parsing import BenchError
+from bench.records import refusal
 
 ARCHIVE = "cifar-10-python.tar.gz"
 CLASSES = (
@@ -44,14 +46,21 @@ def read(path: Path, name: str) -> tuple[Images, Images, tuple[str, ...]]:
     from bench.attacks.autoattack import provide
 
     provide()  # RobustBench imports a module of that package by a name that may be missing.
-    from robustbench.data import load_cifar10
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "pkg_resources is deprecated")
+        from robustbench.data import load_cifar10
 
     try:
         archive = CIFAR10(root=str(path), train=True, download=True)
         test_NCHW, test_labels_N = load_cifar10(data_dir=str(path))
     except (OSError, RuntimeError, HTTPException) as error:
+        if refusal(error) is not None:
+            raise
+        # A download that was not the archive, such as a provider's web page, lies in its place.
+        there = f"what is at {path / ARCHIVE} is not the published archive: delete it and "
         raise BenchError(
-            f"dataset {name!r}: the images could not be had ({error}); put {ARCHIVE} into {path}, "
+            f"dataset {name!r}: the images could not be had ({error}); "
+            f"{there if (path / ARCHIVE).is_file() else ''}put {ARCHIVE} into {path}, "
             "or use a folder of parquet files through data.source: parquet"
         ) from error
     test_pixels_NCHW = (test_NCHW * 255).round().to(torch.uint8)

@@ -1,0 +1,68 @@
+"""An attack whose batch is too large for the memory begins again with half of it.
+
+The starts of an attack depend on the batch, so the batch size that was used is in its record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import nn
+
+from bench.config import EvaluationSpec
+from bench.data.dataset import Images
+from bench.evaluation.judge import Verdicts, judge
+from bench.evaluation.state import State
+from bench.parsing import BenchError
+from bench.shortage import free_memory, out_of_memory
+
+
+def judge_in_memory(
+    model: nn.Module,
+    test: Images,
+    name: str,
+    spec: EvaluationSpec,
+    state_of: Callable[[EvaluationSpec], State],
+) -> Verdicts:
+    """Return the verdicts of the attack `name` with the largest batch that fits.
+
+    The batch of `spec` is tried first, then half of it and so on. `state_of` returns the state of
+    the attack with the batch size of what it is given; finished verdicts are taken from there.
+
+    Raises
+    ------
+    BenchError
+        Not even a single image fits into the memory.
+    """
+    while (verdicts := _attempt(model, test, name, spec, state_of(spec))) is None:
+        free_memory()
+        size = spec.evaluation.batch_size
+        if size == 1:
+            raise BenchError(
+                f"{name}: out of memory even with a batch of one image; end what else fills the "
+                "memory, or use a device with more, and run the same command again"
+            )
+        spec = replace(spec, evaluation=replace(spec.evaluation, batch_size=size // 2))
+        print(
+            f"{name}: out of memory with batches of {size} images; it begins again with {size // 2}"
+            " (see evaluation.batch_size)",
+            flush=True,
+        )
+    return verdicts
+
+
+def _attempt(
+    model: nn.Module, test: Images, name: str, spec: EvaluationSpec, state: State
+) -> Verdicts | None:
+    """Return the verdicts, None where the memory is too small for the batch."""
+    if (finished := state.finished()) is not None:
+        return Verdicts.of_plain(finished)
+    try:
+        verdicts = judge(model, test, name, spec, state)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        return None
+    state.finish(verdicts.plain())
+    return verdicts

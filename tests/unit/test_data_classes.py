@@ -1,0 +1,58 @@
+"""Images with too few classes for AutoAttack are refused before anything is trained on them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from settings import settings
+from synthetic import some_data
+
+from bench.__main__ import main
+from bench.attacks.autoattack import TARGETS, require_classes
+from bench.config import experiment, spec_json
+from bench.data.dataset import Dataset, load
+
+
+def few(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the source give as many classes as that."""
+    whole = some_data()
+    train, test = (replace(part, labels=part.labels % classes) for part in whole.parts().values())
+    names = tuple(map(str, range(classes)))
+    source = SimpleNamespace(read=lambda *_, **__: Dataset("few", names, train, test))
+    monkeypatch.setitem(sys.modules, "bench.data.sources", source)
+
+
+@pytest.mark.parametrize(("classes", "attacked"), [(9, True), (10, True), (3, False)])
+def test_autoattack_on_few_classes_ends_with_the_data(
+    capsys, tmp_path, monkeypatch, classes, attacked
+):
+    few(classes, monkeypatch)
+    changes = {"evaluation.autoattack": {}} if attacked else {}
+    config, out = tmp_path / "config.yaml", tmp_path / "out" / "data.safetensors"
+    config.write_text(yaml.safe_dump(settings(changes)))
+    spec = experiment(settings(changes))
+    by_hand = ("--classes-at-least", str(spec.evaluation.least_classes))
+    for what in (("--config", str(config)), ("--spec", json.dumps(spec_json(spec.data)), *by_hand)):
+        arguments = ("data", *what, "--out", str(out))
+        if attacked and classes < 10:
+            assert main(list(arguments)) == 1
+            (said,) = capsys.readouterr().err.splitlines()
+            assert "AutoAttack standard targets 9 wrong classes, and 'few' has 9 classes" in said
+            assert said.endswith("remove evaluation.autoattack from the configuration")
+            assert not out.parent.exists()
+        else:
+            assert main(list(arguments)) == 0
+            assert len(load(out).classes) == classes
+
+
+def test_the_config_asks_for_as_many_classes_as_the_attack():
+    attacked = experiment(settings({"evaluation.autoattack": {}})).evaluation
+    assert attacked.least_classes == TARGETS + 1
+    require_classes(attacked.least_classes)
+    never = experiment(settings({"evaluation.autoattack": {"checkpoints": []}})).evaluation
+    assert never.least_classes == 1

@@ -1,0 +1,124 @@
+"""How a command ends: the exit code, and what stands last on standard error."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+import pytest
+import torch
+
+from bench import __main__ as command_line
+from bench.failures import exit_code, sentence
+from bench.parsing import BenchError
+from bench.shortage import out_of_memory
+
+FULL = "free space on that disk or use another"
+CLOSED = "give yourself the right to it"
+
+
+def raising(error: BaseException):
+    def command():
+        raise error
+
+    return command
+
+
+def last_line(capsys) -> str:
+    """Return the only line on standard error."""
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    return line
+
+
+def test_a_command_that_ends_well_says_nothing(capsys):
+    assert exit_code(lambda: None) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_what_the_user_can_put_right_is_one_line(capsys):
+    assert exit_code(raising(BenchError("threat.eps:\n  too large"))) == 1
+    assert last_line(capsys) == "error: threat.eps: too large"
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("by\nzero"), OSError("odd"), KeyError("x")])
+def test_what_nobody_foresaw_has_a_traceback_and_then_what_to_do(capsys, error):
+    assert exit_code(raising(error)) == 1
+    *log, last = capsys.readouterr().err.splitlines()
+    assert log[0] == "Traceback (most recent call last):"
+    assert last.startswith(f"error: {type(error).__name__}: ")
+    assert "(unexpected); what was finished is kept: run the same command again" in last
+    assert last.endswith("report it with this log")
+
+
+@pytest.mark.parametrize(("told", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_command_that_is_told_to_stop_says_how_it_goes_on(capsys, told, code):
+    before = signal.getsignal(told)
+
+    def command():
+        try:
+            signal.raise_signal(told)
+        except Exception:
+            pytest.fail("taken for an error of the command's own")
+
+    assert exit_code(command) == code
+    line = last_line(capsys)
+    assert line.startswith(f"error: stopped by {told.name}; what was finished is kept")
+    assert signal.getsignal(told) is before
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, FULL),
+        (errno.EDQUOT, FULL),
+        (errno.EFBIG, FULL),
+        (errno.EACCES, CLOSED),
+        (errno.EROFS, CLOSED),
+        (errno.ENOTDIR, "move it away"),
+    ],
+)
+def test_a_disk_that_refuses_is_one_line_with_the_path(capsys, number, remedy):
+    assert exit_code(raising(OSError(number, os.strerror(number), "results/x"))) == 1
+    line = last_line(capsys)
+    assert line.startswith(f"error: results/x: cannot be read or written: {os.strerror(number)}; ")
+    assert remedy in line
+    assert exit_code(raising(OSError(number, os.strerror(number)))) == 1
+    assert last_line(capsys).startswith("error: a file: cannot be read or written: ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("Tried to allocate 2 GiB"),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be ..."),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: can't allocate memory"
+        ),
+    ],
+)
+def test_a_full_memory_is_one_line_however_it_is_worded(capsys, error):
+    assert out_of_memory(error)
+    assert exit_code(raising(error)) == 1
+    line = last_line(capsys)
+    assert line.startswith(f"error: out of memory ({type(error).__name__}")
+    assert "run the same command again" in line
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("sizes differ"), ValueError("out of memory"), OSError(5, "I/O error")]
+)
+def test_other_errors_are_neither_memory_nor_disk(error):
+    assert not out_of_memory(error)
+    assert sentence(error) is None
+
+
+def test_the_command_line_ends_so(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(command_line, "read_config", lambda _: 1 // 0)
+    assert command_line.main(["data", "--config", str(tmp_path)]) == 1
+    *log, last = capsys.readouterr().err.splitlines()
+    assert log[0] == "Traceback (most recent call last):"
+    assert "ZeroDivisionError" in last
