@@ -16,28 +16,30 @@ from typing import Any
 
 from bench import config, gpus
 from bench.config import Experiment
+from bench.config_file import read_config
+from bench.failures import exit_code
 from bench.parsing import BenchError, parse
+from bench.planning.commands import add_commands
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; errors that the user can put right end with one line and exit code 1."""
+    """Run one command and return its exit code; an error ends with one line on standard error."""
     chosen = parser().parse_args(arguments)
-    try:
-        chosen.command(chosen)
-    except BenchError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: chosen.command(chosen))
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     top = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="command")
+    add_commands(commands, _command)
 
     data = _command(commands, "data", prepare_data, "read images and write one data file")
     _what(data)
     data.add_argument("--out", type=Path, help="default: results/<experiment>/data.safetensors")
+    data.add_argument(
+        "--classes-at-least", type=int, default=1, help="what AutoAttack needs (with --spec)"
+    )
 
     train = _command(commands, "train", train_run, "train one method with one seed")
     _what(train)
@@ -80,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: Any, name: str, function: Callable[[argparse.Namespace], None], text: str
+    commands: Any, name: str, function: Callable[[argparse.Namespace], int | None], text: str
 ) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     command.set_defaults(command=function)
@@ -118,19 +120,6 @@ def _run(text: str) -> tuple[str, int]:
     return method, int(seed)
 
 
-def read_config(path: Path) -> Experiment:
-    """Return the experiment of a YAML file."""
-    import yaml
-
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BenchError(f"--config {path}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BenchError(f"--config {path}: not YAML ({error})") from None
-    return config.experiment(raw)
-
-
 def _paths(chosen: argparse.Namespace, experiment: Experiment) -> None:
     """Fill in the paths that were left out with those of the workflow."""
     results = Path("results") / experiment.experiment
@@ -155,20 +144,29 @@ def prepare_data(chosen: argparse.Namespace) -> None:
     """Read the images and write the data file with its description beside it."""
     if chosen.config:
         experiment = read_config(chosen.config)
-        spec = experiment.data
+        spec, least = experiment.data, experiment.evaluation.least_classes
         out = chosen.out or Path("results") / experiment.experiment / "data.safetensors"
     else:
         _need(chosen, "out")
         spec, out = parse(config.Data, chosen.spec, where="data"), chosen.out
+        least = chosen.classes_at_least
     from bench.data.dataset import save
     from bench.data.sources import read
     from bench.data.splits import take
-    from bench.records import write_json
+    from bench.records import write_json, writing
 
     path = Path(spec.path) if spec.path else None
     dataset = read(spec.source, path=path, name=spec.name, classes=spec.classes)
     dataset = take(dataset, spec.train_images, spec.test_images)
-    save(dataset, out)
+    # Known here already, so that no training is in vain.
+    if len(dataset.classes) < least:
+        raise BenchError(
+            f"evaluation.autoattack: AutoAttack standard targets {least - 1} wrong classes, and"
+            f" {dataset.name!r} has {len(dataset.classes)} classes in all; remove"
+            " evaluation.autoattack from the configuration"
+        )
+    with writing(out):
+        save(dataset, out)
     about = {
         "name": dataset.name,
         "classes": list(dataset.classes),

@@ -1,0 +1,1 @@
+"""What an experiment will cost, whether this machine can run it, and which results are stale."""

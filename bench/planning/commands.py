@@ -1,0 +1,87 @@
+"""The commands that look before anything runs: plan, doctor and verify."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.config_file import read_config
+
+Add = Callable[[Any, str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
+
+
+def add_commands(commands: Any, add: Add) -> None:
+    """Add the three commands to `commands` by `add`."""
+    plan = add(commands, "plan", print_plan, "what a config will run, how long, how much disk")
+    plan.add_argument("--config", type=Path, required=True, help="such as config/digits.yaml")
+    _results(plan)
+    plan.add_argument(
+        "--trial", action="store_true", help="time a few steps where no result tells (needs torch)"
+    )
+    plan.add_argument("--json", type=Path, metavar="FILE", help="write the plan there as well")
+
+    add(commands, "doctor", print_checks, "what this machine has, lacks, and the remedies")
+
+    verify = add(commands, "verify", print_findings, "results older than code, config or packages")
+    verify.add_argument("--config", type=Path, help="default: each in config/ that has results")
+    _results(verify)
+
+
+def _results(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--results", type=Path, default=Path("results"), help="folder of all experiments (results)"
+    )
+
+
+def print_plan(chosen: argparse.Namespace) -> None:
+    """Print what is to run; write it as JSON too where that is asked for."""
+    from bench.planning.plan import as_text, make_plan
+    from bench.planning.sizes import Size
+    from bench.records import write_json
+
+    experiment = read_config(chosen.config)
+
+    def measure(size: Size) -> Any:
+        # Before anything imports torch, which reads both when it starts.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        if experiment.compute.device == "cuda":
+            from bench import gpus
+
+            gpus.claim()
+        from bench.planning.trial import trial
+
+        return trial(experiment, size)
+
+    plan = make_plan(experiment, chosen.results, measure if chosen.trial else None)
+    print(as_text(plan))
+    if chosen.json:
+        write_json(chosen.json, plan.plain())
+
+
+def print_checks(chosen: argparse.Namespace) -> int:
+    """Print every check; 1 if not even the digits can run."""
+    from bench.planning.doctor import examine, possible
+
+    checks = examine()
+    print("\n".join(map(str, checks)))
+    fine = possible(checks)
+    print("the digits can run" if fine else "the digits cannot run: see the lines with `fail`")
+    return 0 if fine else 1
+
+
+def print_findings(chosen: argparse.Namespace) -> int:
+    """Print one line for each finding; 1 if there is any."""
+    from bench.planning.verify import configs_of, verify
+
+    found = 0
+    for path in [chosen.config] if chosen.config else configs_of(chosen.results):
+        experiment = read_config(path)
+        findings = verify(experiment, path, chosen.results)
+        print("\n".join(map(str, findings)) if findings else f"{experiment.experiment}: all agrees")
+        found += len(findings)
+    if found:
+        print("Snakemake knows what it ran itself: for a record made by hand add --force RECORD")
+    return 1 if found else 0

@@ -1,0 +1,230 @@
+"""What this machine has of what an experiment needs, and the remedy for what it lacks.
+
+It must work where nothing is installed, so torch is imported only to ask it for its device.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.planning.text import amount
+from bench.provenance import ROOT
+
+# What the digits need nothing of: what it is for.
+OPTIONAL = {
+    "torchvision": "CIFAR-10",
+    "robustbench": "CIFAR-10's test images and reference models",
+    "setuptools": "robustbench, which imports pkg_resources",
+    "pyarrow": "data.source: parquet",
+    "pillow": "data.source: parquet and folder",
+}
+AUTOATTACK = ("autoattack", "pyautoattack")  # either will do
+DRIVERS = {13: 580, 12: 525}  # smallest driver for each major version of CUDA
+PINNED_CUDA = "13"  # of the torch that pyproject.toml and environment.yml pin
+ENVIRONMENT = "`make test` builds .venv with it, --use-conda an environment"
+LITTLE, ENOUGH = 10**8, 10**10  # bytes: what the digits need, and what CIFAR-10 is at ease with
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at: `state` "fail" means that not even the digits can run."""
+
+    state: Literal["ok", "note", "fail"]
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.state:<4}  {self.what}"
+        return f"{line}: {self.remedy}" if self.remedy else line
+
+
+@dataclass(frozen=True)
+class Torch:
+    """What torch says of itself; `error` where it cannot be imported."""
+
+    cuda: str | None = None
+    device: str | None = None
+    error: str | None = None
+
+
+def examine(folder: Path = Path()) -> list[Check]:
+    """Return all checks, for an experiment that would run in `folder`."""
+    torch, driver = ask_torch(), ask_driver()
+    return [
+        python_check(sys.version_info[:2]),
+        *(package_check(r) for r in requirements() if _parts(r)[0] not in AUTOATTACK),
+        autoattack_check(),
+        *device_checks(torch, driver),
+        conda_check(),
+        disk_check(shutil.disk_usage(folder.resolve()).free),
+        data_check(folder / "data" / "cifar10"),
+    ]
+
+
+def possible(checks: list[Check]) -> bool:
+    """Say whether the digits experiment can run."""
+    return all(check.state != "fail" for check in checks)
+
+
+def requirements() -> list[str]:
+    """Return what the project depends on, as pyproject.toml writes it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [str(requirement) for requirement in project["dependencies"]]
+
+
+def python_check(version: tuple[int, ...]) -> Check:
+    """Return whether this Python will do."""
+    text = f"Python {platform.python_version()}"
+    if version < (3, 11):
+        return Check("fail", text, "3.11, 3.12 or 3.13 is needed: `make PYTHON=python3.12 test`")
+    if version > (3, 13):
+        return Check("note", text, "the suite is tested with 3.11, 3.12 and 3.13")
+    return Check("ok", text)
+
+
+def package_check(requirement: str) -> Check:
+    """Return whether the package of `requirement` (``torch==2.14.1``) is there and fits."""
+    name, bounds = _parts(requirement)
+    purpose = OPTIONAL.get(name)
+    need = f"needed for {purpose}, not for the digits" if purpose else "needed"
+    version = _version(name)
+    if version is None:
+        state: Literal["note", "fail"] = "note" if purpose else "fail"
+        return Check(state, f"{name} is missing ({need})", ENVIRONMENT)
+    if all(_fits(version, relation, bound) for relation, bound in bounds):
+        return Check("ok", f"{name} {version}")
+    if ("==", bounds[0][1]) in bounds:
+        text = f"{name} {version}, pinned is {bounds[0][1]}"
+        return Check("note", text, f"results then come from another environment; {ENVIRONMENT}")
+    text = f"{name} {version} does not suit {purpose or 'the suite'}"
+    return Check("note", text, f"pip install '{requirement}'")
+
+
+def autoattack_check() -> Check:
+    """Return which package AutoAttack comes from; either will do."""
+    found = [f"{name} {version}" for name in AUTOATTACK if (version := _version(name))]
+    if found:
+        return Check("ok", f"AutoAttack from {' and '.join(found)}")
+    return Check("fail", "AutoAttack is missing", "pip install pyautoattack")
+
+
+def device_checks(torch: Torch, driver: tuple[str, str] | None) -> Iterator[Check]:
+    """Yield what is to say of the GPU; `driver` is (version, device name) of NVIDIA's."""
+    cuda = torch.cuda or (PINNED_CUDA if torch.error is not None else None)
+    major = _numbers(cuda)[0] if cuda else None
+    least = DRIVERS.get(major or 0)
+    cpu = "the digits run on a CPU; config/paper.yaml needs a CUDA device"
+    if least is not None:
+        cpu += f" and, for torch's CUDA {cuda}, a driver of at least {least}"
+    if torch.error is not None:
+        yield Check("fail", f"torch cannot be imported ({torch.error})", ENVIRONMENT)
+    if driver is None:
+        yield Check("note", "no NVIDIA driver answers (nvidia-smi)", cpu)
+        return
+    version, name = driver
+    if least is not None and _numbers(version)[0] < least:
+        yield Check(
+            "note",
+            f"{name}, driver {version}, is too old for torch's CUDA {cuda}",
+            f"it needs a driver of at least {least}; update it, or put a torch and torchvision "
+            "built for the CUDA that the driver has (12.x, from PyTorch's own index) into "
+            "environment.yml and pyproject.toml",
+        )
+    elif torch.device is not None:
+        yield Check("ok", f"{torch.device}, driver {version}, CUDA {torch.cuda}")
+    elif torch.error is not None:
+        yield Check("ok", f"{name}, driver {version}, new enough for torch's CUDA {cuda}")
+    elif torch.cuda is None:
+        remedy = f"install the torch that environment.yml pins; {ENVIRONMENT}"
+        yield Check("note", f"{name}, driver {version}, but torch is built for a CPU", remedy)
+    else:
+        yield Check(
+            "note",
+            f"{name}, driver {version}, is not seen by torch",
+            "look at CUDA_VISIBLE_DEVICES and at `nvidia-smi`",
+        )
+
+
+def conda_check() -> Check:
+    """Return whether conda is there, which only ``--use-conda`` needs."""
+    if found := shutil.which("conda"):
+        return Check("ok", f"conda ({found})")
+    return Check("note", "conda is missing", "leave --use-conda away, or install Miniforge")
+
+
+def disk_check(free: int) -> Check:
+    """Return whether `free` bytes will do."""
+    text = f"{amount(free)} free on this disk"
+    if free < LITTLE:
+        return Check("fail", text, f"the digits need {amount(LITTLE)}; make room")
+    if free < ENOUGH:
+        return Check("note", text, "enough for the digits; ask `plan` about a larger experiment")
+    return Check("ok", text)
+
+
+def data_check(folder: Path) -> Check:
+    """Return whether CIFAR-10 is there."""
+    if folder.is_dir() and any(folder.iterdir()):
+        return Check("ok", f"{folder} exists")
+    return Check(
+        "note",
+        f"{folder} is missing",
+        "the first run downloads it (170 MB); without a network put cifar-10-python.tar.gz there",
+    )
+
+
+def ask_torch() -> Torch:
+    """Return what torch says, also where it is missing or broken."""
+    try:
+        import torch
+
+        device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+        return Torch(cuda=torch.version.cuda, device=device)
+    except (ImportError, OSError, RuntimeError) as error:
+        return Torch(error=" ".join(str(error).split()))
+
+
+def ask_driver() -> tuple[str, str] | None:
+    """Return version and first device of the NVIDIA driver; None where there is none."""
+    command = ["nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    version, comma, name = (done.stdout.splitlines() or [""])[0].partition(",")
+    return (version.strip(), name.strip()) if comma and done.returncode == 0 else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _parts(requirement: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return the name and its bounds, such as ("<", "81"); extras and markers are left out."""
+    plain = re.sub(r"\[.*?\]", "", requirement.partition(";")[0])
+    name = plain[: re.search(r"[<>=!~\s]|$", plain).start()]  # type: ignore[union-attr]
+    return name, re.findall(r"([<>=!~]+)\s*([^,\s]+)", plain)
+
+
+def _fits(version: str, relation: str, bound: str) -> bool:
+    here, there = _numbers(version), _numbers(bound)
+    fits = {"==": here == there, "<": here < there, ">=": here >= there}
+    # The project has no other relation; an unknown one is for an installer to judge.
+    return fits.get(relation, True)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0]))

@@ -1,0 +1,246 @@
+"""What a config will run, what of it is there already, and what the rest will take."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.config import Experiment, Method
+from bench.planning.costs import Rates, judging_seconds, recorded_rates, training_seconds
+from bench.planning.records import (
+    CHECKPOINTS,
+    Recorded,
+    about_images,
+    judging_differs,
+    recorded,
+    training_differs,
+)
+from bench.planning.sizes import Size, disk_bytes, size_of
+from bench.planning.text import amount, hours, table
+
+UNKNOWN = "unknown: run with --trial"
+UNREAD = "unknown until `python -m bench data` has read the images"
+ASSUMED = "a trial reckons AutoAttack from one gradient and one query, half of the images robust"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One method: jobs in all and to do, and seconds of one job of each kind (None: unknown)."""
+
+    label: str
+    jobs: int
+    train: int
+    evaluate: int
+    train_seconds: float | None
+    evaluate_seconds: float | None
+    basis: str
+
+    @property
+    def left(self) -> float | None:
+        """Seconds of all that is to do."""
+        return _sum(
+            [
+                0.0 if not count else None if seconds is None else count * seconds
+                for count, seconds in (
+                    (self.train, self.train_seconds),
+                    (self.evaluate, self.evaluate_seconds),
+                )
+            ]
+        )
+
+    @property
+    def whole(self) -> float | None:
+        """Seconds of all jobs, done or not."""
+        seconds = _sum([self.train_seconds, self.evaluate_seconds])
+        return None if seconds is None else self.jobs * seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that is known of an experiment before it runs; `disk` in bytes, None where unknown."""
+
+    experiment: Experiment
+    rows: tuple[Row, ...]
+    devices: tuple[str, ...]
+    disk: dict[str, int] | None
+    free: int
+    data_ready: bool
+    sized: bool
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        return {
+            "experiment": self.experiment.experiment,
+            "device": self.experiment.compute.device,
+            "recorded_on": list(self.devices),
+            "data_ready": self.data_ready,
+            "methods": {
+                row.label: {
+                    "jobs": {"train": row.jobs, "evaluate": row.jobs},
+                    "to_do": {"train": row.train, "evaluate": row.evaluate},
+                    "seconds_each": {
+                        "train": row.train_seconds,
+                        "evaluate": row.evaluate_seconds,
+                    },
+                    "seconds_left": row.left,
+                    "basis": row.basis,
+                }
+                for row in self.rows
+            },
+            "seconds_left": _sum([row.left for row in self.rows]),
+            "seconds_whole": _sum([row.whole for row in self.rows]),
+            "disk_bytes": self.disk,
+            "free_bytes": self.free,
+        }
+
+
+def make_plan(
+    experiment: Experiment, results: Path, trial: Callable[[Size], Rates] | None = None
+) -> Plan:
+    """Return the plan of `experiment`, whose results are in a folder of its name below `results`.
+
+    `trial` measures what no record tells; without it those times stay unknown.
+    """
+    size = size_of(experiment, results)
+    past = recorded_rates(experiment, size, results) if size else Rates()
+    tried = trial(size) if trial and size else Rates()
+    runs, about = recorded(experiment, results), about_images(experiment, results)
+    rows = tuple(
+        _row(experiment, method, runs, about.get("fingerprint"), size, (past, tried))
+        for method in experiment.methods
+    )
+    parameters = past.parameters | tried.parameters or _counted(experiment, size)
+    return Plan(
+        experiment=experiment,
+        rows=rows,
+        devices=tuple(sorted(past.devices | tried.devices)),
+        disk=disk_bytes(experiment, size, max(parameters)) if size and parameters else None,
+        free=shutil.disk_usage(_existing(results)).free,
+        data_ready=(results / experiment.experiment / "data.safetensors").is_file(),
+        sized=size is not None,
+    )
+
+
+def _counted(experiment: Experiment, size: Size | None) -> set[int]:
+    """Return the parameters of the model, if torch is here to build it."""
+    if size is None:
+        return set()
+    try:
+        from bench.models.base import build
+    except ImportError:
+        return set()
+    model = experiment.model
+    network = build(
+        model.name, classes=size.classes, channels=size.shape[0], seed=0, width=model.width
+    )
+    return {sum(p.numel() for p in network.parameters())}
+
+
+def _row(
+    experiment: Experiment,
+    method: Method,
+    runs: list[Recorded],
+    fingerprint: str | None,
+    size: Size | None,
+    rates: tuple[Rates, Rates],
+) -> Row:
+    own = [run for run in runs if run.label == method.label]
+    train = [run for run in own if not _trained(run, experiment, fingerprint)]
+    evaluate = [run for run in own if run in train or judging_differs(run, experiment, fingerprint)]
+    trained = judged = None
+    sources = []
+    for name, known in zip(("recorded", "trial"), rates, strict=True):
+        if size is None:
+            break
+        if trained is None:
+            trained = training_seconds(method, size, known)
+            sources += [name] if trained is not None else []
+        if judged is None:
+            judged = judging_seconds(experiment.evaluation, method, size, known)
+            sources += [name] if judged is not None else []
+    return Row(
+        label=method.label,
+        jobs=len(own),
+        train=len(train),
+        evaluate=len(evaluate),
+        train_seconds=trained,
+        evaluate_seconds=judged,
+        basis=", ".join(dict.fromkeys(sources)) or "unknown",
+    )
+
+
+def _trained(run: Recorded, experiment: Experiment, fingerprint: str | None) -> bool:
+    weights = all((run.folder / f"{name}.safetensors").is_file() for name in CHECKPOINTS)
+    return weights and not training_differs(run, experiment, fingerprint)
+
+
+def as_text(plan: Plan) -> str:
+    """Return the plan as a table and a few lines."""
+    experiment, unknown = plan.experiment, _sum([row.left for row in plan.rows]) is None
+    missing = UNKNOWN if plan.sized else UNREAD
+    compute = experiment.compute
+    threads = f" with {compute.threads} thread(s)" if compute.device == "cpu" else ""
+    lines = [
+        f"{experiment.experiment}: {len(plan.rows)} methods x {len(experiment.seeds)} seeds, "
+        f"{experiment.model.label} on {experiment.data.name}, {compute.device}{threads}",
+        "",
+    ]
+    rows = [
+        [
+            row.label,
+            f"{row.jobs - row.train} of {row.jobs}",
+            f"{row.jobs - row.evaluate} of {row.jobs}",
+            hours(row.train_seconds),
+            hours(row.evaluate_seconds),
+            hours(row.left),
+            row.basis,
+        ]
+        for row in plan.rows
+    ]
+    jobs = sum(row.jobs for row in plan.rows)
+    train, evaluate = (sum(getattr(row, key) for row in plan.rows) for key in ("train", "evaluate"))
+    left, whole = (_sum([getattr(row, key) for row in plan.rows]) for key in ("left", "whole"))
+    done = [f"{jobs - train} of {jobs}", f"{jobs - evaluate} of {jobs}"]
+    rows.append(["all", *done, "", "", hours(left), ""])
+    heads = ["method", "trained", "judged", "h/training", "h/judging", "h left", "basis"]
+    lines += [*table(heads, rows), ""]
+    lines.append(f"to do: {train} trainings, {evaluate} evaluations")
+    if not plan.data_ready:
+        lines[-1] += ", and the images are still to be read"
+    if experiment.reference.models:
+        lines.append(f"not in the table: {len(experiment.reference.models)} RobustBench model(s)")
+    lines.append(
+        f"device hours left: {missing}"
+        if unknown
+        else f"device hours left: {hours(left)} of {hours(whole)}, one job after another, "
+        f"measured on {', '.join(plan.devices) or 'nothing yet'}"
+    )
+    if any("trial" in row.basis for row in plan.rows) and experiment.evaluation.autoattack:
+        lines.append(ASSUMED)
+    lines.append(_disk_line(plan, missing))
+    return "\n".join(lines)
+
+
+def _disk_line(plan: Plan, missing: str) -> str:
+    free = f"{amount(plan.free)} free"
+    if plan.disk is None:
+        return f"disk: {missing}; {free}"
+    disk = plan.disk
+    at_work = max(disk["while_training"], disk["while_judging"])
+    return (
+        f"disk: weights {amount(disk['weights'])}, data {amount(disk['data'])}, and for each job "
+        f"at work up to {amount(at_work)}; {free}"
+    )
+
+
+def _sum(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _existing(path: Path) -> Path:
+    path = path.resolve()
+    return path if path.exists() else _existing(path.parent)

@@ -1,0 +1,146 @@
+"""The records that runs left below results/, and where they no longer fit config, code or images.
+
+Standard library only: what is planned or compared must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.config import EvaluationSpec, Experiment, TrainSpec, spec_json
+from bench.parsing import BenchError
+from bench.provenance import evaluate_digest, train_digest
+from bench.records import read_json
+
+CHECKPOINTS = ("best", "last")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """One run of an experiment and its two records, None where there is none that can be read."""
+
+    label: str
+    seed: int
+    folder: Path
+    training: dict[str, Any] | None
+    evaluation: dict[str, Any] | None
+
+
+def recorded(experiment: Experiment, results: Path) -> list[Recorded]:
+    """Return every run of `experiment` with what `results` (the folder above it) has of it."""
+    models = results / experiment.experiment / "models"
+    return [
+        Recorded(
+            label=label,
+            seed=seed,
+            folder=(folder := models / label / f"seed{seed}"),
+            training=record(folder / "train.json"),
+            evaluation=record(folder / "evaluation.json"),
+        )
+        for label, seed in experiment.runs()
+    ]
+
+
+def record(path: Path) -> dict[str, Any] | None:
+    """Return the record at `path`, or None where it is missing or damaged."""
+    try:
+        found = read_json(path)
+    except BenchError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def about_images(experiment: Experiment, results: Path) -> dict[str, Any]:
+    """Return data.json of `experiment`; nothing where it has not been made."""
+    return record(results / experiment.experiment / "data.json") or {}
+
+
+def changes(spec: TrainSpec | EvaluationSpec, recorded: Any) -> list[str]:
+    """Return the dotted keys in which a record's spec is not `spec`, in the order of the keys."""
+    now, then = _flat(json.loads(json.dumps(spec_json(spec)))), _flat(recorded or {})
+    return [
+        key for key in (*now, *(key for key in then if key not in now)) if _differ(key, now, then)
+    ]
+
+
+def training_differs(run: Recorded, experiment: Experiment, fingerprint: str | None) -> list[str]:
+    """Return why the weights of `run` are not those that would be trained now: nothing if they are.
+
+    `fingerprint` is that of the images now, None if it is not known.
+    """
+    if run.training is None:
+        return ["it is not trained"]
+    spec = experiment.train_spec(run.label, run.seed)
+    reasons = []
+    if keys := changes(spec, run.training.get("spec")):
+        reasons.append(f"the config has another {_list(keys)}")
+    if run.training.get("code_digest") != train_digest(spec.method, spec.model.name):
+        reasons.append("the code that trains it has changed")
+    then = _part(run.training, "data").get("fingerprint")
+    if fingerprint is not None and then != fingerprint:
+        reasons.append("it was trained on other images")
+    return reasons
+
+
+def judging_differs(run: Recorded, experiment: Experiment, fingerprint: str | None) -> list[str]:
+    """Return why the verdicts on `run` are not those that would come out now: nothing if they are.
+
+    Weights that must be trained again count by themselves: see `training_differs`.
+    """
+    if run.evaluation is None:
+        return ["it is not judged"]
+    reasons = []
+    if keys := changes(experiment.evaluation_spec(), run.evaluation.get("spec")):
+        reasons.append(f"the config has another {_list(keys)}")
+    if run.evaluation.get("code_digest") != evaluate_digest(experiment.model.name):
+        reasons.append("the code that judges it has changed")
+    then = _part(run.evaluation, "data").get("fingerprint")
+    if fingerprint is not None and then != fingerprint:
+        reasons.append("it was judged on other images")
+    trained, judged = weights(run.training), weights(run.evaluation)
+    if run.training is not None and trained != judged:
+        reasons.append("it was judged with other weights than train.json has")
+    return reasons
+
+
+def weights(found: dict[str, Any] | None) -> dict[str, str | None]:
+    """Return the digest of each checkpoint's weights that a record of either kind names."""
+    checkpoints = _part(found or {}, "checkpoints")
+    return {name: _part(checkpoints, name).get("weights_sha256") for name in CHECKPOINTS}
+
+
+def attacks(evaluation: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield (checkpoint, attack, what evaluation.json says of it)."""
+    checkpoints = _part(evaluation, "checkpoints")
+    for checkpoint in checkpoints:
+        judged = _part(_part(checkpoints, checkpoint), "attacks")
+        for attack in judged:
+            yield checkpoint, attack, _part(judged, attack)
+
+
+def _part(found: dict[str, Any], key: str) -> dict[str, Any]:
+    inner = found.get(key)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _differ(key: str, now: dict[str, Any], then: dict[str, Any]) -> bool:
+    absent = object()
+    return bool(now.get(key, absent) != then.get(key, absent))
+
+
+def _list(keys: list[str]) -> str:
+    shown = ", ".join(keys[:3])
+    return shown if len(keys) <= 3 else f"{shown} and {len(keys) - 3} more keys"

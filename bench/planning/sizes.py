@@ -1,0 +1,88 @@
+"""How many images, and how many bytes, an experiment has. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.config import Experiment, Training
+from bench.planning.records import about_images
+
+# Images and shapes of sources that are always the same; the others' are known once data.json is.
+SOURCES: dict[str, tuple[int, int, tuple[int, ...], int]] = {
+    "digits": (1497, 300, (1, 8, 8), 10),
+    "cifar10": (50_000, 10_000, (3, 32, 32), 10),
+}
+STORAGE = {"int8": 1, "float16": 2, "float32": 4}
+FLOAT = 4
+LABEL = 8
+ENOUGH = 10_000  # as in the training loop: from here on 1,000 images are held out, below a tenth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Images of both parts, shape [C, H, W] and number of classes."""
+
+    train: int
+    test: int
+    shape: tuple[int, ...]
+    classes: int
+
+    @property
+    def values(self) -> int:
+        """Pixel values of one image."""
+        count = 1
+        for side in self.shape:
+            count *= side
+        return count
+
+
+def size_of(experiment: Experiment, results: Path) -> Size | None:
+    """Return the size of the images, from data.json or the source; None where neither tells."""
+    data, about = experiment.data, about_images(experiment, results)
+    usual = SOURCES.get(data.source)
+    if usual is None and "image_shape" not in about:
+        return None
+    train, test, shape, classes = usual or (
+        about["train_images"],
+        about["test_images"],
+        tuple(about["image_shape"]),
+        len(about["classes"]),
+    )
+    return Size(
+        train=data.train_images or train,
+        test=data.test_images or test,
+        shape=shape,
+        classes=len(data.classes) if data.classes else classes,
+    )
+
+
+def held_out(training: Training, train_images: int) -> int:
+    """Return how many of `train_images` select the checkpoint instead of being learnt from."""
+    if training.selection == "test":
+        return 0
+    usual = 1000 if train_images >= ENOUGH else max(1, train_images // 10)
+    return training.validation_images or usual
+
+
+def disk_bytes(experiment: Experiment, size: Size, parameters: int) -> dict[str, int]:
+    """Return the bytes of what stays (weights, data) and of what a job keeps while it runs.
+
+    An interrupted training goes on from weights, best weights, momentum and memory; an interrupted
+    AutoAttack from one adversarial image for each test image.
+    """
+    weights = parameters * FLOAT
+    memories = [_memory(method.options, size) for method in experiment.methods]
+    judged = experiment.evaluation.autoattack
+    return {
+        "weights": 2 * weights * len(experiment.runs()),
+        "data": (size.train + size.test) * (size.values + LABEL),
+        "while_training": 3 * weights + max(memories),
+        "while_judging": size.test * size.values * FLOAT if judged else 0,
+    }
+
+
+def _memory(options: dict[str, Any], size: Size) -> int:
+    storage = options.get("storage")
+    return size.train * (size.values * STORAGE[storage] + LABEL) if storage in STORAGE else 0

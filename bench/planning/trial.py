@@ -1,0 +1,158 @@
+"""A trial of a few steps: what training and attacks take on this machine. Needs torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+
+from bench.attacks.pgd import pgd
+from bench.config import Experiment, Method
+from bench.data.dataset import Dataset, Images, to_unit
+from bench.device import convolutions, describe, prepare
+from bench.evaluation.judge import correct
+from bench.planning.costs import Rates, method_kind
+from bench.planning.sizes import Size, held_out
+from bench.streams import stream
+from bench.training.measure import Tally, clean_accuracy, pgd_accuracy
+from bench.training.run import Run
+
+STEPS = 2  # each of two epochs: the memory is empty in the first, and kernels are still loaded
+# Per image that stays robust through AutoAttack's standard version (arXiv 2003.01690): APGD-CE has
+# 100 gradient steps, APGD-T and FAB-T have 100 for each of 9 targets; Square has 5,000 queries, and
+# every step of FAB looks at its result once more.
+GRADIENTS, QUERIES = 100 + 900 + 900, 5000 + 900
+ROBUST = 0.5  # assumed share: AutoAttack goes on only with what still stands
+
+
+def trial(experiment: Experiment, size: Size, tell: Callable[[str], None] = print) -> Rates:
+    """Return rates measured on synthetic images of the right shape; nothing is written.
+
+    The time of AutoAttack is computed from that of one gradient and one query, with half of the
+    images robust.
+
+    Raises
+    ------
+    BenchError
+        The config's device is not here.
+    """
+    device = prepare(experiment.compute)
+    rates = Rates(devices={describe(device)})
+    run = None
+    for method in experiment.methods:
+        kind = method_kind(method)
+        if kind in rates.training:
+            continue
+        tell(f"trial of {method.label}")
+        run, seconds = _training(experiment, method, size, device)
+        rates.training[kind] = [seconds]
+    assert run is not None  # a config has at least one method
+    rates.parameters.add(sum(p.numel() for p in run.model.parameters()))
+    gradient, query = _attack_costs(experiment, run, size, device)
+    rates.attacks = {
+        ("", "clean"): [query],
+        ("", "pgd"): [gradient],
+        ("", "autoattack"): [ROBUST * (GRADIENTS * gradient + QUERIES * query)],
+    }
+    return rates
+
+
+def _training(
+    experiment: Experiment, method: Method, size: Size, device: torch.device
+) -> tuple[Run, float]:
+    """Return the run and its seconds for each training image and epoch, selection included."""
+    held = held_out(method.training, size.train)
+    judged = min(held or size.test, 2 * method.training.batch_size)
+    images = STEPS * method.training.batch_size
+    spec = experiment.train_spec(method.label, experiment.seeds[0])
+    # OneCycle counts its steps: there must be more than are taken here.
+    shell = replace(spec.training, epochs=max(3, spec.training.epochs), validation_images=judged)
+    data = _synthetic(size, images + (judged if held else 0), judged)
+    run = Run(replace(spec, training=shell), data, device)
+    seconds = 0.0
+    with convolutions(tf32=spec.compute.tf32):
+        for epoch in (1, 2):
+            tally = Tally(device)
+            with _timed(device) as spent:
+                for step, index_B in enumerate(run.batches(epoch)):
+                    run.step(run.images(epoch, step, index_B), run.labels_N[index_B], tally)
+            seconds = spent[0] / images
+        with _timed(device) as spent:
+            _select(run)
+    selecting = spent[0] / judged * (held or size.test)
+    return run, seconds + selecting / (size.train - held)
+
+
+def _select(run: Run) -> None:
+    """Judge the held-out images as the end of an epoch does."""
+    shell, batch = run.spec.training, 2 * run.spec.training.batch_size
+    attack = shell.validation_attack
+    clean_accuracy(run.model, run.judged, batch)
+    pgd_accuracy(
+        run.model,
+        run.judged,
+        batch,
+        eps=run.spec.threat.eps,
+        step=attack.length,
+        steps=attack.steps,
+        seed=run.spec.seed,
+    )
+
+
+def _attack_costs(
+    experiment: Experiment, run: Run, size: Size, device: torch.device
+) -> tuple[float, float]:
+    """Return the seconds of one gradient step and of one query of one image."""
+    count, steps = min(experiment.evaluation.batch_size, size.test), 2
+    test = _synthetic(size, 1, count).test
+    images, labels = to_unit(test.pixels.to(device)), test.labels.to(device)
+    eps = experiment.threat.eps
+    gradient = query = 0.0
+    for _ in range(2):  # the second is what counts: kernels are loaded in the first
+        with _timed(device) as spent, convolutions(tf32=run.spec.compute.tf32):
+            pgd(
+                run.model,
+                images,
+                labels,
+                eps=eps,
+                step=eps / 4,
+                steps=steps,
+                restarts=1,
+                loss="ce",
+                generator=stream(0, "trial", device=device),
+            )
+        gradient = spent[0] / (count * steps)
+        with _timed(device) as spent:
+            correct(run.model, images, labels, count)
+        query = spent[0] / count
+    return gradient, query
+
+
+def _synthetic(size: Size, train: int, test: int) -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+
+    def some(count: int) -> Images:
+        shape = (count, *size.shape)
+        pixels = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+        return Images(pixels, torch.arange(count) % size.classes)
+
+    return Dataset("synthetic", tuple(map(str, range(size.classes))), some(train), some(test))
+
+
+@contextmanager
+def _timed(device: torch.device) -> Iterator[list[float]]:
+    """Lend a list that holds the seconds of the block, the device's work included, at its end."""
+    spent: list[float] = []
+    _wait(device)
+    began = time.perf_counter()
+    yield spent
+    _wait(device)
+    spent.append(time.perf_counter() - began)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

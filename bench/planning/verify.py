@@ -1,0 +1,209 @@
+"""Which results are older than config, code, images or packages, and what to do about each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.config import TAKEN, Experiment
+from bench.parsing import BenchError
+from bench.planning.records import (
+    Recorded,
+    about_images,
+    attacks,
+    changes,
+    judging_differs,
+    record,
+    recorded,
+    training_differs,
+    weights,
+)
+from bench.provenance import packages, reference_digest
+from bench.records import sha256
+
+# What else is installed has no part in the weights.
+TRAINING_PACKAGES = ("python", "torch", "torchvision")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What does not agree, where, and what to do."""
+
+    where: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.remedy}"
+
+
+def verify(experiment: Experiment, config: Path, results: Path) -> list[Finding]:
+    """Return all that does not agree in `experiment`, whose folder is below `results`.
+
+    `config` is the file it was read from, for the commands that are printed.
+    """
+    command = f"snakemake --cores all --configfile {config}"
+    name, about = experiment.experiment, about_images(experiment, results)
+    fingerprint = about.get("fingerprint")
+    runs = recorded(experiment, results)
+    findings = list(_absent(name, runs, bool(about), command))
+    installed = packages()
+    for run in runs:
+        if run.training is not None:
+            findings += _training(run, experiment, fingerprint, installed, command)
+        if run.training is not None and run.evaluation is not None:
+            findings += _evaluation(run, experiment, fingerprint, installed, command)
+    for model in experiment.reference.models:
+        findings += _reference(
+            results / name / "reference" / model, experiment, fingerprint, installed, command
+        )
+    return findings
+
+
+def _absent(name: str, runs: list[Recorded], data: bool, command: str) -> Iterator[Finding]:
+    if not data:
+        yield Finding(name, "its images have not been read (no data.json)", f"run `{command}`")
+    for what, missing in (
+        ("not trained", [run for run in runs if run.training is None]),
+        ("trained but not judged", [run for run in runs if run.training and not run.evaluation]),
+    ):
+        if missing:
+            first = f"{missing[0].label} seed {missing[0].seed}"
+            more = f"{first} and {len(missing) - 1} more" if len(missing) > 1 else first
+            text = f"{len(missing)} of {len(runs)} runs are {what} ({more})"
+            yield Finding(name, text, f"run `{command}`")
+
+
+def _training(
+    run: Recorded,
+    experiment: Experiment,
+    fingerprint: str | None,
+    installed: dict[str, str],
+    command: str,
+) -> Iterator[Finding]:
+    assert run.training is not None
+    where = str(run.folder / "train.json")
+    reasons = training_differs(run, experiment, fingerprint)
+    if reasons:
+        yield Finding(where, " and ".join(reasons), f"`{command}` trains it again")
+    for checkpoint, digest_then in weights(run.training).items():
+        path = run.folder / f"{checkpoint}.safetensors"
+        if not path.is_file():
+            yield Finding(str(path), "the weights are missing", f"`{command}` trains them again")
+        elif sha256(path) != digest_then:
+            what = "not the weights that train.json records"
+            yield Finding(str(path), what, f"delete the file; `{command}` trains the run again")
+    yield from _packages(
+        where, run.training, installed, "train", command, only=TRAINING_PACKAGES, alone=not reasons
+    )
+
+
+def _evaluation(
+    run: Recorded,
+    experiment: Experiment,
+    fingerprint: str | None,
+    installed: dict[str, str],
+    command: str,
+) -> Iterator[Finding]:
+    assert run.evaluation is not None
+    path = run.folder / "evaluation.json"
+    reasons = judging_differs(run, experiment, fingerprint)
+    if reasons:
+        yield Finding(str(path), " and ".join(reasons), f"`{command}` judges it again")
+    yield from _verdicts(run.folder, run.evaluation, command)
+    yield from _packages(
+        str(path), run.evaluation, installed, "evaluate", command, alone=not reasons
+    )
+
+
+def _reference(
+    folder: Path,
+    experiment: Experiment,
+    fingerprint: str | None,
+    installed: dict[str, str],
+    command: str,
+) -> Iterator[Finding]:
+    path = folder / "evaluation.json"
+    found = record(path)
+    if found is None:
+        yield Finding(str(path), "the model is not judged", f"run `{command}`")
+        return
+    if "unavailable" in found:
+        # It has no verdicts that could be old.
+        return
+    reasons = [f"the config has another {key}" for key in _spec_changes(experiment, found)]
+    if found.get("code_digest") != reference_digest():
+        reasons.append("the code that judges it has changed")
+    if fingerprint is not None and found.get("data", {}).get("fingerprint") != fingerprint:
+        reasons.append("it was judged on other images")
+    if reasons:
+        yield Finding(str(path), " and ".join(reasons), f"`{command}` judges it again")
+    yield from _verdicts(folder, found, command)
+    yield from _packages(str(path), found, installed, "reference", command, alone=not reasons)
+
+
+def _spec_changes(experiment: Experiment, found: dict[str, Any]) -> list[str]:
+    return changes(experiment.evaluation_spec(), found.get("spec"))
+
+
+def _verdicts(folder: Path, evaluation: dict[str, Any], command: str) -> Iterator[Finding]:
+    for checkpoint, attack, judged in attacks(evaluation):
+        path = folder / "verdicts" / checkpoint / f"{attack}.csv"
+        remedy = f"`{command} --force {folder / 'evaluation.json'}` judges again"
+        if not path.is_file():
+            yield Finding(str(path), "the verdicts are missing", remedy)
+        elif sha256(path) != judged.get("sha256"):
+            yield Finding(str(path), "not the verdicts that evaluation.json records", remedy)
+
+
+def _packages(
+    where: str,
+    found: dict[str, Any],
+    installed: dict[str, str],
+    rule: str,
+    command: str,
+    *,
+    only: tuple[str, ...] | None = None,
+    alone: bool,
+) -> Iterator[Finding]:
+    """Yield one finding for all packages; `alone` says that nothing besides them differs."""
+    then = found.get("packages") or {}
+    names = only or tuple(dict.fromkeys((*then, *installed)))
+    differ = [
+        f"{name} {then.get(name, 'absent')} then, {installed.get(name, 'absent')} here"
+        for name in names
+        if then.get(name) != installed.get(name)
+    ]
+    if differ:
+        rerun = f"rerun by hand with `{command} --forcerun {rule}` if you want"
+        remedy = f"only the package differs: {rerun}" if alone else "the same command puts it right"
+        yield Finding(where, ", ".join(differ), remedy)
+
+
+def configs_of(results: Path, folder: Path = Path("config")) -> list[Path]:
+    """Return the configs in `folder` whose experiments have results.
+
+    Raises
+    ------
+    BenchError
+        There are results and no config names their experiment, or there are none at all.
+    """
+    from bench.config_file import read_config
+
+    present = sorted(
+        path.name
+        for path in (results.iterdir() if results.is_dir() else ())
+        if path.is_dir() and path.name not in TAKEN and (path / "models").is_dir()
+    )
+    if not present:
+        raise BenchError(f"{results}: no results here; give their folder with --results")
+    known = {read_config(path).experiment: path for path in sorted(folder.glob("*.yaml"))}
+    strange = [name for name in present if name not in known]
+    if strange:
+        raise BenchError(
+            f"{results / strange[0]}: no file in {folder} names this experiment; give its config "
+            "with --config"
+        )
+    return [known[name] for name in present]

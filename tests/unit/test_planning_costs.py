@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pytest
+from planned import change, tiny, write_data, write_run
+
+from bench.data.sources import read
+from bench.planning.costs import kind_of, recorded_rates
+from bench.planning.sizes import Size, disk_bytes, held_out, size_of
+from bench.planning.text import amount, hours, table
+from bench.training.run import ENOUGH
+
+DIGITS = Size(train=1497, test=300, shape=(1, 8, 8), classes=10)
+
+
+@pytest.fixture
+def results(tmp_path):
+    write_run(tmp_path, tiny())
+    return tmp_path
+
+
+def test_a_comparable_run_gives_seconds_for_each_image_and_step(results):
+    rates = recorded_rates(tiny(), DIGITS, results)
+    (training,) = rates.training.values()
+    assert training == [pytest.approx(60 / (2 * 1348))]
+    assert rates.attacks["trades", "pgd"] == [pytest.approx(30 / (300 * 20))] * 2
+    assert rates.devices == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"compute": {"device": "cuda"}},
+        {"compute.threads": 2},
+        {"model.name": "resnet18"},
+        {"model.width": 8},
+    ],
+)
+def test_what_runs_elsewhere_or_on_another_model_tells_nothing(results, changes):
+    rates = recorded_rates(tiny(changes), DIGITS, results)
+    assert not rates.training
+    assert not rates.attacks
+
+
+def test_images_of_another_shape_tell_nothing(results):
+    larger = Size(train=1497, test=300, shape=(3, 32, 32), classes=10)
+    assert not recorded_rates(tiny(), larger, results).training
+
+
+def test_a_record_of_another_version_is_passed_over(results):
+    write_run(results, tiny(), seed=1)
+    path = results / "tiny" / "models" / "trades" / "seed1" / "train.json"
+    change(path, spec={"method": "trades"})
+    (training,) = recorded_rates(tiny(), DIGITS, results).training.values()
+    assert len(training) == 1
+
+
+def test_factors_cost_nothing_and_variants_do():
+    steps = {"steps": 10}
+    assert kind_of("trades", {"beta": 1.0}, steps) == kind_of("trades", {"beta": 6.0}, steps)
+    assert kind_of("memloss", {"variant": "v1"}, steps) != kind_of(
+        "memloss", {"variant": "v2"}, steps
+    )
+    assert kind_of("trades", {}, steps) != kind_of("trades", {}, {"steps": 7})
+
+
+def test_as_many_images_are_held_out_as_training_does():
+    shell = tiny().training
+    assert held_out(shell, ENOUGH) == 1000
+    assert held_out(shell, ENOUGH - 10) == (ENOUGH - 10) // 10
+    assert held_out(tiny({"training.validation_images": 7}).training, 50_000) == 7
+    assert held_out(tiny({"training.selection": "test"}).training, 50_000) == 0
+
+
+def test_size_comes_from_the_source_the_config_or_what_was_read(tmp_path):
+    assert size_of(tiny(), tmp_path) == DIGITS
+    fewer = tiny({"data": {"source": "digits", "name": "digits", "train_images": 100}})
+    size = size_of(fewer, tmp_path)
+    assert size is not None
+    assert (size.train, size.test) == (100, 300)
+    folder = tiny({"data": {"source": "folder", "name": "mine", "path": "data/mine"}})
+    assert size_of(folder, tmp_path) is None
+    write_data(tmp_path, folder)
+    assert size_of(folder, tmp_path) == DIGITS
+
+
+def test_the_memory_counts_while_training():
+    plain = disk_bytes(tiny(), DIGITS, 1000)
+    recycled = tiny(
+        {"methods": {"memloss": {"variant": "v1", "beta": 3, "memory_beta": 2}}},
+    )
+    disk = disk_bytes(recycled, DIGITS, 1000)
+    assert plain["while_training"] == 12_000
+    assert disk["while_training"] - plain["while_training"] == 1497 * (64 + 8)
+    assert disk["data"] == (1497 + 300) * (64 + 8)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "?"), (0.0, "0"), (1.0, "<0.001"), (5400.0, "1.5"), (72e3, "20")]
+)
+def test_hours_are_short(seconds, text):
+    assert hours(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 B"), (999, "999 B"), (89_391_696, "89.4 MB"), (5 * 10**12, "5000 GB")]
+)
+def test_bytes_are_short(size, text):
+    assert amount(size) == text
+
+
+def test_columns_line_up():
+    assert table(["a", "n", "z"], [["bb", "1", "x"], ["c", "22", "yy"]]) == [
+        "a    n  z",
+        "bb   1  x",
+        "c   22  yy",
+    ]
+
+
+def test_the_digits_are_as_many_as_the_source_has(tmp_path):
+    dataset = read("digits", path=None, name="digits")
+    size = size_of(tiny(), tmp_path)
+    assert size is not None
+    assert (size.train, size.test) == (len(dataset.train), len(dataset.test))
+    assert size.shape == tuple(dataset.train.pixels.shape[1:])
+    assert size.classes == len(dataset.classes)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+from planned import tiny
+from synthetic import settings_kept
+
+from bench.planning.costs import method_kind
+from bench.planning.sizes import Size
+from bench.planning.trial import trial
+
+SMALL = Size(train=60, test=20, shape=(1, 8, 8), classes=10)
+METHODS = {
+    "standard": {},
+    "trades": {"beta": 6},
+    "trades_beta1": {"method": "trades", "beta": 1},
+    "memloss_v1": {"method": "memloss", "variant": "v1", "beta": 3, "memory_beta": 2},
+}
+
+
+@pytest.mark.parametrize("selection", ["validation", "test"])
+def test_every_kind_of_training_is_timed_once(selection):
+    experiment = tiny(
+        {
+            "methods": METHODS,
+            "model.width": 4,
+            "training.batch_size": 8,
+            "training.epochs": 1,  # fewer than a trial runs
+            "training.selection": selection,
+        }
+    )
+    told: list[str] = []
+    with settings_kept():
+        rates = trial(experiment, SMALL, told.append)
+    assert told == ["trial of standard", "trial of trades", "trial of memloss_v1"]
+    assert set(rates.training) == {method_kind(method) for method in experiment.methods}
+    assert all(rate > 0 for (rate,) in rates.training.values())
+    assert set(rates.attacks) == {("", "clean"), ("", "pgd"), ("", "autoattack")}
+    assert all(rate > 0 for (rate,) in rates.attacks.values())
+    assert rates.devices == {"cpu"}
+    assert len(rates.parameters) == 1

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from planned import change, tiny, write_data, write_run
+from settings import settings
+
+from bench.__main__ import main
+from bench.parsing import BenchError
+from bench.planning.verify import configs_of, verify
+from bench.provenance import packages
+
+CONFIG = Path("config/tiny.yaml")
+COMMAND = f"snakemake --cores all --configfile {CONFIG}"
+ONLY = {"seeds": [0]}
+
+
+@pytest.fixture
+def run(tmp_path):
+    write_data(tmp_path, tiny(ONLY))
+    return write_run(tmp_path, tiny(ONLY))
+
+
+def findings(run, changes=None):
+    return verify(tiny({**ONLY, **(changes or {})}), CONFIG, run.parents[3])
+
+
+def test_what_was_just_made_agrees(run):
+    assert findings(run) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "keys", "what", "remedy"),
+    [
+        ("train.json", {"code_digest": "older"}, "the code that trains it", "trains it again"),
+        ("evaluation.json", {"code_digest": "older"}, "the code that judges it", "judges it again"),
+        (
+            "train.json",
+            {"data": {"fingerprint": "o"}},
+            "trained on other images",
+            "trains it again",
+        ),
+        ("evaluation.json", {"data": {"fingerprint": "o"}}, "judged on other images", "judges it"),
+    ],
+)
+def test_a_record_that_is_older_is_named(run, record, keys, what, remedy):
+    change(run / record, **keys)
+    (finding,) = findings(run)
+    assert finding.where == str(run / record)
+    assert what in finding.what
+    assert finding.remedy.startswith(f"`{COMMAND}` ")
+    assert remedy in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "record", "key"),
+    [
+        ({"training.epochs": 3}, "train.json", "training.epochs"),
+        ({"methods": {"trades": {"beta": 1}}}, "train.json", "options.beta"),
+        ({"evaluation.batch_size": 30}, "evaluation.json", "evaluation.batch_size"),
+    ],
+)
+def test_another_config_names_the_key(run, changes, record, key):
+    (finding,) = findings(run, changes)
+    assert finding.where == str(run / record)
+    assert finding.what == f"the config has another {key}"
+
+
+def test_only_a_package_reruns_nothing_by_itself(run):
+    change(run / "train.json", packages={**packages(), "torch": "0.1"})
+    (finding,) = findings(run)
+    assert f"torch 0.1 then, {packages()['torch']} here" in finding.what
+    assert finding.remedy.startswith("only the package differs: rerun by hand")
+    assert "--forcerun train" in finding.remedy
+
+
+def test_a_judges_package_has_no_part_in_weights(run):
+    for record in ("train.json", "evaluation.json"):
+        change(run / record, packages={**packages(), "robustbench": "0.1"})
+    (finding,) = findings(run)
+    assert finding.where == str(run / "evaluation.json")
+    assert "--forcerun evaluate" in finding.remedy
+
+
+def test_other_weights_than_recorded_are_to_be_deleted(run):
+    (run / "last.safetensors").write_text("other weights")
+    (finding,) = findings(run)
+    assert finding.where == str(run / "last.safetensors")
+    assert finding.remedy.startswith("delete the file")
+
+
+def test_missing_weights_are_named(run):
+    (run / "best.safetensors").unlink()
+    (finding,) = findings(run)
+    assert finding.what == "the weights are missing"
+
+
+def test_verdicts_on_earlier_weights_are_named(run):
+    change(run / "evaluation.json", checkpoints={})
+    (finding,) = findings(run)
+    assert finding.what == "it was judged with other weights than train.json has"
+
+
+@pytest.mark.parametrize("edited", [True, False])
+def test_verdicts_that_changed_or_are_gone_are_named(run, edited):
+    path = run / "verdicts" / "best" / "pgd20.csv"
+    path.write_text("edited") if edited else path.unlink()
+    (finding,) = findings(run)
+    assert finding.where == str(path)
+    assert f"--force {run / 'evaluation.json'}" in finding.remedy
+
+
+def test_runs_that_are_not_made_share_a_line(run):
+    (finding,) = findings(run, {"seeds": [0, 1, 2]})
+    assert finding.what == "2 of 3 runs are not trained (trades seed 1 and 1 more)"
+
+
+def test_a_reference_without_a_network_has_nothing_to_be_old(run):
+    changes = {"reference": {"models": ["Some2020Model"]}}
+    (finding,) = findings(run, changes)
+    assert finding.what == "the model is not judged"
+    path = Path(finding.where)
+    path.parent.mkdir(parents=True)
+    path.write_text('{"method": "Some2020Model", "unavailable": "no network"}')
+    assert findings(run, changes) == []
+    path.write_text('{"method": "Some2020Model", "code_digest": "older"}')
+    assert "the code that judges it has changed" in findings(run, changes)[0].what
+
+
+def test_configs_are_found_by_their_experiment(run, tmp_path):
+    folder = tmp_path / "config"
+    folder.mkdir()
+    with pytest.raises(BenchError, match="--config"):
+        configs_of(run.parents[3], folder)
+    (folder / "a.yaml").write_text(yaml.safe_dump(settings({"experiment": "other"})))
+    (folder / "b.yaml").write_text(yaml.safe_dump(settings()))
+    assert configs_of(run.parents[3], folder) == [folder / "b.yaml"]
+    with pytest.raises(BenchError, match="--results"):
+        configs_of(tmp_path / "nowhere", folder)
+
+
+def test_the_exit_code_says_whether_all_agrees(run, tmp_path, capsys):
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(settings(ONLY)))
+    arguments = ["verify", "--config", str(config), "--results", str(run.parents[3])]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == "tiny: all agrees\n"
+    change(run / "train.json", code_digest="older")
+    assert main(arguments) == 1
+    line, note = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{run / 'train.json'}: ")
+    assert "--force" in note
