@@ -14,6 +14,9 @@ if not workflow.configfiles:
     configfile: "config/paper.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"

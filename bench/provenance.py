@@ -22,12 +22,14 @@ ROOT = Path(__file__).parents[1]
 UNDECIDING = {
     "bench.config",
     "bench.declared",
-    "bench.evaluation.state",
     "bench.gpus",
     "bench.interruption",
     "bench.parsing",
+    "bench.provenance",
     "bench.records",
     "bench.sections",
+    "bench.shortage",
+    "bench.training.fitting",
     "bench.training.progress",
 }
 PACKAGES = ("torch", "torchvision", "pyautoattack", "autoattack", "robustbench", "safetensors")
@@ -44,12 +46,17 @@ def train_digest(method: str, model: str) -> str:
     The registries import their modules at run time, so the two files are named here; the code of
     other methods does not count.
     """
-    return digest(("bench.training.run", f"bench.methods.{method}", f"bench.models.{model}"))
+    return digest(("bench.training.job", f"bench.methods.{method}", f"bench.models.{model}"))
 
 
 def evaluate_digest(model: str) -> str:
     """Return the digest of all code that decides the verdicts on weights of `model`."""
-    return digest(("bench.evaluation.judge", f"bench.models.{model}"))
+    return digest(("bench.evaluation.job", f"bench.models.{model}"))
+
+
+def reference_digest() -> str:
+    """Return the digest of all code that decides the verdicts on others' models."""
+    return digest(("bench.evaluation.reference",))
 
 
 def digest(roots: Iterable[str]) -> str:

@@ -16,8 +16,9 @@ from bench.device import describe, peak_memory_mb, prepare
 from bench.evaluation.job import STATE, attacks_on, judge_all, surroundings
 from bench.evaluation.state import forget
 from bench.parsing import BenchError, ConfigError
-from bench.provenance import digest, packages
-from bench.records import sha256, write_json
+from bench.provenance import packages, reference_digest
+from bench.records import refusal, sha256, write_json
+from bench.shortage import out_of_memory
 
 THREAT = "Linf"
 # Longer names first: a data set may be a variant of one of these, such as cifar10-jpeg.
@@ -61,7 +62,7 @@ def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: P
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
     files = reference_files(name, folder=checkpoints, dataset=listed)
     weights = ",".join(sha256(path) for path in files)
-    code = digest(("bench.evaluation.judge",))
+    code = reference_digest()
     identity = {**surroundings(dataset, device, code), "weights": weights}
     attacks = judge_all(model, test, attacks_on("best", spec), spec, folder, "best", identity)
     write_json(
@@ -114,9 +115,13 @@ def load_reference(name: str, *, folder: Path, dataset: str = "cifar10") -> nn.M
         )
     # The unpickling and the model fail in as many ways as there are libraries in it.
     except Exception as error:
+        if out_of_memory(error):
+            raise
+        # torch goes on to advise a way of loading that runs whatever code is in the file.
+        reason = _reason(error).partition(". ")[0]
         raise BenchError(
             f"{' or '.join(map(str, files))} is not the checkpoint of RobustBench's {name}"
-            f" ({_reason(error)}); a download that failed leaves a web page in its place: delete it"
+            f" ({reason}); a download that failed leaves a web page in its place: delete it"
             " and fetch it again"
         ) from error
     return model.eval()
@@ -135,6 +140,8 @@ def _fetch(name: str, downloads: Mapping[Path, str]) -> None:
             reason = "no file arrived"
         # A network is absent in as many ways as there are proxies.
         except Exception as error:
+            if refusal(error) is not None:
+                raise
             reason = _reason(error)
         if not path.is_file():
             absent = " and ".join(str(path) for path in downloads if not path.is_file())

@@ -41,7 +41,7 @@ print(json.dumps([
     [meaning(ast.parse(source)) for source in ODD],
 ]))
 """
-STAGES = ("bench.training.run", "bench.evaluation.judge")
+STAGES = ("bench.training.job", "bench.evaluation.job")
 
 
 def run(python: str | Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -67,7 +67,7 @@ def test_every_module_that_a_stage_imports_counts_or_decides_nothing(loaded, sta
 
 @pytest.mark.parametrize("name", method_names())
 def test_a_methods_module_counts_and_only_what_it_imports(name):
-    counted = set(sources(["bench.training.run", f"bench.methods.{name}"]))
+    counted = set(sources(["bench.training.job", f"bench.methods.{name}"]))
     others = {f"bench.methods.{other}" for other in method_names() if other != name}
     assert f"bench.methods.{name}" in counted
     assert counted & others == ({"bench.methods.trades"} if name == "memloss" else set())
@@ -75,7 +75,7 @@ def test_a_methods_module_counts_and_only_what_it_imports(name):
 
 @pytest.mark.parametrize("name", model_names())
 def test_an_evaluation_counts_its_model_and_no_method(name):
-    counted = set(sources(["bench.evaluation.judge", f"bench.models.{name}"]))
+    counted = set(sources(["bench.evaluation.job", f"bench.models.{name}"]))
     assert not any(module.startswith("bench.methods.") for module in counted)
     assert f"bench.models.{name}" in counted
 

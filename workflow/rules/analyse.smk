@@ -6,14 +6,19 @@ rule summary:
         reported="config/reported.csv",
         cards="config/robustbench.csv",
     output:
-        summary=results("summary.csv"),
+        summary=report(
+            results("summary.csv"),
+            caption="../report/summary.rst",
+            category="Numbers",
+        ),
         costs=results("costs.csv"),
     log:
         results("logs/summary.log"),
     conda:
         "../../environment.yml"
     params:
-        folder=results(""),
+        folder=folder_of_new_summary,
+        code=analysis_code("summary"),
         runs=run_names(),
         names=list(EXPERIMENT.reference.models),
     shell:
@@ -39,13 +44,19 @@ rule tables:
     input:
         summary=rules.summary.output.summary,
     output:
-        table_files(),
+        table_files(["md", "tex"]),
+        csv=report(
+            results("tables/comparison.csv"),
+            caption="../report/comparison.rst",
+            category="Numbers",
+        ),
     log:
         results("logs/tables.log"),
     conda:
         "../../environment.yml"
     params:
-        folder=results(""),
+        folder=folder_of_summary,
+        code=analysis_code("tables"),
     shell:
         "python -m bench tables --folder {params.folder} > {log} 2>&1"
 
@@ -57,13 +68,29 @@ rule figures:
         reported="config/reported.csv",
         reference="config/robustbench.csv",
     output:
-        figure_files(),
+        figure_files(["pdf", "png"]),
+        frontier=report(
+            results("figures/frontier.svg"),
+            caption="../report/frontier.rst",
+            category="Figures",
+        ),
+        curves=report(
+            results("figures/curves.svg"),
+            caption="../report/curves.rst",
+            category="Figures",
+        ),
+        components=report(
+            results("figures/components.svg"),
+            caption="../report/components.rst",
+            category="Figures",
+        ),
     log:
         results("logs/figures.log"),
     conda:
         "../../environment.yml"
     params:
-        folder=results(""),
+        folder=folder_of_summary,
+        code=analysis_code("figures.draw"),
     shell:
         "python -m bench figures --folder {params.folder} --reported {input.reported}"
         " --reference {input.reference} > {log} 2>&1"

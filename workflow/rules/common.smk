@@ -14,14 +14,13 @@ from snakemake.exceptions import WorkflowError
 from bench.config import experiment, spec_json
 from bench.gpus import ABSENT, devices
 from bench.parsing import ConfigError
-from bench.provenance import data_digest, evaluate_digest, train_digest
+from bench.provenance import data_digest, digest, evaluate_digest, train_digest
 
 # Without --use-conda the jobs run in the environment of Snakemake itself, also when its `python`
 # is not the first in PATH.
 if not workflow.deployment_settings.deployment_method:
-    os.environ["PATH"] = os.pathsep.join(
-        [str(Path(sys.executable).parent), os.environ["PATH"]]
-    )
+    paths = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    os.environ.update(PATH=os.pathsep.join(paths))
 
 try:
     EXPERIMENT = experiment(config)
@@ -36,6 +35,8 @@ if "gpu" not in workflow.global_resources:
 NAME = EXPERIMENT.experiment
 DEFAULT = "paper"  # its summary is copied to results/summary.csv
 FIGURES = ["frontier", "curves", "components"]
+FIGURE_FORMS = ["svg", "pdf", "png"]
+TABLE_FORMS = ["csv", "md", "tex"]
 GPUS = 1 if EXPERIMENT.compute.device == "cuda" else 0
 THREADS = EXPERIMENT.compute.threads or 4
 
@@ -72,21 +73,18 @@ def references():
     ]
 
 
-def figure_files():
-    return [
-        results(f"figures/{figure}.{form}")
-        for figure in FIGURES
-        for form in ("svg", "pdf", "png")
-    ]
+def figure_files(forms=FIGURE_FORMS):
+    return [results(f"figures/{figure}.{form}") for figure in FIGURES for form in forms]
 
 
-def table_files():
-    return [results(f"tables/comparison.{form}") for form in ("csv", "md", "tex")]
+def table_files(forms=TABLE_FORMS):
+    return [results(f"tables/comparison.{form}") for form in forms]
 
 
 def final_files():
-    # Weights too: a lost file is made again although everything made from it is still there.
-    weights = of_every_run("best.safetensors") + of_every_run("last.safetensors")
+    # What a run leaves, too: a lost file is made again although all made from it is still there.
+    left = ["best.safetensors", "last.safetensors", "history.csv", "train.json"]
+    left += ["evaluation.json", "verdicts"]
     summary = ["results/summary.csv"] if NAME == DEFAULT else []
     return [
         results("summary.csv"),
@@ -94,8 +92,21 @@ def final_files():
         *summary,
         *table_files(),
         *figure_files(),
-        *weights,
+        *references(),
+        *[path for name in left for path in of_every_run(name)],
     ]
+
+
+def run_folder(wildcards, output):
+    return Path(output.record).parent
+
+
+def folder_of_new_summary(wildcards, output):
+    return Path(output.summary).parent
+
+
+def folder_of_summary(wildcards, input):
+    return Path(input.summary).parent
 
 
 def run_names():
@@ -115,6 +126,10 @@ def train_spec(wildcards):
 
 def train_code(wildcards):
     return train_digest(EXPERIMENT.method(wildcards.method).name, EXPERIMENT.model.name)
+
+
+def analysis_code(stage):
+    return digest([f"bench.analysis.{stage}"])
 
 
 def evaluation_spec():

@@ -20,7 +20,7 @@ rule evaluate:
     params:
         spec=evaluation_spec(),
         code=evaluation_code(),
-        folder=lambda wildcards, output: Path(output.record).parent,
+        folder=run_folder,
     shell:
         "python -m bench evaluate --spec {params.spec:q} --method {wildcards.method}"
         " --seed {wildcards.seed} --data {input.images} --folder {params.folder} > {log} 2>&1"
@@ -44,7 +44,7 @@ rule reference:
     params:
         spec=evaluation_spec(),
         code=evaluation_code(),
-        folder=lambda wildcards, output: Path(output.record).parent,
+        folder=run_folder,
     shell:
         "python -m bench reference --name {wildcards.name} --spec {params.spec:q}"
         " --data {input.images} --folder {params.folder} > {log} 2>&1"

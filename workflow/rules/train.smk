@@ -21,7 +21,7 @@ rule train:
     params:
         spec=train_spec,
         code=train_code,
-        folder=lambda wildcards, output: Path(output.record).parent,
+        folder=run_folder,
         experiment=NAME,
     shell:
         "python -m bench train --spec {params.spec:q} --experiment {params.experiment}"
