@@ -1,10 +1,12 @@
 # Everything runs in .venv, built from requirements.lock with Python 3.11, 3.12 or 3.13.
 
+# Without ensurepip, as some distributions leave it out, a Python cannot make an environment.
+FITS := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3; do \
-	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2> /dev/null \
-	&& echo "$$python" && break; done)
+	"$$python" -c '$(FITS)' 2> /dev/null && echo "$$python" && break; done)
 BIN := .venv/bin
 CORES ?= 2
+ARGS ?=
 
 .PHONY: demo test lint lock clean
 
@@ -15,7 +17,7 @@ demo: .venv/installed ## the whole benchmark on scikit-learn's digits, on a CPU
 	@echo "figures: results/digits/figures    every number: results/digits/summary.csv"
 
 test: .venv/installed ## unit, contract, workflow and end-to-end tests; minutes on a CPU
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/installed ## what a change must pass besides the tests
 	$(BIN)/ruff check .
@@ -29,7 +31,8 @@ lock: .venv/installed ## resolve the dependencies of pyproject.toml anew
 
 # uv installs in half a minute what takes pip over four.
 .venv/installed: requirements.lock
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=..."; exit 1; }
+	@"$(PYTHON)" -c '$(FITS)' 2> /dev/null || { echo "Python 3.11, 3.12 or 3.13 with its venv" \
+		"module is needed (found: $(or $(PYTHON),none)); name one: make PYTHON=..." >&2; exit 1; }
 	"$(PYTHON)" -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -51,12 +53,14 @@ def project(tmp_path_factory):
 
 @pytest.fixture
 def restored(project):
-    """The project, with its code put back afterwards."""
+    """The project, with its code and its captions put back afterwards."""
     kept = project.parent / "kept"
-    shutil.copytree(project / "bench", kept / "bench")
+    for part in ("bench", "workflow"):
+        shutil.copytree(project / part, kept / part)
     yield project
-    shutil.rmtree(project / "bench")
-    shutil.move(kept / "bench", project / "bench")
+    for part in ("bench", "workflow"):
+        shutil.rmtree(project / part)
+        shutil.move(kept / part, project / part)
     shutil.rmtree(kept)
 
 
@@ -123,6 +127,41 @@ def test_comments_and_captions_retrain_nothing(restored):
         (restored / path).write_text(source.replace('"""', '"""Edited. ', 1) + "\n\n# A comment.\n")
     counts = planned(restored, *RUN)
     assert counts["train"] == counts["evaluate"] == 0
+
+
+def test_captions_and_other_files_of_the_report_run_nothing(restored):
+    for path in (restored / "workflow/report").glob("*.rst"):
+        path.write_text(path.read_text() + "\nEdited.\n")
+    path = restored / "workflow/rules/analyse.smk"
+    rules = path.read_text()
+    assert (
+        rules.count("figures/frontier.svg") == rules.count('caption="../report/frontier.rst",') == 1
+    )
+    path.write_text(rules.replace('caption="../report/frontier.rst",', 'labels={"a": "b"},'))
+    done = snakemake(restored, "-n", *RUN)
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_the_report_builds_without_a_network_and_says_how_to_read_everything(project, monkeypatch):
+    for scheme in ("http", "https"):
+        monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    done = snakemake(project, "--configfile", "tiny.yaml", "--report", "report.html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (project / "report.html").read_text()
+    shown = json.loads(re.search(r"^ *var results = (\{.*\});?$", page, re.MULTILINE)[1])
+    figures = [f"results/tiny/figures/{name}.svg" for name in ("frontier", "curves", "components")]
+    numbers = ["results/tiny/summary.csv", "results/tiny/tables/comparison.csv"]
+    assert sorted(shown) == sorted(figures + numbers)
+    for path, result in shown.items():
+        caption = " ".join(re.sub(r"<[^>]+>", "", result["caption"]).split())
+        assert "n = 20 test images" in caption or path.endswith("curves.svg")
+        assert "seeds 0, 1" in caption
+        assert "ε = 0.2" in caption
+        content = base64.b64decode(result["data_uri"].partition("base64,")[2])
+        assert content == (project / path).read_bytes()
+    assert "arXiv 2510.09105" in page
 
 
 def test_a_statement_in_a_method_retrains_that_method(restored):

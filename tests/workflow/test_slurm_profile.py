@@ -1,0 +1,79 @@
+"""The Slurm profile plans the paper without Slurm, and changes nothing about what reruns."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from project import ROOT, copy_project, planned, snakemake
+
+SLURM = ("--profile", "profiles/slurm")
+# What Snakemake itself says about the limit, from inside the plan.
+TELL = """
+print(f"GPU limit: {workflow.global_resources['gpu'].value}", file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = copy_project(tmp_path_factory.mktemp("slurm") / "project")
+    with (folder / "workflow/rules/common.smk").open("a") as file:
+        file.write(TELL)
+    return folder
+
+
+def profile(name):
+    return yaml.safe_load((ROOT / f"profiles/{name}/profile.yaml").read_text())
+
+
+def resources(text, rule):
+    """The resources of the first job of `rule` that a dry run lists, by name."""
+    (line, *_) = (
+        line
+        for line in text.partition(f"rule {rule}:")[2].splitlines()
+        if line.strip().startswith("resources:")
+    )
+    return dict(pair.split("=", 1) for pair in line.partition(":")[2].strip().split(", "))
+
+
+def test_a_dry_run_plans_the_paper_with_its_requests(project):
+    done = snakemake(project, "-n", *SLURM)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    for rule in ("train", "evaluate", "reference"):
+        asked = resources(text, rule)
+        assert (asked["gpu"], asked["mem_mb"], asked["runtime"]) == ("1", "16000", "720")
+    summary = resources(text, "summary")
+    assert "gpu" not in summary
+    assert (summary["mem_mb"], summary["runtime"]) == ("4000", "60")
+
+
+def test_the_plan_is_that_of_the_default_profile(project):
+    assert planned(project, *SLURM) == planned(project)
+
+
+def test_what_makes_a_job_run_again_is_the_same_everywhere():
+    default = profile("default")
+    assert default["rerun-triggers"] == ["input", "mtime", "params"]
+    assert default.items() <= profile("slurm").items()
+
+
+@pytest.mark.parametrize(
+    ("flags", "limit"),
+    [
+        ((), 1),
+        (SLURM, 16),
+        (("--workflow-profile", "slurm"), 16),
+        ((*SLURM, "--resources", "gpu=4"), 4),
+    ],
+)
+def test_gpu_jobs_at_once(project, flags, limit):
+    done = snakemake(project, "-n", *flags)
+    assert f"GPU limit: {limit}\n" in done.stdout + done.stderr
+
+
+def test_without_the_executor_nothing_trains_on_a_login_node(project, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    done = snakemake(project, *SLURM)
+    assert done.returncode != 0
+    assert "no CUDA device here" in done.stdout + done.stderr
+    assert not (project / "results").exists()
