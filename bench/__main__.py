@@ -167,12 +167,15 @@ def prepare_data(chosen: argparse.Namespace) -> None:
         )
     with writing(out):
         save(dataset, out)
+    sizes = dataset.source_sizes()
     about = {
         "name": dataset.name,
         "classes": list(dataset.classes),
         "fingerprint": dataset.fingerprint,
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),
+        "source_train_images": sizes["train"],
+        "source_test_images": sizes["test"],
         "image_shape": list(dataset.train.pixels.shape[1:]),
     }
     write_json(out.with_suffix(".json"), about)

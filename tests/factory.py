@@ -58,6 +58,7 @@ class ResultsFactory:
     eps: float = EPS
     images: int = 20
     test_images: int = 20
+    source_sizes: Mapping[str, int] = field(default_factory=dict)
     epochs: int = 3
     classes: Sequence[str] = field(default_factory=lambda: [str(digit) for digit in range(10)])
 
@@ -183,9 +184,11 @@ class ResultsFactory:
                 "train_images": 90,
                 "validation_images": 10,
                 "test_images": self.test_images,
+                **{f"source_{part}_images": count for part, count in self.source_sizes.items()},
             },
             "model": {"label": self.model, "parameters": 11_173_962},
             "selected_on": "validation",
+            "selected_by": "clean accuracy" if method == "standard" else "PGD accuracy",
             "precision": "float32",
             "tf32": False,
             "engine": "eager",

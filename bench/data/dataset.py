@@ -68,6 +68,8 @@ class Dataset:
         One name for each label, in the order of the labels.
     train, test
         The images. Test images are never used to choose anything.
+    of_train, of_test
+        How many images the source has of each part; None: these are all.
 
     Raises
     ------
@@ -79,6 +81,8 @@ class Dataset:
     classes: tuple[str, ...]
     train: Images
     test: Images
+    of_train: int | None = None
+    of_test: int | None = None
 
     def __post_init__(self) -> None:
         for part, images in self.parts().items():
@@ -100,9 +104,16 @@ class Dataset:
         """Return the images by the name of their part."""
         return {"train": self.train, "test": self.test}
 
+    def source_sizes(self) -> dict[str, int]:
+        """Return how many images the source has, by the name of the part."""
+        return {
+            "train": len(self.train) if self.of_train is None else self.of_train,
+            "test": len(self.test) if self.of_test is None else self.of_test,
+        }
+
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over shapes, pixels and labels of both parts; names do not count."""
+        """SHA-256 over shapes, pixels and labels of both parts, and nothing else."""
         digest = hashlib.sha256()
         for part, images in self.parts().items():
             digest.update(f"{part} {tuple(images.pixels.shape)}".encode())
@@ -133,6 +144,7 @@ def save(dataset: Dataset, path: Path) -> None:
         "name": dataset.name,
         "classes": dataset.classes,
         "fingerprint": dataset.fingerprint,
+        "source_sizes": dataset.source_sizes(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -160,7 +172,16 @@ def load(path: Path) -> Dataset:
                 Images(file.get_tensor(f"{part}.pixels"), file.get_tensor(f"{part}.labels"))
                 for part in ("train", "test")
             )
-        dataset = Dataset(about["name"], tuple(about["classes"]), train, test)
+        # Files of before sizes were kept: what the source had is not known any more.
+        sizes = about.get("source_sizes", {})
+        dataset = Dataset(
+            about["name"],
+            tuple(about["classes"]),
+            train,
+            test,
+            of_train=sizes.get("train"),
+            of_test=sizes.get("test"),
+        )
         written = about["fingerprint"]
     except FileNotFoundError:
         raise BenchError(f"{path}: there is no such file; prepare the data first") from None

@@ -79,6 +79,8 @@ def hold_out(labels_N: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def take(dataset: Dataset, train_images: int | None, test_images: int | None) -> Dataset:
     """Return a smaller dataset of the same name: a fixed, stratified choice in the source's order.
 
+    It still knows how many images the source has, so that no result hides that it is of a part.
+
     Taking the first images would do for CIFAR, whose official order is random already, but a
     folder of images is ordered by class, so one rule that is right for every source serves all.
 
@@ -106,4 +108,7 @@ def take(dataset: Dataset, train_images: int | None, test_images: int | None) ->
             )
         index = choose(images.labels, count, f"subset {part}")
         parts[part] = Images(images.pixels[index], images.labels[index])
-    return Dataset(dataset.name, dataset.classes, **parts)
+    sizes = dataset.source_sizes()
+    return Dataset(
+        dataset.name, dataset.classes, **parts, of_train=sizes["train"], of_test=sizes["test"]
+    )

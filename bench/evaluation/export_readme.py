@@ -32,6 +32,9 @@ TABLE = """
 SCORE = """
 ## Score it through RobustBench
 
+RobustBench from PyPI imports a module `autoattack` that only git's package has. Install that one,
+or call `bench.attacks.autoattack.provide()` of this suite before the lines below.
+
 ```python
 from functools import partial
 
@@ -55,10 +58,6 @@ By itself this call seeds AutoAttack from the clock, so its count moves by a few
 run; the line before it fixes the seed. Random starts are drawn per batch: the batch size is part of
 the result.
 """
-UNNAMED = """
-RobustBench from PyPI imports a module `autoattack` that only git's package has. Install that one,
-or call `bench.attacks.autoattack.provide()` of this suite before importing RobustBench.
-"""
 OTHER_DATA = """
 The accuracies above are on `{data}`. RobustBench judges on the original {dataset} images, so its
 numbers differ.
@@ -69,6 +68,11 @@ one piece, so its AutoAttack count may differ by a few images.
 """
 NO_SCORE = """
 RobustBench has no test set for `{data}`, so `robustbench.eval.benchmark` cannot score this model.
+"""
+CHOSEN = """
+The images above are a choice of {chosen} of the {all} test images of `{data}`, the same share of
+every class. `robustbench.eval.benchmark` can judge the first images only, so it would score others:
+no lines for it are given here.
 """
 
 
@@ -104,11 +108,16 @@ def readme(record: Mapping[str, Any]) -> str:
     dataset = listed_dataset(data)
     if dataset is None:
         return text + NO_SCORE.format(data=data)
+    there = record["data"]["test_images"]
+    # A record without the source's count is of before it was kept.
+    whole = record["data"].get("source_test_images", there)
+    if there < whole:
+        return text + CHOSEN.format(chosen=there, all=whole, data=data)
     text += SCORE.format(
         seed=judged.get("seed", 0),
         dataset=dataset,
         eps=eps,
-        n=judged.get("n", record["data"]["test_images"]),
+        n=judged.get("n", there),
         batch_size=details.get("batch_size", 500),
         device="cpu" if record["device"] == "cpu" else "cuda",
     )
@@ -116,7 +125,7 @@ def readme(record: Mapping[str, Any]) -> str:
         text += SHARDED.format(shards=details["shards"])
     if data != dataset:
         text += OTHER_DATA.format(data=data, dataset=dataset)
-    return text + UNNAMED
+    return text
 
 
 def fraction(eps: float) -> str:

@@ -21,8 +21,7 @@ from bench.records import refusal, sha256, write_json
 from bench.shortage import out_of_memory
 
 THREAT = "Linf"
-# Longer names first: a data set may be a variant of one of these, such as cifar10-jpeg.
-LISTED = ("cifar100", "cifar10")
+LISTED = ("cifar10", "cifar100")
 
 
 class UnavailableError(BenchError):
@@ -84,8 +83,12 @@ def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: P
 
 
 def listed_dataset(name: str) -> str | None:
-    """Return RobustBench's name for the images that `name` is or is a variant of, or None."""
-    return next((listed for listed in LISTED if name.startswith(listed)), None)
+    """Return RobustBench's name for the images that `name` is or is a variant of, or None.
+
+    A variant is the name with a hyphen and more, such as cifar10-jpeg; cifar10.1 and cifar10c are
+    other images.
+    """
+    return next((one for one in LISTED if name == one or name.startswith(f"{one}-")), None)
 
 
 def load_reference(name: str, *, folder: Path, dataset: str = "cifar10") -> nn.Module:

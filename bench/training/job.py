@@ -112,6 +112,8 @@ def _train(
                 # None is held out where the test set selects.
                 "validation_images": len(dataset.train) - len(run.index_N),
                 "test_images": len(dataset.test),
+                "source_train_images": dataset.source_sizes()["train"],
+                "source_test_images": dataset.source_sizes()["test"],
             },
             "model": {
                 "label": spec.model.label,

@@ -50,6 +50,20 @@ def test_autoattack_on_few_classes_ends_with_the_data(
             assert len(load(out).classes) == classes
 
 
+def test_the_file_and_its_description_tell_a_part_from_the_whole_source(tmp_path, monkeypatch):
+    few(10, monkeypatch)
+    out, spec = tmp_path / "data.safetensors", {"source": "digits", "name": "few"}
+    wanted = json.dumps({**spec, "train_images": 30, "test_images": 10})
+    assert main(["data", "--spec", wanted, "--out", str(out)]) == 0
+    about = json.loads(out.with_suffix(".json").read_text())
+    whole = some_data()
+    assert (about["train_images"], about["test_images"]) == (30, 10)
+    assert (about["source_train_images"], about["source_test_images"]) == (
+        *(len(part) for part in whole.parts().values()),
+    )
+    assert load(out).source_sizes() == {"train": len(whole.train), "test": len(whole.test)}
+
+
 def test_the_config_asks_for_as_many_classes_as_the_attack():
     attacked = experiment(settings({"evaluation.autoattack": {}})).evaluation
     assert attacked.least_classes == TARGETS + 1

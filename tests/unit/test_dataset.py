@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from bench.data.dataset import Dataset, Images, load, save, to_unit
@@ -31,6 +32,20 @@ def test_a_saved_dataset_comes_back_equal(dataset: Dataset, tmp_path: Path) -> N
     for part, kept in dataset.parts().items():
         assert torch.equal(back.parts()[part].pixels, kept.pixels)
         assert torch.equal(back.parts()[part].labels, kept.labels)
+
+
+def test_the_sizes_of_the_source_come_back_where_the_file_has_them(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    part = dataclasses.replace(dataset, of_train=50, of_test=40)
+    save(part, tmp_path / "data")
+    assert load(tmp_path / "data").source_sizes() == {"train": 50, "test": 40}
+
+    with safe_open(tmp_path / "data", framework="pt") as file:
+        about = json.loads(file.metadata()["dataset"])
+    del about["source_sizes"]
+    save_file(load_file(tmp_path / "data"), tmp_path / "old", {"dataset": json.dumps(about)})
+    assert load(tmp_path / "old").source_sizes() == {"train": 7, "test": 4}
 
 
 def test_equal_datasets_are_equal_files(dataset: Dataset, tmp_path: Path) -> None:

@@ -131,6 +131,26 @@ def test_the_readme_scores_cifar_models_as_they_were_judged(tmp_path):
         assert expected in text
 
 
+def test_the_readme_names_what_robustbench_needs_before_its_lines(tmp_path):
+    run, _ = finished(tmp_path / "results", dataset="cifar10", channels=3)
+    text = export(run, "best", tmp_path / "out").read_text()
+    assert text.index("autoattack.provide()") < text.index("import robustbench.eval")
+
+
+def test_the_first_images_of_the_whole_test_set_can_be_scored(tmp_path):
+    kind = {"dataset": "cifar10", "channels": 3, "images": 18, "source_sizes": {"test": 20}}
+    run, _ = finished(tmp_path / "results", **kind)
+    assert "n_examples=18," in export(run, "best", tmp_path / "out").read_text()
+
+
+def test_a_choice_of_test_images_gets_the_reason_instead_of_lines_for_others(tmp_path):
+    kind = {"dataset": "cifar10", "channels": 3, "source_sizes": {"test": 21}}
+    run, _ = finished(tmp_path / "results", **kind)
+    text = export(run, "best", tmp_path / "out").read_text()
+    assert "a choice of 20 of the 21 test images of `cifar10`" in text
+    assert "n_examples" not in text
+
+
 def test_the_readme_says_where_robustbench_has_no_test_set(tmp_path):
     run, _ = finished(tmp_path / "results", dataset="digits")
     text = export(run, "best", tmp_path / "out").read_text()

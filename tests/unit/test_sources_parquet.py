@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.data.dataset import Dataset
 from bench.data.sources import cifar10, parquet, read
-from bench.parsing import BenchError
+from bench.parsing import BenchError, ConfigError
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg"
 
@@ -89,11 +89,28 @@ def test_given_class_names_replace_the_sources_own(tmp_path: Path) -> None:
         read_parquet(tmp_path, classes=["a", "b", "c"])
 
 
-def test_grey_and_jpeg_images_become_rgb(tmp_path: Path) -> None:
-    grey = png(Image.new("L", (6, 4), 77))
+def white_jpeg() -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (6, 4), (255, 255, 255)).save(stream, "jpeg")
-    contents: list[bytes | None] = [grey, stream.getvalue()]
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_jpeg_images_do_not_pass_for_the_original_pixels(tmp_path: Path, name: str) -> None:
+    for part in ("train", "test"):
+        write_parquet(tmp_path / f"{part}-0.parquet", [1, 2], [0, 1])
+    assert len(read_parquet(tmp_path, name).test) == 2
+    contents: list[bytes | None] = [png(picture(1)), white_jpeg()]
+    write_parquet(tmp_path / "test-0.parquet", [], [0, 1], contents=contents)
+    said = rf"data\.name: '{name}' .*test-0\.parquet, row 1 is a JPEG.*name it {name}-jpeg"
+    with pytest.raises(ConfigError, match=said):
+        read_parquet(tmp_path, name)
+    assert len(read_parquet(tmp_path, f"{name}-jpeg").test) == 2
+
+
+def test_grey_and_jpeg_images_become_rgb(tmp_path: Path) -> None:
+    grey = png(Image.new("L", (6, 4), 77))
+    contents: list[bytes | None] = [grey, white_jpeg()]
     for part in ("train", "test"):
         write_parquet(tmp_path / f"{part}-0.parquet", [], [0, 1], contents=contents)
     pixels = read_parquet(tmp_path).train.pixels
@@ -179,7 +196,7 @@ def test_a_file_without_rows_is_named(tmp_path: Path) -> None:
 )
 def test_the_jpeg_copy_of_cifar10_is_read() -> None:
     files = parquet.shards(REAL, "test")
-    images = parquet.read_part(files)
+    images = parquet.read_part(files, "cifar10-jpeg")
     assert images.pixels.shape == (10_000, 3, 32, 32)
     assert images.labels.bincount().tolist() == [1000] * 10
     assert parquet.class_names(files[0]) == cifar10.CLASSES

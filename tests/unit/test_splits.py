@@ -85,6 +85,15 @@ def test_a_subset_is_stratified_in_the_order_of_the_source_with_its_own_labels(
         assert torch.equal(images.labels, whole.labels[source])
 
 
+def test_a_subset_knows_how_many_images_its_source_has(dataset: Dataset) -> None:
+    assert take(dataset, None, None).source_sizes() == {"train": 60, "test": 20}
+    smaller = take(take(dataset, 12, None), 6, 4)
+    assert smaller.source_sizes() == {"train": 60, "test": 20}
+    cut = Dataset(smaller.name, smaller.classes, smaller.train, smaller.test)
+    assert cut.source_sizes() == {"train": 6, "test": 4}
+    assert cut.fingerprint == smaller.fingerprint
+
+
 def test_one_part_can_be_cut_alone(dataset: Dataset) -> None:
     small = take(dataset, None, 4)
     assert (len(small.train), len(small.test)) == (60, 4)

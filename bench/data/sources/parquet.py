@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from torch import Tensor
 
 from bench.data.dataset import Images
 from bench.data.sources.decoding import decode
-from bench.parsing import BenchError
+from bench.parsing import BenchError, ConfigError
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label")
 ROWS_AT_ONCE = 1024
+ORIGINALS = ("cifar10", "cifar100")
+JPEG = b"\xff\xd8"
 
 
 def read(path: Path, name: str) -> tuple[Images, Images, tuple[str, ...] | None]:
@@ -35,6 +37,8 @@ def read(path: Path, name: str) -> tuple[Images, Images, tuple[str, ...] | None]
 
     Raises
     ------
+    ConfigError
+        JPEG images under a name that is kept for original pixels.
     BenchError
         Missing files, other columns, an unreadable file or image, or images of several sizes.
     """
@@ -44,7 +48,8 @@ def read(path: Path, name: str) -> tuple[Images, Images, tuple[str, ...] | None]
             "test-*.parquet there or correct data.path"
         )
     train_files, test_files = shards(path, "train"), shards(path, "test")
-    return read_part(train_files), read_part(test_files), class_names(train_files[0])
+    train, test = read_part(train_files, name), read_part(test_files, name)
+    return train, test, class_names(train_files[0])
 
 
 def shards(path: Path, part: str) -> list[Path]:
@@ -62,12 +67,24 @@ def shards(path: Path, part: str) -> list[Path]:
     return files
 
 
-def read_part(files: list[Path]) -> Images:
-    """Return the images and labels of one part."""
+def read_part(files: list[Path], name: str) -> Images:
+    """Return the images and labels of one part of the dataset `name`."""
     labels_N = torch.cat([read_labels(file) for file in files])
     if not len(labels_N):
         raise BenchError(f"{files[0]}: it holds no rows; fetch it again")
-    return Images(decode(item for file in files for item in encoded_images(file)), labels_N)
+    encoded = (item for file in files for item in encoded_images(file))
+    return Images(decode(lossless(encoded, name) if name in ORIGINALS else encoded), labels_N)
+
+
+def lossless(encoded: Iterable[tuple[str, bytes]], name: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the images, and make sure that none is a JPEG, whose pixels are not the original's."""
+    for where, content in encoded:
+        if content.startswith(JPEG):
+            raise ConfigError(
+                f"data.name: {name!r} is for the original pixels, and {where} is a JPEG, a "
+                f"re-encoded copy; name it {name}-jpeg"
+            )
+        yield where, content
 
 
 def encoded_images(file: Path) -> Iterator[tuple[str, bytes]]:
