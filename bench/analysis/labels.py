@@ -12,6 +12,7 @@ METHODS = {
     "trades": "TRADES",
     "mart": "MART",
     "memloss": "MemLoss",
+    "hat": "HAT",
 }
 ATTACKS = {
     "clean": "Clean",
@@ -62,10 +63,13 @@ def method_name(
     return f"{name} ({', '.join(remarks)})" if remarks else name
 
 
-def method_order(label: str) -> tuple[int, str]:
-    """Return a sort key: the baselines first, then by label; unknown methods last."""
-    known = _method_of(label)
-    return (len(METHODS) if known is None else list(METHODS).index(known), label)
+def method_order(label: str, method: str = "") -> tuple[int, str]:
+    """Return a sort key: the baselines first, then by label; unknown methods last.
+
+    `method` is the registered method behind the label, which alone is read where it is empty.
+    """
+    known = method or _method_of(label)
+    return (len(METHODS) if known not in METHODS else list(METHODS).index(known), label)
 
 
 def attack_name(attack: str) -> str:

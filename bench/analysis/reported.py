@@ -9,10 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from bench.analysis.options import stated
 from bench.parsing import BenchError, Unit, nearest
 
 COLUMNS = (
-    *("dataset", "model", "method", "metric", "value", "eps", "n"),
+    *("dataset", "model", "method", "spec_method", "options", "metric", "value", "eps", "n"),
     *("checkpoint_rule", "source", "kind"),
 )
 CARD_COLUMNS = ("dataset", "name", "clean", "autoattack", "source", "eps")
@@ -27,6 +28,10 @@ PERCENT = Unit("an accuracy in percent", low=0.0, high=100.0)
 class Reported:
     """One published accuracy, in percent.
 
+    `method` is how figures name it. `spec_method` is the method of ours that it is about, empty
+    where there is none, and `options` all of its options, those the source leaves open at their
+    defaults.
+
     `eps` is the radius of training and attack, None where the source does not say. `kind` is
     "paper" for the method's own authors, "secondary" for everyone else.
     """
@@ -34,6 +39,8 @@ class Reported:
     dataset: str
     model: str
     method: str
+    spec_method: str
+    options: str
     metric: str
     value: float
     eps: float | None
@@ -51,11 +58,10 @@ class Reported:
     def allows(self, checkpoint: str) -> bool:
         """Say whether the source's choice of epoch permits a comparison with our `checkpoint`.
 
-        A rule that begins with "best" or "last" is comparable with that checkpoint alone; where the
-        source does not tell its rule, with any.
+        A rule that begins with "last" is comparable with `last` alone. All others are with `best`:
+        a source that does not tell its rule may have chosen the epoch on the test set.
         """
-        rule = self.checkpoint_rule.split(" ")[0]
-        return rule not in ("best", "last") or rule == checkpoint
+        return checkpoint == ("last" if self.checkpoint_rule.split(" ")[0] == "last" else "best")
 
 
 def read_reported(path: Path) -> tuple[Reported, ...]:
@@ -80,6 +86,7 @@ def read_cards(path: Path) -> tuple[Reported, ...]:
         Naming the file, the line and the column that does not hold what it should.
     """
     shared = {"model": ROBUSTBENCH, "n": "", "checkpoint_rule": "the same weights"}
+    shared |= {"spec_method": "", "options": ""}
     return tuple(
         _row(
             {**row, **shared, "method": row["name"], "metric": metric, "value": row[metric]}
@@ -97,19 +104,22 @@ def find(
     dataset: str,
     model: str,
     method: str,
+    options: str,
     metric: str,
     eps: float,
     checkpoint: str,
 ) -> Reported | None:
     """Return the reported number for this cell of our table: the authors' own, else the first.
 
-    A number is never taken from another dataset (a re-encoded CIFAR-10 is another one), model or
-    radius, nor from a source that does not tell its radius.
+    `method` is the registered method and `options` the `options_text` of the run, since a label
+    may stand for anything. A number is never taken from another dataset (a re-encoded CIFAR-10 is
+    another one), model or radius, nor from a source that does not tell its radius.
     """
     fitting = [
         row
         for row in known
-        if (row.dataset, row.model, row.method, row.metric) == (dataset, model, method, metric)
+        if (row.dataset, row.model, row.metric) == (dataset, model, metric)
+        and (row.spec_method, row.options) == (method, options)
         and row.eps is not None
         and abs(row.eps - eps) < 1e-6
         and row.allows(checkpoint)
@@ -160,10 +170,15 @@ def _row(row: dict[str, str], where: str) -> Reported:
             f"{where}: eps and n are numbers such as 8/255 and 10000, or empty where the source "
             f"does not say, got {row['eps']!r} and {row['n']!r}"
         ) from None
+    method, options = row["spec_method"], row["options"]
+    if options and not method:
+        raise BenchError(f"{where}: options belong to a spec_method, which is empty; name it")
     return Reported(
         dataset=row["dataset"],
         model=row["model"],
         method=row["method"],
+        spec_method=method,
+        options=stated(method, options, f"{where}: options") if method else "",
         metric=row["metric"],
         value=PERCENT.check(row["value"], f"{where}: value"),
         eps=eps,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.analysis.collect import Result, Run
+from bench.analysis.options import options_text
 from bench.analysis.references import Reference
 from bench.analysis.reported import ROBUSTBENCH, Reported, find, find_card
 from bench.analysis.run_records import AttackRecord
@@ -27,6 +30,9 @@ class Row:
 
     Where RobustBench lists the weights, `model` and `engine` are "robustbench", `method` is its
     name of the model, and what only a training of ours would have is None or empty.
+
+    `base_method` and `options` are what the label `method` stands for, `selected_by` the accuracy
+    that chose the checkpoint; `warnings` are the attack's own, joined by " | ".
     """
 
     experiment: str
@@ -54,11 +60,18 @@ class Row:
     flags: tuple[str, ...]
     code_digest: str
     weights_sha256: str
+    base_method: str
+    options: str
+    selected_by: str
+    warnings: str
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
     """A network that was judged, ours or not: what its rows have in common.
+
+    `test_images` are those of the source, judged or not, and `train_subset` says whether ours
+    trained on a part of its training images.
 
     `weights` and `results` are by checkpoint; `published` returns the reported number for a
     checkpoint, an attack and its radius.
@@ -74,7 +87,11 @@ class Judged:
     engine: str
     tf32: bool | None
     test_images: int
+    train_subset: bool
     code_digest: str
+    base_method: str
+    options: str
+    selected_by: str
     weights: Mapping[str, str]
     results: Mapping[str, Mapping[str, Result]]
     published: Callable[[str, str, float], Reported | None]
@@ -84,6 +101,7 @@ def run_rows(run: Run, reported: Sequence[Reported] = ()) -> list[Row]:
     """Return the rows of one of our runs beside what papers report."""
     trained = run.training
     trained_eps = trained.spec.threat.eps
+    base, options = trained.spec.method, options_text(trained.spec.method, trained.spec.options)
 
     def published(checkpoint: str, attack: str, eps: float) -> Reported | None:
         # A paper's radius is that of its training too, so clean accuracy is compared by it as well.
@@ -93,7 +111,8 @@ def run_rows(run: Run, reported: Sequence[Reported] = ()) -> list[Row]:
             reported,
             dataset=trained.data.name,
             model=trained.model.label,
-            method=trained.method,
+            method=base,
+            options=options,
             metric=attack,
             eps=trained_eps,
             checkpoint=checkpoint,
@@ -110,8 +129,12 @@ def run_rows(run: Run, reported: Sequence[Reported] = ()) -> list[Row]:
             precision=trained.precision,
             engine=trained.engine,
             tf32=trained.tf32,
-            test_images=trained.data.test_images,
+            test_images=trained.data.all_test_images,
+            train_subset=trained.data.train_subset,
             code_digest=run.evaluation.code_digest,
+            base_method=base,
+            options=options,
+            selected_by=trained.selected_by,
             weights={name: kept.weights_sha256 for name, kept in trained.checkpoints.items()},
             results=run.results,
             published=published,
@@ -139,8 +162,12 @@ def reference_rows(reference: Reference, cards: Sequence[Reported] = ()) -> list
             precision="",
             engine=ROBUSTBENCH,
             tf32=None,
-            test_images=reference.data.test_images,
+            test_images=reference.data.all_test_images,
+            train_subset=False,  # Others trained it, on what its card says.
             code_digest=evaluation.code_digest,
+            base_method="",
+            options="",
+            selected_by="",
             weights={name: one.weights_sha256 for name, one in evaluation.checkpoints.items()},
             results=reference.results,
             published=published,
@@ -159,7 +186,7 @@ def _rows(judged: Judged) -> list[Row]:
 def _attack_row(judged: Judged, checkpoint: str, attack: str, results: Mapping[str, Result]) -> Row:
     record = results[attack].record
     flags = _flags(record)
-    if attack == "autoattack" and _above_pgd(results):
+    if attack == "autoattack" and _above_another(results):
         flags.add("autoattack_above_pgd")
     return _row(
         judged,
@@ -171,6 +198,7 @@ def _attack_row(judged: Judged, checkpoint: str, attack: str, results: Mapping[s
         n=record.n,
         correct=record.correct,
         flags=flags,
+        warnings=record.details.warnings,
         published=judged.published(checkpoint, attack, record.eps),
     )
 
@@ -179,13 +207,13 @@ def _worst_case(judged: Judged, checkpoint: str, results: Mapping[str, Result]) 
     attacks = [result for attack, result in results.items() if attack != "clean"]
     if len(attacks) < 2:
         return []
-    first, *others = attacks
-    index_N, robust_N = first.verdicts.index, first.verdicts.robust
-    for other in others:
-        same_images = np.array_equal(index_N, other.verdicts.index)
-        if not same_images or abs(first.record.eps - other.record.eps) > 1e-6:
-            return []
-        robust_N = robust_N & other.verdicts.robust
+    first = attacks[0]
+    if any(abs(first.record.eps - other.record.eps) > 1e-6 for other in attacks):
+        return []
+    index_N = reduce(np.intersect1d, (attack.verdicts.index for attack in attacks))
+    if not len(index_N):
+        return []
+    robust_N = np.all([_robust_on(index_N, attack) for attack in attacks], axis=0)
     return [
         _row(
             judged,
@@ -208,16 +236,26 @@ def _flags(record: AttackRecord) -> set[str]:
         flags.add(f"attacked_in_{record.precision}")
     if record.tf32:
         flags.add("attacked_with_tf32")
+    if record.details.warnings:
+        flags.add("autoattack_warned")
     return flags
 
 
-def _above_pgd(results: Mapping[str, Result]) -> bool:
-    """Say whether AutoAttack leaves more images standing than PGD-20 of those both judged."""
-    if "pgd20" not in results or results["pgd20"].record.eps != results["autoattack"].record.eps:
-        return False
-    pgd, auto = results["pgd20"].verdicts, results["autoattack"].verdicts
-    _, in_pgd, in_auto = np.intersect1d(pgd.index, auto.index, return_indices=True)
-    return int(auto.robust[in_auto].sum()) > int(pgd.robust[in_pgd].sum())
+def _above_another(results: Mapping[str, Result]) -> bool:
+    """Say whether AutoAttack leaves more images standing than some attack of those both judged."""
+    auto = results["autoattack"]
+    for attack, other in results.items():
+        if attack in ("clean", "autoattack") or abs(other.record.eps - auto.record.eps) > 1e-6:
+            continue
+        index_N = np.intersect1d(other.verdicts.index, auto.verdicts.index)
+        if _robust_on(index_N, auto).sum() > _robust_on(index_N, other).sum():
+            return True
+    return False
+
+
+def _robust_on(index_N: NDArray[np.int64], result: Result) -> NDArray[np.bool_]:
+    # Verdicts are ordered by index, and so is the intersection.
+    return result.verdicts.robust[np.isin(result.verdicts.index, index_N)]
 
 
 def _row(
@@ -231,6 +269,7 @@ def _row(
     n: int,
     correct: int,
     flags: set[str],
+    warnings: tuple[str, ...] = (),
     published: Reported | None,
 ) -> Row:
     accuracy = 100 * correct / n
@@ -239,6 +278,11 @@ def _row(
         flags = flags | {"selected_on_test"}
     if n < judged.test_images:
         flags = flags | {"subset"}
+    if judged.train_subset:
+        flags = flags | {"train_subset"}
+    # Papers and cards tell of all images: a difference from them would be of something else.
+    if flags & {"subset", "train_subset"}:
+        published = None
     return Row(
         experiment=judged.experiment,
         dataset=judged.dataset,
@@ -265,4 +309,8 @@ def _row(
         flags=tuple(sorted(flags)),
         code_digest=judged.code_digest,
         weights_sha256=judged.weights[checkpoint],
+        base_method=judged.base_method,
+        options=judged.options,
+        selected_by=judged.selected_by,
+        warnings=" | ".join(" ".join(text.split()) for text in warnings),
     )

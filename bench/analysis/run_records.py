@@ -13,11 +13,33 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DataRecord:
-    """The images of a run: test images are counted as the data has them, judged or not."""
+    """The images of a run: test images are counted as the data has them, judged or not.
+
+    `source_train_images` and `source_test_images` are those of the source, of which the data may
+    have a part; a record without them is taken to have all.
+    """
 
     name: str
     fingerprint: str
     test_images: int
+    train_images: int | None = None
+    validation_images: int = 0
+    source_train_images: int | None = None
+    source_test_images: int | None = None
+
+    @property
+    def all_test_images(self) -> int:
+        """Test images of the source."""
+        if self.source_test_images is None:
+            return self.test_images
+        return self.source_test_images
+
+    @property
+    def train_subset(self) -> bool:
+        """Whether the source has training images that the run was not given."""
+        if self.train_images is None or self.source_train_images is None:
+            return False
+        return self.train_images + self.validation_images < self.source_train_images
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,14 @@ class TrainRecord:
     device: str
     seconds: float
     peak_memory_mb: float | None = None
+    selected_by: str = ""
+
+
+@dataclass(frozen=True)
+class AttackDetails:
+    """What an attack said of itself: AutoAttack's own warnings."""
+
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +119,7 @@ class AttackRecord:
     tf32: bool
     seed: int | None = None
     flags: tuple[str, ...] = ()
+    details: AttackDetails = AttackDetails()
     peak_memory_mb: float | None = None
 
 

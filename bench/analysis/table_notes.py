@@ -50,7 +50,10 @@ def notes(rows: Sequence[dict[str, str]], judged: Mapping[str, Sequence[str]]) -
         for flag in row["flags"].split(";")
         if flag not in ("", "subset", "selected_on_test")
     )
-    return [*said, f"Flags: {'; '.join(caveats)}."] if caveats else said
+    warned = sorted({text for row in rows for text in row["warnings"].split(" | ") if text})
+    if caveats:
+        said.append(f"Flags: {'; '.join(caveats)}.")
+    return [*said, *(f"AutoAttack warned: {text}" for text in warned)]
 
 
 def source_notes(sources: Mapping[str, str]) -> list[str]:

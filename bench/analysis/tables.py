@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.analysis.labels import attack_name, checkpoint_order, method_name, method_order
+from bench.analysis.options import options_of
 from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.statistics import mean_and_spread
 from bench.analysis.table_formats import Sheet, csv_text, latex, markdown
 from bench.analysis.table_notes import NOT_MEASURED, listed, notes, source_notes
 from bench.parsing import BenchError
-from bench.records import read_json, write_text
+from bench.records import write_text
 
 ATTACKS = ("clean", "pgd20", "autoattack", "worst_case")
 NEEDED = (
     *("experiment", "dataset", "model", "method", "seed", "checkpoint", "selected_on", "attack"),
     *("eps", "n", "correct", "reported", "reported_source", "flags"),
+    *("base_method", "options", "warnings"),
 )
 REFERENCES = "Reference models (RobustBench)"
 
@@ -62,7 +64,7 @@ class Line:
 def make_tables(folder: Path) -> None:
     """Write tables/comparison.csv, .md and .tex of the experiment in `folder`.
 
-    It reads summary.csv there, and the train.json of its runs for what a label stands for.
+    It reads nothing but summary.csv there.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def make_tables(folder: Path) -> None:
     rows = read_rows(folder / "summary.csv")
     ours = [row for row in rows if row["model"] != ROBUSTBENCH]
     theirs = [row for row in rows if row["model"] == ROBUSTBENCH]
-    lines = comparison(ours, {label: _name(folder, ours, label) for label in _labels(ours)})
+    lines = comparison(ours, {label: _name(ours, label) for label in _labels(ours)})
     others = comparison(theirs, {label: label for label in _labels(theirs)})
     sheet = _sheet(rows, lines, others)
     write_text(folder / "tables" / "comparison.csv", csv_text(*_plain([*lines, *others])))
@@ -102,7 +104,14 @@ def comparison(rows: Iterable[dict[str, str]], names: Mapping[str, str]) -> list
     for row in rows:
         place = grouped.setdefault((row["method"], row["checkpoint"]), {})
         place.setdefault(row["attack"], []).append(row)
-    order = sorted(grouped, key=lambda key: (method_order(key[0]), checkpoint_order(key[1])))
+    bases = {label: next(iter(place.values()))[0] for (label, _), place in grouped.items()}
+    order = sorted(
+        grouped,
+        key=lambda key: (
+            method_order(key[0], bases[key[0]]["base_method"]),
+            checkpoint_order(key[1]),
+        ),
+    )
     return [
         Line(
             label,
@@ -135,13 +144,9 @@ def _labels(rows: Iterable[dict[str, str]]) -> list[str]:
     return sorted({row["method"] for row in rows})
 
 
-def _name(folder: Path, rows: Iterable[dict[str, str]], label: str) -> str:
-    seed = next(row["seed"] for row in rows if row["method"] == label)
-    path = folder / "models" / label / f"seed{seed}" / "train.json"
-    if not path.is_file():
-        return method_name(label)
-    spec = read_json(path)["spec"]
-    return method_name(label, spec["method"], spec["options"])
+def _name(rows: Iterable[dict[str, str]], label: str) -> str:
+    row = next(row for row in rows if row["method"] == label)
+    return method_name(label, row["base_method"] or None, options_of(row["options"]))
 
 
 def _plain(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:

@@ -16,7 +16,9 @@ from bench.parsing import BenchError
 NAMES = {
     f"{name}.{form}" for name in ("frontier", "curves", "components") for form in style.FORMATS
 }
-REPORTED = "dataset,model,method,metric,value,eps,n,checkpoint_rule,source,kind\n"
+REPORTED = (
+    "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind\n"
+)
 
 
 def experiment(folder: Path, factory: ResultsFactory) -> Path:

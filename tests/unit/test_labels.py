@@ -45,7 +45,7 @@ def test_a_label_alone_gives_the_same_name(label):
         ("memloss_v1_placebo", "memloss", {"variant": "v1", "beta": 3.0}, "MemLoss V1 (placebo)"),
         ("recycled", "memloss", {"variant": "v2", "beta": 4.0}, "MemLoss V2 (recycled)"),
         ("trades_wide", "trades", {"beta": 0.5}, "TRADES (β=0.5, wide)"),
-        ("hat", "hat", {"gamma": 0.5}, "Hat"),
+        ("cap", "cap", {"gamma": 0.5}, "Cap"),
         ("my_method", None, None, "My method"),
     ],
 )

@@ -14,14 +14,16 @@ from bench.parsing import BenchError
 COLUMNS = (
     "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,attack_source,attack_seed,"
     "eps,n,correct,accuracy,ci_low,ci_high,reported,reported_source,difference,precision,engine,"
-    "tf32,flags,code_digest,weights_sha256"
+    "tf32,flags,code_digest,weights_sha256,base_method,options,selected_by,warnings"
 )
 
 
 @pytest.fixture
 def nothing_reported(tmp_path):
     path = tmp_path / "reported.csv"
-    path.write_text("dataset,model,method,metric,value,eps,n,checkpoint_rule,source,kind\n")
+    path.write_text(
+        "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind\n"
+    )
     return path
 
 
@@ -69,6 +71,10 @@ def test_the_file_has_the_agreed_columns_and_numbers(results_factory, nothing_re
         "flags": "",
         "code_digest": evaluation["code_digest"],
         "weights_sha256": weights,
+        "base_method": "trades",
+        "options": "beta=6",
+        "selected_by": "PGD accuracy",
+        "warnings": "",
     }
     assert rows["best", "clean"]["eps"] == "0"
     assert rows["best", "clean"]["attack_seed"] == ""
@@ -122,12 +128,24 @@ def test_one_attack_beside_clean_makes_no_worst_case(results_factory):
     assert ("best", "worst_case") not in rows_of(results_factory)
 
 
-def test_attacks_on_different_images_make_no_worst_case(results_factory):
+def test_the_worst_case_is_over_the_images_that_all_attacks_share(results_factory):
     results_factory.run(
         correct={"best": {"clean": 20, "pgd20": 12}},
         robust={("best", "autoattack"): robust(0, 1, images=10)},
     )
-    assert ("best", "worst_case") not in rows_of(results_factory)
+    row = rows_of(results_factory)["best", "worst_case"]
+    assert (row.correct, row.n, row.flags) == (2, 10, ("subset",))
+
+
+def test_autoattack_is_held_against_every_attack_on_what_both_judged(results_factory):
+    results_factory.run(correct={"best": {"clean": 20, "pgd20": 12, "pgd50": 9, "autoattack": 10}})
+    assert rows_of(results_factory)["best", "autoattack"].flags == ("autoattack_above_pgd",)
+
+
+def test_warnings_of_autoattack_are_flagged_and_kept(results_factory):
+    results_factory.run(attack={"details": {"warnings": ["zero\n gradients", "other"]}})
+    row = rows_of(results_factory)["best", "autoattack"]
+    assert (row.flags, row.warnings) == (("autoattack_warned",), "zero gradients | other")
 
 
 def test_attacks_of_different_radius_make_no_worst_case(results_factory):
@@ -158,6 +176,21 @@ def test_a_part_of_the_test_set_is_flagged(results_factory):
     results_factory.test_images = 21
     results_factory.run()
     assert {row.flags for row in rows_of(results_factory).values()} == {("subset",)}
+
+
+@pytest.mark.parametrize(
+    ("source", "flags"),
+    [
+        ({"train": 100, "test": 20}, ()),
+        ({"train": 100, "test": 21}, ("subset",)),
+        ({"train": 101, "test": 20}, ("train_subset",)),
+        ({"train": 101, "test": 21}, ("subset", "train_subset")),
+    ],
+)
+def test_data_that_are_a_part_of_the_source_are_flagged(results_factory, source, flags):
+    results_factory.source_sizes = source
+    results_factory.run()
+    assert {row.flags for row in rows_of(results_factory).values()} == {flags}
 
 
 def test_selection_on_the_test_set_marks_every_row(results_factory):

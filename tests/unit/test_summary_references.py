@@ -14,7 +14,9 @@ from bench.analysis.summary import summarize
 from bench.parsing import BenchError
 
 CONFIG = Path(__file__).parents[2] / "config"
-REPORTED = "dataset,model,method,metric,value,eps,n,checkpoint_rule,source,kind\n"
+REPORTED = (
+    "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind\n"
+)
 CARDS = """\
 dataset,name,clean,autoattack,source,eps
 cifar10,Rice2020Overfitting,85.34,53.42,the card of Rice,8/255
@@ -82,6 +84,10 @@ def test_a_listed_model_has_the_rows_of_a_best_checkpoint(cifar, summed):
         "flags": "",
         "code_digest": digest("evaluation code"),
         "weights_sha256": digest(RICE),
+        "base_method": "",
+        "options": "",
+        "selected_by": "",
+        "warnings": "",
     }
 
 
@@ -104,6 +110,18 @@ def test_flags_and_the_subset_are_told_as_of_ours(cifar, summed):
 
 def numbers(rows):
     return {attack: row["reported"] for attack, row in listed(rows).items() if row["reported"]}
+
+
+def test_a_card_is_compared_on_all_test_images_whatever_ours_trained_on(cifar, summed):
+    cifar.source_sizes = {"train": 101, "test": 20}
+    cifar.run("trades")
+    cifar.reference(RICE)
+    assert numbers(summed()) == {"clean": "85.34", "autoattack": "53.42"}
+    cifar.source_sizes = {"test": 21}
+    cifar.run("trades")
+    rows = summed()
+    assert numbers(rows) == {}
+    assert {row["flags"] for row in listed(rows).values()} == {"subset"}
 
 
 def test_a_card_of_another_radius_tells_the_clean_accuracy_alone(cifar, summed):

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from factory import edit_json
 
 from bench.analysis.collect import collect
 from bench.analysis.reported import read_reported
@@ -11,7 +12,7 @@ from bench.analysis.summary import summarize, summary_rows
 from bench.parsing import BenchError
 
 CONFIG = Path(__file__).parents[2] / "config"
-HEADER = "dataset,model,method,metric,value,eps,n,checkpoint_rule,source,kind"
+HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind"
 
 
 @pytest.fixture
@@ -38,7 +39,8 @@ def values(factory, known):
 def test_a_difference_is_ours_minus_reported(cifar, tmp_path):
     cifar.run("trades")
     path = tmp_path / "reported.csv"
-    line = "cifar10,resnet18,trades,autoattack,49.25,8/255,,not stated,A paper table 2,paper"
+    cell = "cifar10,resnet18,trades,trades,,autoattack"
+    line = f"{cell},49.25,8/255,,not stated,A paper table 2,paper"
     path.write_text(f"{HEADER}\n{line}\n")
     rows = summarize(cifar.folder, expected=None, reported=path)
     row = next(row for row in rows if row.attack == "autoattack")
@@ -54,20 +56,20 @@ def test_a_difference_is_ours_minus_reported(cifar, tmp_path):
 def test_clean_accuracy_is_compared_by_the_radius_of_training(cifar, reported):
     cifar.run("trades")
     known = reported(
-        "cifar10,resnet18,trades,clean,80,0.031,,not stated,smaller,paper",
-        "cifar10,resnet18,trades,clean,70,8/255,,not stated,equal,secondary",
+        "cifar10,resnet18,trades,trades,,clean,80,0.031,,not stated,smaller,paper",
+        "cifar10,resnet18,trades,trades,,clean,70,8/255,,not stated,equal,secondary",
     )
-    assert values(cifar, known) == {("best", "clean"): 70.0, ("last", "clean"): 70.0}
+    assert values(cifar, known) == {("best", "clean"): 70.0}
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "cifar10-jpeg,resnet18,trades,pgd20,50,8/255,,not stated,s,paper",
-        "cifar10,preactresnet18,trades,pgd20,50,8/255,,not stated,s,paper",
-        "cifar10,resnet18,trades_beta1,pgd20,50,8/255,,not stated,s,paper",
-        "cifar10,resnet18,trades,pgd20,50,0.031,,not stated,s,paper",
-        "cifar10,resnet18,trades,pgd20,50,,,not stated,s,paper",
+        "cifar10-jpeg,resnet18,trades,trades,,pgd20,50,8/255,,not stated,s,paper",
+        "cifar10,preactresnet18,trades,trades,,pgd20,50,8/255,,not stated,s,paper",
+        "cifar10,resnet18,trades_beta1,trades,beta=1,pgd20,50,8/255,,not stated,s,paper",
+        "cifar10,resnet18,trades,trades,,pgd20,50,0.031,,not stated,s,paper",
+        "cifar10,resnet18,trades,trades,,pgd20,50,,,not stated,s,paper",
     ],
 )
 def test_only_the_same_data_model_method_and_radius_are_compared(cifar, reported, line):
@@ -79,19 +81,29 @@ def test_only_the_same_data_model_method_and_radius_are_compared(cifar, reported
 def test_other_data_are_not_compared_with_cifar10(results_factory, reported, dataset):
     results_factory.dataset = dataset
     results_factory.run("trades")
-    known = reported("cifar10,resnet18,trades,pgd20,50,8/255,,not stated,s,paper")
+    known = reported("cifar10,resnet18,trades,trades,,pgd20,50,8/255,,not stated,s,paper")
     assert values(results_factory, known) == {}
 
 
 def test_an_attack_at_another_radius_is_not_compared(cifar, reported):
     cifar.run("trades", attack={"eps": 4 / 255})
-    known = reported("cifar10,resnet18,trades,pgd20,50,8/255,,not stated,s,paper")
+    known = reported("cifar10,resnet18,trades,trades,,pgd20,50,8/255,,not stated,s,paper")
+    assert values(cifar, known) == {}
+
+
+@pytest.mark.parametrize("source", [{"test": 21}, {"train": 101}])
+def test_a_part_of_the_source_is_not_compared(cifar, reported, source):
+    known = reported("cifar10,resnet18,trades,trades,,pgd20,50,8/255,,not stated,s,paper")
+    cifar.run("trades", correct={"best": {"pgd20": 10}})
+    assert values(cifar, known) == {("best", "pgd20"): 50.0}
+    cifar.source_sizes = source
+    cifar.run("trades", correct={"best": {"pgd20": 10}})
     assert values(cifar, known) == {}
 
 
 def test_the_authors_come_before_others_and_then_the_order_of_the_file(cifar, reported):
     cifar.run("trades", correct={"best": {"pgd20": 10}})
-    cell = "cifar10,resnet18,trades,pgd20"
+    cell = "cifar10,resnet18,trades,trades,,pgd20"
     known = reported(
         f"{cell},51,8/255,,not stated,third,secondary",
         f"{cell},52,8/255,,not stated,first,paper",
@@ -103,7 +115,7 @@ def test_the_authors_come_before_others_and_then_the_order_of_the_file(cifar, re
 
 def test_a_number_stands_beside_the_checkpoint_that_its_source_names(cifar, reported):
     cifar.run("trades", correct={"best": {"pgd20": 10}, "last": {"pgd20": 9}})
-    cell = "cifar10,resnet18,trades,pgd20"
+    cell = "cifar10,resnet18,trades,trades,,pgd20"
     known = reported(
         f"{cell},51,8/255,10000,last,a,paper", f"{cell},52,8/255,,best on test,b,paper"
     )
@@ -113,11 +125,11 @@ def test_a_number_stands_beside_the_checkpoint_that_its_source_names(cifar, repo
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("cifar10,r,trades,pgd-20,50,8/255,,,s,paper", r"line 2: metric is 'pgd-20'.*'pgd20'"),
-        ("cifar10,r,trades,pgd20,0.5x,8/255,,,s,paper", "line 2: value: expected an accuracy"),
-        ("cifar10,r,trades,pgd20,150,8/255,,,s,paper", "line 2: value: expected an accuracy"),
-        ("cifar10,r,trades,pgd20,50,eight,,,s,paper", "line 2: eps and n are numbers"),
-        ("cifar10,r,trades,pgd20,50,8/255,,,s,blog", "line 2: kind is 'blog'"),
+        ("cifar10,r,trades,,,pgd-20,50,8/255,,,s,paper", r"line 2: metric is 'pgd-20'.*'pgd20'"),
+        ("cifar10,r,trades,,,pgd20,0.5x,8/255,,,s,paper", "line 2: value: expected an accuracy"),
+        ("cifar10,r,trades,,,pgd20,150,8/255,,,s,paper", "line 2: value: expected an accuracy"),
+        ("cifar10,r,trades,,,pgd20,50,eight,,,s,paper", "line 2: eps and n are numbers"),
+        ("cifar10,r,trades,,,pgd20,50,8/255,,,s,blog", "line 2: kind is 'blog'"),
     ],
 )
 def test_a_wrong_line_is_named(reported, line, message):
@@ -164,3 +176,16 @@ def test_one_source_gives_one_number_a_cell():
     known = read_reported(CONFIG / "reported.csv")
     cells = [(row.dataset, row.model, row.method, row.metric, row.source) for row in known]
     assert len(set(cells)) == len(cells)
+
+
+def test_a_label_that_stands_for_other_options_gets_no_number(cifar):
+    run = cifar.run("trades")
+    edit_json(run / "train.json", spec__options={"beta": 1.0})
+    assert values(cifar, read_reported(CONFIG / "reported.csv")) == {}
+
+
+def test_options_that_a_source_leaves_open_are_at_their_defaults(cifar):
+    run = cifar.run("memloss_v1")
+    spec = {"variant": "v1", "beta": 3.0, "memory_beta": 2.0, "alignment": "clean_crop"}
+    edit_json(run / "train.json", spec__options=spec)
+    assert values(cifar, read_reported(CONFIG / "reported.csv")) == {}

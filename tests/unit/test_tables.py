@@ -12,7 +12,7 @@ from bench.analysis.table_formats import Sheet, escape, latex, markdown
 from bench.analysis.tables import make_tables
 from bench.parsing import BenchError
 
-HEADER = "dataset,model,method,metric,value,eps,n,checkpoint_rule,source,kind"
+HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind"
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def test_an_attack_on_fewer_seeds_says_so(results_factory, tables):
 def test_reported_numbers_have_a_source_and_a_signed_difference(results_factory, tables):
     results_factory.run("trades", 0, correct={"best": {"clean": 16, "pgd20": 12}})
     texts = tables(
-        "digits,resnet18,trades,clean,80.25,8/255,,not stated,Some paper table 1,paper",
-        "digits,resnet18,trades,pgd20,59.5,8/255,,not stated,Some log,secondary",
+        "digits,resnet18,trades,trades,,clean,80.25,8/255,,not stated,Some paper table 1,paper",
+        "digits,resnet18,trades,trades,,pgd20,59.5,8/255,,not stated,Some log,secondary",
     )
     header, [row] = cells_of(texts["md"])
     assert header[-2:] == ["Clean, reported (difference)", "PGD-20, reported (difference)"]
@@ -119,9 +119,8 @@ def test_a_flag_is_passed_on(results_factory, tables):
 
 def test_latex_is_a_closed_booktabs_table_of_equal_rows(results_factory, tables):
     results_factory.all(methods=("mart_authors", "trades_beta3"))
-    text = tables("digits,resnet18,trades_beta3,pgd20,50,8/255,,not stated,50% & more_,paper")[
-        "tex"
-    ]
+    cell = "digits,resnet18,trades_beta3,trades,beta=3,pgd20"
+    text = tables(f"{cell},50,8/255,,not stated,50% & more_,paper")["tex"]
     opened = re.findall(r"\\begin\{(\w+)\}", text)
     assert opened == ["table", "tabular"]
     assert re.findall(r"\\end\{(\w+)\}", text) == opened[::-1]

@@ -21,7 +21,9 @@ def tables(results_factory, tmp_path):
     results_factory.all(methods=("trades",))
     results_factory.reference(NAME, correct={"clean": 16, "pgd20": 9, "autoattack": 10})
     reported, cards = tmp_path / "reported.csv", tmp_path / "robustbench.csv"
-    reported.write_text("dataset,model,method,metric,value,eps,n,checkpoint_rule,source,kind\n")
+    reported.write_text(
+        "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind\n"
+    )
     cards.write_text(f"dataset,name,clean,autoattack,source,eps\n{CARD}\n")
     folder = results_factory.folder
     summarize(folder, expected=None, reported=reported, cards=cards)

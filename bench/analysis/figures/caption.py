@@ -42,7 +42,13 @@ def images(rows: Iterable[Row], attack: str) -> str:
 def selection(rows: Sequence[Row], names: Mapping[str, str]) -> str:
     """Return the sentence that says on what the checkpoints were chosen."""
     ours = {row.method for row in rows}
-    unattacked = joined(names[m] for m in names if m in ours and family(m) == "standard")
+    cleanly = {
+        row.method
+        for row in rows
+        if row.selected_by == "clean accuracy"
+        or (not row.selected_by and family(row.method) == "standard")
+    }
+    unattacked = joined(names[method] for method in names if method in cleanly)
     merit = "best PGD accuracy" + (f" ({unattacked}: clean accuracy)" if unattacked else "")
     on_test = {row.method for row in rows if row.selected_on == "test"}
     if on_test == ours:
@@ -69,13 +75,18 @@ def gaps(
     return sentences
 
 
-def radii(papers: Iterable[Other], rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:
+def our_radii(rows: Iterable[Row]) -> set[float]:
+    """Return the radii that our networks were attacked with."""
+    return {row.eps for row in rows if row.attack not in NOT_ATTACKS}
+
+
+def radii(others: Sequence[Other], rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:
     """Return which reported numbers are for another radius than ours, or do not say."""
-    ours = {row.eps for row in rows if row.attack not in NOT_ATTACKS}
-    silent = joined(names[other.name] for other in papers if other.eps is None)
+    ours = our_radii(rows)
+    silent = joined(names[other.name] for other in others if other.eps is None)
     differing = joined(
         f"{names[other.name]} for {eps_text(other.eps)}"
-        for other in papers
+        for other in others
         if other.eps is not None and all(abs(other.eps - eps) > 1e-6 for eps in ours)
     )
     sentences = [f"Reported for another ε: {differing}."] if differing else []

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from bench.analysis import labels
-from bench.analysis.figures import caption, components, curves, frontier, points, style
+from bench.analysis.figures import caption, components, curves, elsewhere, frontier, points, style
 from bench.analysis.figures.points import Other, Row
+from bench.analysis.options import options_of
 from bench.records import appearing
 
 
@@ -54,9 +56,11 @@ def _figures(
     attack = points.strongest(rows)
     means = points.means(rows, attack)
     papers, others = _elsewhere(rows, attack, reported, reference)
-    order = sorted({row.method for row in rows}, key=_place)
-    methods = [*order, *(other.name for other in papers)]
-    names = {method: _name(method) for method in methods}
+    known: dict[str, Row | Other] = {row.method: row for row in rows}
+    order = sorted(known, key=lambda method: _place(method, known[method]))
+    known |= {other.name: other for other in papers if other.name not in known}
+    names = {method: _name(method, of) for method, of in known.items()}
+    betas = {method: _beta(method, known[method]) for method in order}
     facts = caption.setting(rows, attack)
     chosen = caption.selection(rows, names)
     scene = frontier.Scene(
@@ -65,17 +69,17 @@ def _figures(
         reference=others,
         attack=labels.attack_name(attack),
         names=names,
-        colours=style.colours(methods),
-        betas={method: beta for method in order if (beta := _beta(method)) is not None},
+        colours=_colours(known),
+        betas={method: beta for method, beta in betas.items() if beta is not None},
         caption=[
             *facts,
             chosen,
             *caption.gaps(rows, means, attack, names),
-            *caption.radii(papers, rows, names),
+            *caption.radii([*papers, *others], rows, names | _short(others)),
         ],
     )
     runs = sorted(
-        {(row.method, row.seed) for row in rows}, key=lambda run: (_place(run[0]), run[1])
+        {(row.method, row.seed) for row in rows}, key=lambda run: (order.index(run[0]), run[1])
     )
     judged = [(point.method, point.seed) for mean in scene.means for point in mean.seeds]
     return {
@@ -97,25 +101,54 @@ def _elsewhere(
     dataset, model = rows[0].dataset, rows[0].model
     papers, others = [], []
     if reported:
-        papers = points.read_reported(reported, dataset=dataset, model=model, attack=attack)
+        found = elsewhere.read_reported(reported, dataset=dataset, model=model, attack=attack)
+        papers = _beside(rows, found)
     # RobustBench's robustness is AutoAttack's alone: beside PGD it would look worse than it is.
     if reference and attack == "autoattack":
-        others = points.read_reference(reference, dataset=dataset)
+        ours = caption.our_radii(rows)
+        others = elsewhere.read_reference(reference, dataset=dataset, radii=ours)
     return papers, others
 
 
-def _name(method: str) -> str:
-    beta = _beta(method)
-    return labels.method_name(method, *(() if beta is None else ("trades", {"beta": beta})))
+def _beside(rows: Sequence[Row], papers: Sequence[Other]) -> list[Other]:
+    """Return the reported points under the label of the run that they are about, if there is one.
+
+    Where a run of ours has the point's label but stands for something else, the point is renamed.
+    """
+    ours = {(row.base_method, row.options): row.method for row in rows if row.base_method}
+    taken = {row.method for row in rows if row.base_method}
+    renamed = []
+    for paper in papers:
+        own = f"{paper.name}_reported" if paper.name in taken else paper.name
+        renamed.append(replace(paper, name=ours.get((paper.base_method, paper.options), own)))
+    return renamed
 
 
-def _beta(method: str) -> float | None:
-    """Return TRADES' beta as its label tells it; `trades` alone is the paper's 6."""
-    found = re.fullmatch(r"trades(?:_beta([0-9.]+))?", method)
+def _short(others: Sequence[Other]) -> dict[str, str]:
+    return {other.name: frontier.short(other.name) for other in others}
+
+
+def _name(label: str, of: Row | Other) -> str:
+    return labels.method_name(label, of.base_method or None, options_of(of.options))
+
+
+def _colours(known: Mapping[str, Row | Other]) -> dict[str, str]:
+    """Return each label's colour, by the family of the method that it stands for."""
+    families = {label: of.base_method or label for label, of in known.items()}
+    by_family = style.colours(list(families.values()))
+    return {label: by_family[name] for label, name in families.items()}
+
+
+def _beta(label: str, of: Row | Other) -> float | None:
+    """Return TRADES' beta, of the label where the summary does not tell the options."""
+    if of.base_method:
+        beta = options_of(of.options).get("beta") if of.base_method == "trades" else None
+        return None if beta is None else float(beta)
+    found = re.fullmatch(r"trades(?:_beta([0-9.]+))?", label)
     return None if found is None else float(found[1] or 6)
 
 
-def _place(method: str) -> tuple[int, float, str]:
+def _place(label: str, of: Row | Other) -> tuple[int, float, str]:
     """Return a sort key: families together, and TRADES by its beta."""
-    family, label = labels.method_order(method)
-    return (family, _beta(method) or 0.0, label)
+    family, name = labels.method_order(label, of.base_method)
+    return (family, _beta(label, of) or 0.0, name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from statistics import fmean
 from typing import Literal, Protocol, TypeVar
 
 from bench.analysis import reported
-from bench.analysis.reported import Reported
 from bench.parsing import BenchError
 
 Kind = Literal["paper", "secondary", "plain", "extra", "generated"]
@@ -36,6 +34,9 @@ class Row:
     eps: float
     n: int
     accuracy: float
+    base_method: str = ""
+    options: str = ""
+    selected_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Other:
     robust: float
     kind: Kind
     eps: float | None = None
+    base_method: str = ""
+    options: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,9 @@ def number(text: str, path: Path, column: str) -> float:
 def read_summary(path: Path) -> list[Row]:
     """Return the rows of summary.csv that belong to runs of this suite."""
     columns = ["dataset", "model", "method", "seed", "checkpoint", "selected_on"]
-    raw = table(path, [*columns, "attack", "eps", "n", "accuracy"], "run `python -m bench summary`")
+    raw = table(
+        path, [*columns, "attack", "eps", "n", "accuracy"], "run `python -m bench summarize`"
+    )
     return [
         Row(
             **{name: row[name] for name in columns if name != "seed"},
@@ -151,6 +156,7 @@ def read_summary(path: Path) -> list[Row]:
             eps=number(row["eps"] or "0", path, "eps"),
             n=int(number(row["n"], path, "n")),
             accuracy=number(row["accuracy"], path, "accuracy"),
+            **{name: row.get(name, "") for name in ("base_method", "options", "selected_by")},
         )
         for row in raw
         if row["model"] != reported.ROBUSTBENCH
@@ -161,7 +167,9 @@ def strongest(rows: Iterable[Row]) -> str:
     """Return the attack that stands for robustness: AutoAttack, else PGD-20, else what there is."""
     seen = {row.attack for row in rows if row.checkpoint == "best"} - set(NOT_ATTACKS)
     if not seen:
-        raise BenchError("no attack has judged a `best` checkpoint; add one to evaluation.attacks")
+        raise BenchError(
+            "no attack has judged a `best` checkpoint; add evaluation.pgd or evaluation.autoattack"
+        )
     return next((attack for attack in STRENGTH if attack in seen), min(seen))
 
 
@@ -212,46 +220,6 @@ def strays(points: Sequence[L]) -> list[L]:
                 away += [point for point in ordered[keep:] if point not in away]
                 break
     return away
-
-
-def read_reported(path: Path, *, dataset: str, model: str, attack: str) -> list[Other]:
-    """Return what papers report of the same dataset and model, where both numbers are known.
-
-    A number that a source gives for its last epoch is left out: the figures show `best`.
-    """
-    pairs: dict[tuple[str, str], dict[str, Reported]] = {}
-    for row in reported.read_reported(path):
-        if (row.dataset, row.model) == (dataset, model) and row.allows("best"):
-            pairs.setdefault((row.method, row.source), {})[row.metric] = row
-    return [
-        Other(method, pair["clean"].value, pair[attack].value, pair[attack].kind, pair[attack].eps)
-        for (method, _), pair in pairs.items()
-        if "clean" in pair and attack in pair
-    ]
-
-
-def read_reference(path: Path, *, dataset: str) -> list[Other]:
-    """Return RobustBench's 18-layer models of the same dataset."""
-    columns = ["dataset", "name", "architecture", "clean", "autoattack", "extra_data"]
-    return [
-        Other(
-            row["name"],
-            number(row["clean"], path, "clean"),
-            number(row["autoattack"], path, "autoattack"),
-            "extra"
-            if yes(row["extra_data"])
-            else "generated"
-            if yes(row["generated_data"])
-            else "plain",
-        )
-        for row in table(path, [*columns, "generated_data"], "restore it from the repository")
-        if row["dataset"] == dataset and re.search(r"(?<!\d)18$", row["architecture"].strip())
-    ]
-
-
-def yes(text: str) -> bool:
-    """Say whether a cell of a table of facts says yes."""
-    return text.strip().lower() in ("true", "yes", "1")
 
 
 def read_curves(results: Path, runs: Iterable[tuple[str, int]]) -> dict[str, list[Curve]]:
