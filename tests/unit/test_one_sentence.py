@@ -261,7 +261,9 @@ def test_a_verdict_file_that_is_gone_or_edited(line, results_factory, tmp_path, 
     else:
         path.write_text(path.read_text().replace("\n0,0,1,1,\n", "\n0,0,1,0,pgd20\n"))
     reported = tmp_path / "reported.csv"
-    reported.write_text("dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind\n")
+    reported.write_text(
+        "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind\n"
+    )
     folder = results_factory.folder
     said = line("summarize", "--folder", str(folder), "--reported", str(reported))
     assert said.startswith(f"error: {path}: ")
