@@ -115,7 +115,11 @@ def _beside(rows: Sequence[Row], papers: Sequence[Other]) -> list[Other]:
 
     Where a run of ours has the point's label but stands for something else, the point is renamed.
     """
-    ours = {(row.base_method, row.options): row.method for row in rows if row.base_method}
+    ours: dict[tuple[str, str], str] = {}
+    # Of runs with the same options, such as one in its authors' own shell, the point's label wins.
+    for row in sorted(rows, key=lambda row: row.method in {paper.name for paper in papers}):
+        if row.base_method:
+            ours[row.base_method, row.options] = row.method
     taken = {row.method for row in rows if row.base_method}
     renamed = []
     for paper in papers:

@@ -1,0 +1,36 @@
+"""Under which label a reported point stands beside our runs."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from bench.analysis.figures.draw import _beside
+from bench.analysis.figures.points import Other
+
+MART = Other("mart", 80.0, 47.0, "secondary", None, "mart", "beta=5")
+
+
+def ours(**labels: str) -> list[SimpleNamespace]:
+    return [
+        SimpleNamespace(method=label, base_method="mart", options=options)
+        for label, options in labels.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"mart": "beta=5"}, "mart"),
+        ({"mine": "beta=5"}, "mine"),
+        ({"mart": "beta=5", "mart_authors": "beta=5"}, "mart"),
+        ({"mart_authors": "beta=5", "mart": "beta=5"}, "mart"),
+        ({"mart": "beta=1"}, "mart_reported"),
+        ({"mart": "beta=1", "mine": "beta=5"}, "mine"),
+        ({"other": "beta=1"}, "mart"),
+    ],
+)
+def test_a_point_stands_beside_the_run_that_it_is_about(labels, expected):
+    (found,) = _beside(ours(**labels), [MART])
+    assert found.name == expected
