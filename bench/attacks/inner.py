@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bench.attacks.linf import ascend, uniform_noise
 from bench.attacks.losses import cross_entropy, divergence
 from bench.attacks.mode import evaluating, frozen
+from bench.parsing import value_of
 
 # At v = x the gradient of KL(p(x) || p(v)) is zero: this noise is what sets that attack going.
 GAUSSIAN_SCALE = 0.001
@@ -43,6 +44,12 @@ class InnerAttack:
     loss: Literal["kl", "ce"]
     start: Literal["gaussian", "uniform"]
     mode: Literal["eval", "train"] = "eval"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown word: it would silently stand for one of the known ones."""
+        hints = get_type_hints(type(self))
+        for name in ("loss", "start", "mode"):
+            value_of(hints[name], getattr(self, name), f"InnerAttack.{name}")
 
     def noise(self, shape: Sequence[int], *, eps: float, generator: torch.Generator) -> Tensor:
         """Return the start's distance from the images, on the device of `generator`.

@@ -51,6 +51,13 @@ def evaluate(spec: EvaluationSpec, *, data: Path, folder: Path) -> None:
     record = training_record(folder / "train.json")
     dataset = load(data)
     check_data(record["data"]["fingerprint"], dataset, folder / "train.json")
+    eps = record["spec"]["threat"]["eps"]
+    if eps != spec.threat.eps:
+        raise BenchError(
+            f"{folder / 'train.json'}: trained with threat.eps {eps:.6g}, and the config says "
+            f"{spec.threat.eps:.6g}; train this run again, or give the changed config another name "
+            "under `experiment`"
+        )
     device = prepare(spec.compute)
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
     digest = evaluate_digest(record["spec"]["model"]["name"])

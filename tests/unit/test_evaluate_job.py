@@ -265,7 +265,8 @@ def test_the_reference_package_judges_a_run(tmp_path, monkeypatch):
     small = some_data(test=12)
     labels = (small.test.labels + 5) % 10
     save(replace(small, test=replace(some_images(12, seed=3), labels=labels)), data)
-    train(some_spec(epochs=1), experiment="digits", label="mine", data=data, folder=folder)
+    trained = replace(some_spec(epochs=1), threat=Threat(eps=0.5))
+    train(trained, experiment="digits", label="mine", data=data, folder=folder)
     spec = replace(SPEC, threat=Threat(eps=0.5))
     judged(results, spec)
     (run,) = collect(results)
@@ -273,3 +274,9 @@ def test_the_reference_package_judges_a_run(tmp_path, monkeypatch):
     assert found.record.n == 12
     assert found.record.source == source()
     assert not (found.verdicts.robust & ~run.results["best"]["clean"].verdicts.robust).any()
+
+
+def test_a_run_trained_in_another_ball_is_not_judged(results, folder):
+    with pytest.raises(BenchError, match=r"trained with threat.eps 0.1, and the config says 0.5"):
+        judged(results, replace(SPEC, threat=Threat(eps=0.5)))
+    assert not (folder / "evaluation.json").exists()

@@ -85,7 +85,7 @@ def run(tmp_path):
         "experiment": "digits",
         "method": "trades",
         "seed": 0,
-        "spec": {"model": {"name": "small_cnn"}},
+        "spec": {"model": {"name": "small_cnn"}, "threat": {"eps": SPEC.threat.eps}},
         "data": {"fingerprint": data.fingerprint},
         "checkpoints": checkpoints,
     }

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bench.attacks.inner import InnerAttack
 from bench.models.base import build
+from bench.parsing import ConfigError
 
 BUDGET = {"eps": 0.1, "step": 0.03, "steps": 6}
 KL = InnerAttack(loss="kl", start="gaussian")
@@ -180,3 +181,11 @@ def test_an_error_of_the_model_gives_it_back_as_it_was(attack):
     assert all(module.training for module in model.modules())
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("word", [{"loss": "KL"}, {"start": "normal"}, {"mode": "evaluate"}])
+def test_an_unknown_word_is_refused(word):
+    with pytest.raises(
+        ConfigError, match=f"InnerAttack.{next(iter(word))}: .* is unknown; .*known"
+    ):
+        InnerAttack(**{"loss": "ce", "start": "uniform", **word})

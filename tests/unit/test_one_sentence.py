@@ -17,11 +17,11 @@ import torch
 import yaml
 from pictures import picture, png
 from settings import settings
-from synthetic import settings_kept, some_data, some_images, some_spec
+from synthetic import EPS, settings_kept, some_data, some_images, some_spec
 
 from bench import weights
 from bench.__main__ import main
-from bench.config import EvaluationSpec, experiment, spec_json
+from bench.config import EvaluationSpec, Threat, experiment, spec_json
 from bench.data.dataset import Dataset, load, save
 from bench.training.job import train
 
@@ -167,7 +167,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def evaluation(line: Say, run: Path) -> Say:
     """Judge the run and return the line; no record may be left."""
-    spec: EvaluationSpec = experiment(settings()).evaluation_spec()
+    spec: EvaluationSpec = replace(experiment(settings()).evaluation_spec(), threat=Threat(eps=EPS))
 
     def evaluate(**compute: Any) -> str:
         text = json.dumps(spec_json(replace(spec, compute=replace(spec.compute, **compute))))
