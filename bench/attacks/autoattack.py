@@ -244,7 +244,7 @@ def _advance(
         before,
         adversarial=adversarial,
         robust=robust,
-        broken_by=[component if now else earlier for now, earlier in pairs],
+        broken_by=[component if broken else earlier for broken, earlier in pairs],
         next_index=int(batch[-1]) + 1,
     )
 
