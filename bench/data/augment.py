@@ -106,18 +106,17 @@ class Views:
 
     def __init__(self, seed: int, count: int, crop: int, flip: bool) -> None:
         self.seed, self.count, self.crop, self.flip = seed, count, crop, flip
-        self._drawn: dict[int, Frame] = {}
+        self._epoch = -1
+        self._whole: Frame | None = None
 
     def frame(self, epoch: int, index_B: Tensor) -> Frame:
         """Return the frame in `epoch` of the images `index_B`, int64 [B], on their device."""
-        whole = self._drawn.pop(epoch) if epoch in self._drawn else self._draw(epoch)
-        if whole.top.device != index_B.device:
-            whole = whole.to(index_B.device)
-        # A memory asks for the epoch before in turn with the current one: the two used last stay.
-        self._drawn[epoch] = whole
-        while len(self._drawn) > 2:
-            del self._drawn[next(iter(self._drawn))]
-        return whole[index_B]
+        # An epoch is drawn and moved to the device once.
+        if self._whole is None or self._epoch != epoch:
+            self._epoch, self._whole = epoch, self._draw(epoch)
+        if self._whole.top.device != index_B.device:
+            self._whole = self._whole.to(index_B.device)
+        return self._whole[index_B]
 
     def _draw(self, epoch: int) -> Frame:
         # One stream each, so that crops do not depend on whether images are mirrored too.

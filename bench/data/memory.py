@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from bench.data.augment import Frame, Views
+from bench.data.augment import Frame
 from bench.data.dataset import describe, to_unit
 from bench.parsing import BenchError
 
@@ -38,11 +38,8 @@ class Memory:
 
     Parameters
     ----------
-    views
-        Of the run; the frame in which an entry was made is drawn again from its epoch.
     pixels_NCHW
-        uint8, the training images that `views` and all indices speak of. Entries live on their
-        device.
+        uint8, the training images that all indices speak of. Entries live on their device.
     eps
         Radius of the attack in the Linf norm, in units of pixel value; 0 is allowed.
     storage
@@ -56,12 +53,11 @@ class Memory:
     Raises
     ------
     ValueError
-        Unknown storage or alignment, or `views` and `pixels_NCHW` differ in number.
+        Unknown storage or alignment.
     """
 
     def __init__(
         self,
-        views: Views,
         pixels_NCHW: Tensor,
         eps: float,
         storage: Storage = "int8",
@@ -69,16 +65,18 @@ class Memory:
     ) -> None:
         if storage not in DTYPES or alignment not in get_args(Alignment):
             raise ValueError(f"unknown storage {storage!r} or alignment {alignment!r}")
-        if views.count != len(pixels_NCHW):
-            raise ValueError(f"views of {views.count} images for {len(pixels_NCHW)} images")
-        self.views, self.pixels_NCHW = views, pixels_NCHW
+        self.pixels_NCHW = pixels_NCHW
         self.eps, self.storage, self.alignment = eps, storage, alignment
         self._kept_NCHW = torch.zeros_like(pixels_NCHW, dtype=DTYPES[storage])
-        self._epoch_N = torch.full_like(pixels_NCHW[:, 0, 0, 0], EMPTY, dtype=torch.int64)
+        # Where each entry's view lay: row and column of its corner, and 1 where it is mirrored.
+        self._frame_N3 = torch.full(
+            (len(pixels_NCHW), 3), EMPTY, dtype=torch.int16, device=pixels_NCHW.device
+        )
+        self._missed = torch.full((), EMPTY, device=pixels_NCHW.device)
 
     @torch.no_grad()
     def store(
-        self, index_B: Tensor, epoch: int, clean_BCHW: Tensor, adversarial_BCHW: Tensor
+        self, index_B: Tensor, frame: Frame, clean_BCHW: Tensor, adversarial_BCHW: Tensor
     ) -> None:
         """Replace the entries of the images `index_B`.
 
@@ -86,23 +84,22 @@ class Memory:
         ----------
         index_B
             int64, each image at most once.
-        epoch
-            The epoch whose frame `clean_BCHW` has, 0 or more.
+        frame
+            Where the views of these images lie.
         clean_BCHW, adversarial_BCHW
             The views as floats in [0, 1], and the adversarial images made from them.
         """
-        if epoch < 0:
-            raise ValueError(f"epochs are numbered from 0 or 1, got {epoch}")
         index_B = index_B.to(self._kept_NCHW.device)
         delta_BCHW = (adversarial_BCHW - clean_BCHW).clamp(-self.eps, self.eps)
         if self.storage == "int8":
             delta_BCHW = (delta_BCHW * (LEVELS / self.eps if self.eps else 0.0)).round()
         self._kept_NCHW[index_B] = delta_BCHW.to(self._kept_NCHW)
-        self._epoch_N[index_B] = epoch
+        places_B3 = torch.stack((frame.top, frame.left, frame.mirrored.to(frame.top)), dim=1)
+        self._frame_N3[index_B] = places_B3.to(self._frame_N3)
 
     @torch.no_grad()
     def recall(self, index_B: Tensor, frame_now: Frame, clean_now_BCHW: Tensor) -> Tensor:
-        """Return the remembered images x''.
+        """Return the remembered images x'' without waiting for the device; see `check`.
 
         Parameters
         ----------
@@ -116,14 +113,12 @@ class Memory:
         -------
         Tensor
             float32 [B, C, H, W] in [0, 1]. With ``as_seen`` within eps of the old view.
-
-        Raises
-        ------
-        RuntimeError
-            An image was never stored; its index is named.
         """
         index_B = index_B.to(self._kept_NCHW.device)
-        frame_old = self._frame_of(index_B)
+        top_B, left_B, mirrored_B = self._frame_N3[index_B].to(torch.int64).unbind(dim=1)
+        missed_B = torch.where(top_B == EMPTY, index_B, EMPTY)
+        self._missed = torch.maximum(self._missed, missed_B.max())
+        frame_old = Frame(top_B, left_B, mirrored_B == 1, frame_now.crop)
         if self.alignment == "realigned":
             delta_BCHW = frame_old.carry(self._delta(index_B), frame_now)
             return (clean_now_BCHW + delta_BCHW).clamp(0, 1)
@@ -132,6 +127,12 @@ class Memory:
             return clean_old_BCHW
         return (clean_old_BCHW + self._delta(index_B)).clamp(0, 1)
 
+    def check(self) -> None:
+        """Raise RuntimeError if an image was recalled that had never been stored; it is named."""
+        index = int(self._missed)
+        if index != EMPTY:
+            raise RuntimeError(f"image {index} was never stored in the memory of perturbations")
+
     def _delta(self, index_B: Tensor) -> Tensor:
         kept_BCHW = self._kept_NCHW[index_B].to(torch.float32)
         if self.storage == "int8":
@@ -139,27 +140,9 @@ class Memory:
         # Rounding to float16 can end just outside the ball.
         return kept_BCHW.clamp(-self.eps, self.eps)
 
-    def _frame_of(self, index_B: Tensor) -> Frame:
-        """Return the frame in which each image was stored; all on one epoch but for stragglers."""
-        epoch_B = self._epoch_N[index_B]
-        epochs = sorted(set(epoch_B.tolist()))
-        if EMPTY in epochs:
-            index = int(index_B[epoch_B == EMPTY][0])
-            raise RuntimeError(f"image {index} was never stored in the memory of perturbations")
-        frame = self.views.frame(epochs[-1], index_B)
-        for epoch in epochs[:-1]:
-            other, here_B = self.views.frame(epoch, index_B), epoch_B == epoch
-            frame = Frame(
-                torch.where(here_B, other.top, frame.top),
-                torch.where(here_B, other.left, frame.left),
-                torch.where(here_B, other.mirrored, frame.mirrored),
-                frame.crop,
-            )
-        return frame
-
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that the memory knows, for an exact resume; not copies."""
-        return {"perturbation": self._kept_NCHW, "epoch": self._epoch_N}
+        return {"perturbation": self._kept_NCHW, "frame": self._frame_N3}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state_dict` returned.

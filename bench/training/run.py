@@ -75,7 +75,7 @@ class Run:
         if self.method.memory:
             options = plain(self.method)
             kept = {name: options[name] for name in ("storage", "alignment") if name in options}
-            self.memory = Memory(self.views, self.pixels_NCHW, spec.threat.eps, **kept)
+            self.memory = Memory(self.pixels_NCHW, spec.threat.eps, **kept)
         self.steps = -(-len(self.index_N) // shell.batch_size)
         self.optimiser = build_optimiser(self.model, shell.optimiser)
         self.schedule = build_schedule(
@@ -115,7 +115,7 @@ class Run:
         if self.memory is not None:
             if epoch > 1:
                 images["memory"] = self.memory.recall(index_B, frame, images["clean"])
-            self.memory.store(index_B, epoch, images["clean"], images["adversarial"])
+            self.memory.store(index_B, frame, images["clean"], images["adversarial"])
         return images
 
     def step(self, images: dict[str, Tensor], labels_B: Tensor, tally: Tally) -> None:
@@ -144,6 +144,8 @@ class Run:
                 images = self.images(epoch, step, index_B)
                 self.step(images, self.labels_N[index_B], tally)
                 watch(step + 1, tally)
+            if self.memory is not None:
+                self.memory.check()
             bad = tally.first_bad_step()
             if bad is None and not self._finite():
                 # The epoch's last update comes after its last loss.

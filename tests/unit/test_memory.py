@@ -32,7 +32,7 @@ class Run:
         crop: int = 2,
     ) -> None:
         self.views = Views(seed=3, count=COUNT, crop=crop, flip=crop > 0)
-        self.memory = Memory(self.views, PIXELS, eps, storage, alignment)
+        self.memory = Memory(PIXELS, eps, storage, alignment)
         self.eps = eps
         self.rng = torch.Generator().manual_seed(1)
 
@@ -51,7 +51,7 @@ class Run:
         for index in torch.randperm(COUNT, generator=self.rng).split(5):
             clean = self.clean(epoch, index)
             made[index] = self.attack(clean)
-            self.memory.store(index, epoch, clean, made[index])
+            self.memory.store(index, self.views.frame(epoch, index), clean, made[index])
         return made
 
     def recall(self, epoch: int, index: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def test_entries_are_one_epoch_old_while_they_are_being_replaced() -> None:
             assert (recalled - before[index]).abs().max() <= BOUNDS["float32"]
             clean = run.clean(epoch, index)
             now[index] = run.attack(clean)
-            run.memory.store(index, epoch, clean, now[index])
+            run.memory.store(index, run.views.frame(epoch, index), clean, now[index])
         before = now
 
 
@@ -91,7 +91,7 @@ def test_images_stored_in_different_epochs_are_recalled_each_in_its_own_frame() 
     late = EVERY[::3]
     clean = run.clean(2, late)
     second = run.attack(clean)
-    run.memory.store(late, 2, clean, second)
+    run.memory.store(late, run.views.frame(2, late), clean, second)
     expected = first.clone()
     expected[late] = second
     assert (run.recall(4, SHUFFLED) - expected[SHUFFLED]).abs().max() <= BOUNDS["float32"]
@@ -124,7 +124,7 @@ def test_realigned_moves_the_perturbation_of_each_pixel_with_the_pixel() -> None
     run = Run("float32", "realigned")
     clean, frame = run.clean(1, EVERY), run.views.frame(1, EVERY)
     delta = EPS * (2 * torch.rand(clean.shape, generator=run.rng) - 1)
-    run.memory.store(EVERY, 1, clean, clean + delta)
+    run.memory.store(EVERY, run.views.frame(1, EVERY), clean, clean + delta)
     now = run.views.frame(2, EVERY)
     grey = torch.full_like(clean, 0.5)
     moved = run.memory.recall(EVERY, now, grey) - 0.5
@@ -152,7 +152,7 @@ def test_8_bits_are_off_by_less_than_a_tenth_of_a_grey_level() -> None:
     run = Run("int8", crop=0)
     clean = torch.full((COUNT, 3, 5, 7), 0.5)
     delta = torch.linspace(-EPS, EPS, clean.numel()).reshape(clean.shape)
-    run.memory.store(EVERY, 1, clean, clean + delta)
+    run.memory.store(EVERY, run.views.frame(1, EVERY), clean, clean + delta)
     kept = run.memory.recall(EVERY, run.views.frame(1, EVERY), run.clean(1, EVERY))
     inside = (PIXELS >= 8) & (PIXELS <= 247)
     error = (kept - to_unit(PIXELS) - delta)[inside].abs()
@@ -179,10 +179,13 @@ def test_an_image_that_was_never_stored_is_named(alignment: Alignment) -> None:
     run = Run(alignment=alignment)
     stored = EVERY[EVERY != 17]
     clean = run.clean(1, stored)
-    run.memory.store(stored, 1, clean, clean)
+    run.memory.store(stored, run.views.frame(1, stored), clean, clean)
+    run.recall(2, stored)
+    run.memory.check()
+    run.recall(2, EVERY)
     run.recall(2, stored)
     with pytest.raises(RuntimeError, match="image 17 was never stored"):
-        run.recall(2, EVERY)
+        run.memory.check()
 
 
 @pytest.mark.parametrize("storage", get_args(Storage))
@@ -204,7 +207,7 @@ def test_a_state_of_another_run_is_refused(change: str) -> None:
     elif change == "images":
         state["perturbation"] = state["perturbation"][1:]
     else:
-        del state["epoch"]
+        del state["frame"]
     with pytest.raises(BenchError, match="the saved memory has"):
         Run("int8").memory.load_state_dict(state)
 
@@ -212,18 +215,13 @@ def test_a_state_of_another_run_is_refused(change: str) -> None:
 def test_storing_keeps_no_graph() -> None:
     run = Run("float32")
     clean = run.clean(1, EVERY)
-    run.memory.store(EVERY, 1, clean, clean.clone().requires_grad_())
+    run.memory.store(EVERY, run.views.frame(1, EVERY), clean, clean.clone().requires_grad_())
     assert not run.recall(2, EVERY).requires_grad
     assert not any(tensor.requires_grad for tensor in run.memory.state_dict().values())
 
 
 def test_wrong_settings_are_refused() -> None:
-    views = Views(seed=0, count=COUNT, crop=0, flip=False)
     with pytest.raises(ValueError, match="unknown storage 'int4'"):
-        Memory(views, PIXELS, EPS, "int4")  # type: ignore[arg-type]
+        Memory(PIXELS, EPS, "int4")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="alignment 'aligned'"):
-        Memory(views, PIXELS, EPS, "int8", "aligned")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="views of 24 images for 23"):
-        Memory(views, PIXELS[1:], EPS)
-    with pytest.raises(ValueError, match="epochs are numbered"):
-        Memory(views, PIXELS, EPS).store(EVERY, -1, to_unit(PIXELS), to_unit(PIXELS))
+        Memory(PIXELS, EPS, "int8", "aligned")  # type: ignore[arg-type]
