@@ -173,6 +173,12 @@ def experiment(raw: Any) -> Experiment:
             raise ConfigError(
                 f"methods.{method.label}: a model of reference.models has this name; rename one"
             )
+    for method in methods:
+        if method.training.engine == "graph" and parts["compute"].device != "cuda":
+            raise ConfigError(
+                f"methods.{method.label}: training.engine graph records for a CUDA device, and "
+                "compute.device is cpu; choose engine: fast"
+            )
     return Experiment(experiment=name, seeds=_seeds(given["seeds"]), methods=methods, **parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,9 @@ import torch
 from bench.config import Compute
 from bench.gpus import ABSENT
 from bench.parsing import BenchError
+
+# glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def prepare(compute: Compute) -> torch.device:
@@ -22,12 +26,28 @@ def prepare(compute: Compute) -> torch.device:
     """
     if compute.threads is not None:
         torch.set_num_threads(compute.threads)
+    if compute.device == "cpu":
+        keep_pages()
     if compute.device == "cuda" and not torch.cuda.is_available():
         raise BenchError(ABSENT)
     # Reproducible kernels and no timing of alternatives: the choice could differ from run to run.
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     return torch.device(compute.device)
+
+
+def keep_pages() -> bool:
+    """Let this process keep the memory that it frees; return whether that could be set.
+
+    The maps of a large batch are freed and asked for again at every layer. By default glibc gives
+    each back to the system, which then has to clear fresh pages. No number depends on it.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        # Another C library, which keeps pages in its own way.
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
 
 
 def describe(device: torch.device) -> str:

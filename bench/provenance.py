@@ -40,13 +40,14 @@ def data_digest() -> str:
     return digest(("bench.data.sources", "bench.data.splits"))
 
 
-def train_digest(method: str, model: str) -> str:
+def train_digest(method: str, model: str, engine: str) -> str:
     """Return the digest of all code that decides the weights of `method` on `model`.
 
-    The registries import their modules at run time, so the two files are named here; the code of
-    other methods does not count.
+    The registries import their modules at run time, so the files are named here; the code of other
+    methods, models and engines does not count.
     """
-    return digest(("bench.training.job", f"bench.methods.{method}", f"bench.models.{model}"))
+    own = (f"bench.methods.{method}", f"bench.models.{model}", f"bench.engine.{engine}")
+    return digest(("bench.training.job", *own))
 
 
 def evaluate_digest(model: str) -> str:

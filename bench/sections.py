@@ -118,7 +118,8 @@ class Training:
 
     `validation_images` None is 1,000 of 10,000 or more training images, else a tenth of them.
     `selection: test` picks the best epoch on the test set, as some authors' code does: it exists to
-    reproduce their protocol and marks every row.
+    reproduce their protocol and marks every row. `engine` says how the network is run: ``plain`` as
+    the papers' code does, ``fast`` with folded attacks, ``graph`` with each attack as a CUDA graph.
     """
 
     epochs: Count
@@ -131,6 +132,12 @@ class Training:
     flip: bool = True
     validation_images: Count | None = None
     selection: Literal["validation", "test"] = "validation"
+    engine: Literal["fast", "plain", "graph"] = "fast"
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        if self.engine == "plain" and self.precision != "float32":
+            raise ValueError("precision: the plain engine is float32; choose engine: fast")
 
 
 @dataclass(frozen=True, kw_only=True)

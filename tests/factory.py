@@ -191,7 +191,7 @@ class ResultsFactory:
             "selected_by": "clean accuracy" if method == "standard" else "PGD accuracy",
             "precision": "float32",
             "tf32": False,
-            "engine": "eager",
+            "engine": "fast",
             "checkpoints": {
                 name: {
                     "epoch": self.epochs - (name == "best"),

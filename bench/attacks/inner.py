@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_type_hints
 
 import torch
@@ -70,6 +71,7 @@ class InnerAttack:
         step: float,
         steps: int,
         noise: Tensor,
+        opening: nn.Module | None = None,
     ) -> Tensor:
         """Return adversarial images within `eps` of `images` and in [0, 1], detached.
 
@@ -85,19 +87,27 @@ class InnerAttack:
             Number of gradients taken.
         noise
             What `noise` drew for the shape of `images`.
+        opening
+            The same network, more exact: it gives the target p(x) and the first gradient in place
+            of a `model` that rounds too much for the start. None: `model` gives all.
         """
         start = images + noise.to(images)
         if self.start == "uniform":
             start = start.clamp(0.0, 1.0)
+        first = model if opening is None else opening
         mode = evaluating(model) if self.mode == "eval" else nullcontext()
-        with mode, frozen(model):
+        with mode, frozen(model), frozen(first):
             if self.loss == "kl":
                 with torch.no_grad():
-                    target_BK = model(images)
+                    target_BK = first(images)
 
-            def raised(moved: Tensor) -> Tensor:
+            def raised(network: nn.Module, moved: Tensor) -> Tensor:
                 if self.loss == "kl":
-                    return divergence(target_BK, model(moved))
-                return cross_entropy(model(moved), labels)
+                    return divergence(target_BK, network(moved))
+                return cross_entropy(network(moved), labels)
 
-            return ascend(raised, images, start, eps=eps, step=step, steps=steps)
+            if opening is not None and steps > 0:
+                to_first = partial(raised, opening)
+                start = ascend(to_first, images, start, eps=eps, step=step, steps=1)
+                steps -= 1
+            return ascend(partial(raised, model), images, start, eps=eps, step=step, steps=steps)

@@ -78,7 +78,9 @@ def training_differs(run: Recorded, experiment: Experiment, fingerprint: str | N
     reasons = []
     if keys := changes(spec, run.training.get("spec")):
         reasons.append(f"the config has another {_list(keys)}")
-    if run.training.get("code_digest") != train_digest(spec.method, spec.model.name):
+    if run.training.get("code_digest") != train_digest(
+        spec.method, spec.model.name, spec.training.engine
+    ):
         reasons.append("the code that trains it has changed")
     then = _part(run.training, "data").get("fingerprint")
     if fingerprint is not None and then != fingerprint:

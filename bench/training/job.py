@@ -103,7 +103,7 @@ def _train(
             "method": label,
             "seed": spec.seed,
             "spec": spec_json(spec),
-            "code_digest": train_digest(spec.method, spec.model.name),
+            "code_digest": train_digest(spec.method, spec.model.name, spec.training.engine),
             "data": {
                 "name": dataset.name,
                 "fingerprint": dataset.fingerprint,
@@ -121,9 +121,9 @@ def _train(
             },
             "selected_on": spec.training.selection,
             "selected_by": "clean accuracy" if run.method.attack is None else "PGD accuracy",
-            "precision": "float32",
+            "precision": spec.training.precision,
             "tf32": spec.compute.tf32,
-            "engine": "eager",
+            "engine": spec.training.engine,
             "checkpoints": {
                 name: _checkpoint(checkpoints[name], folder / f"{name}.safetensors")
                 for name in CHECKPOINTS
@@ -145,7 +145,7 @@ def identity_of(spec: TrainSpec, dataset: Dataset, device: torch.device) -> str:
     return json.dumps(
         {
             "spec": spec_json(spec),
-            "code": train_digest(spec.method, spec.model.name),
+            "code": train_digest(spec.method, spec.model.name, spec.training.engine),
             "images": dataset.fingerprint,
             "device": describe(device),
             "torch": packages()["torch"],

@@ -18,6 +18,7 @@ from bench.data.dataset import Dataset, Images, to_unit
 from bench.data.memory import Memory
 from bench.data.splits import hold_out
 from bench.device import convolutions
+from bench.engine.choose import create as create_engine
 from bench.methods.base import create, total
 from bench.models.base import build
 from bench.parsing import BenchError, plain
@@ -70,6 +71,7 @@ class Run:
             seed=spec.seed,
             width=spec.model.width,
         ).to(device)
+        self.engine = create_engine(shell.engine, self.model, precision=shell.precision)
         self.views = Views(spec.seed, len(train), shell.crop, shell.flip)
         self.memory: Memory | None = None
         if self.method.memory:
@@ -96,15 +98,16 @@ class Run:
         """
         threat, shell = self.spec.threat, self.spec.training
         frame = self.views.frame(epoch, index_B)
-        images = {"clean": to_unit(frame.apply(self.pixels_NCHW[index_B]))}
+        clean = to_unit(frame.apply(self.pixels_NCHW[index_B]))
+        images = {"clean": self.engine.lay_out(clean)}
         attack = self.method.attack
         if attack is None:
             return images
         # Named by the start's distribution: methods with the same start share the noise.
         generator = stream(self.spec.seed, "attack", attack.start, epoch, step, device=self.device)
         noise = attack.noise(images["clean"].shape, eps=threat.eps, generator=generator)
-        images["adversarial"] = attack(
-            self.model,
+        images["adversarial"] = self.engine.attack(
+            attack,
             images["clean"],
             self.labels_N[index_B],
             eps=threat.eps,
@@ -114,14 +117,16 @@ class Run:
         )
         if self.memory is not None:
             if epoch > 1:
-                images["memory"] = self.memory.recall(index_B, frame, images["clean"])
+                recalled = self.memory.recall(index_B, frame, images["clean"])
+                images["memory"] = self.engine.lay_out(recalled)
             self.memory.store(index_B, frame, images["clean"], images["adversarial"])
         return images
 
     def step(self, images: dict[str, Tensor], labels_B: Tensor, tally: Tally) -> None:
         """Update the network once: separate passes in the method's order, then one descent."""
-        self.model.train()
-        logits = {name: self.model(images[name]) for name in self.method.passes if name in images}
+        logits = self.engine.logits(
+            {name: images[name] for name in self.method.passes if name in images}
+        )
         terms = self.method.terms(logits, labels_B)
         self.optimiser.zero_grad(set_to_none=True)
         total(terms).backward()  # type: ignore[no-untyped-call]
@@ -178,9 +183,9 @@ class Run:
     def _judge(self) -> tuple[float, float]:
         """Return clean and PGD accuracy in percent on the images that select the checkpoint."""
         threat, attack = self.spec.threat, self.spec.training.validation_attack
-        batch = 2 * self.spec.training.batch_size
-        return clean_accuracy(self.model, self.judged, batch), pgd_accuracy(
-            self.model,
+        batch, model = 2 * self.spec.training.batch_size, self.engine.judged()
+        return clean_accuracy(model, self.judged, batch), pgd_accuracy(
+            model,
             self.judged,
             batch,
             eps=threat.eps,
@@ -205,7 +210,12 @@ class Run:
             warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
             for _ in range(epochs * self.steps):
                 self.schedule.step()
-        slots = {int(place): {"momentum_buffer": value} for place, value in momentum.items()}
+        # In the layout of the weights, as the optimiser itself makes them.
+        weights = list(self.model.parameters())
+        slots = {
+            int(place): {"momentum_buffer": torch.empty_like(weights[int(place)]).copy_(value)}
+            for place, value in momentum.items()
+        }
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
 
     def better(self, epoch: Epoch, best: Epoch) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -74,8 +75,11 @@ def load_state(path: Path, identity: str, run: Run) -> Kept | None:
 
 
 def _named(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # A copy each: safetensors refuses two names for one piece of memory.
-    return {f"{part}/{name}": value.detach().cpu().clone() for name, value in tensors.items()}
+    # A copy each: safetensors refuses two names for one piece of memory, and other layouts.
+    return {
+        f"{part}/{name}": value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in tensors.items()
+    }
 
 
 def _part(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

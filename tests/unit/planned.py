@@ -44,7 +44,7 @@ def write_run(
     training = {
         **shared,
         "spec": spec_json(of.train_spec(label, seed)),
-        "code_digest": train_digest(method.name, of.model.name),
+        "code_digest": train_digest(method.name, of.model.name, method.training.engine),
         "model": {"label": of.model.label, "parameters": 14458},
         "checkpoints": weights,
         "seconds": seconds,

@@ -51,7 +51,7 @@ def test_planning_needs_the_standard_library_alone():
     code = (
         "import sys, bench.config, bench.declared, bench.provenance\n"
         "bench.declared.method_options('memloss')\n"
-        "bench.provenance.train_digest('memloss', 'resnet18')\n"
+        "bench.provenance.train_digest('memloss', 'resnet18', 'fast')\n"
         "known = sys.stdlib_module_names | {'bench', '__main__'}\n"
         "print({name.split('.')[0] for name in set(sys.modules) - before} - known)\n"
     )
@@ -282,3 +282,14 @@ def test_the_order_of_keys_changes_no_spec():
         for read in (experiment(raw), experiment(turned))
     ]
     assert texts[0] == texts[1]
+
+
+def test_the_plain_engine_has_no_other_precision() -> None:
+    raw = settings({"training.engine": "plain", "training.precision": "bfloat16"})
+    with pytest.raises(ConfigError, match=r"training\.precision: the plain engine is float32"):
+        experiment(raw)
+
+
+def test_a_cuda_graph_needs_a_cuda_device() -> None:
+    with pytest.raises(ConfigError, match=r"methods\.trades: training\.engine graph .*cpu"):
+        experiment(settings({"training.engine": "graph"}))

@@ -35,7 +35,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def digests() -> dict[str, str]:
-    found = {method: train_digest(method, "resnet18") for method in method_names()}
+    found = {method: train_digest(method, "resnet18", "fast") for method in method_names()}
     return found | {"evaluation": evaluate_digest("resnet18")}
 
 
@@ -102,7 +102,7 @@ def test_a_new_method_leaves_the_digests_of_the_others(copy):
     before = digests()
     (copy / "methods" / "mine.py").write_text("from bench.methods.base import register\n")
     assert changed(before) == set()
-    assert train_digest("mine", "resnet18") not in before.values()
+    assert train_digest("mine", "resnet18", "fast") not in before.values()
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ def test_an_import_is_followed_however_it_is_written(copy, statement):
     (copy / "extra.py").write_text("name = 1\n")
     (copy / "methods" / "near.py").write_text("import bench.extra\n")
     (copy / "methods" / "mine.py").write_text(f"{statement}\n")
-    first = train_digest("mine", "resnet18")
+    first = train_digest("mine", "resnet18", "fast")
     assert "bench.extra" in sources(["bench.methods.mine"])
     (copy / "extra.py").write_text("name = 2\n")
-    assert train_digest("mine", "resnet18") != first
+    assert train_digest("mine", "resnet18", "fast") != first
 
 
 def test_modules_that_import_each_other_are_followed_once(copy):
@@ -140,14 +140,16 @@ def test_modules_that_import_each_other_are_followed_once(copy):
 
 def test_a_module_that_is_not_there_is_named(copy):
     with pytest.raises(ModuleNotFoundError, match=r"no source file for bench\.methods\.nothing"):
-        train_digest("nothing", "resnet18")
+        train_digest("nothing", "resnet18", "fast")
 
 
 @pytest.mark.parametrize("method", method_names())
 @pytest.mark.parametrize("model", model_names())
 def test_every_method_on_every_model_has_a_digest_of_its_own(method, model):
     others = [(m, n) for m in method_names() for n in model_names() if (m, n) != (method, model)]
-    assert train_digest(method, model) not in [train_digest(*other) for other in others]
+    assert train_digest(method, model, "fast") not in [
+        train_digest(*other, "fast") for other in others
+    ]
 
 
 def same(one: str, other: str) -> bool:

@@ -66,7 +66,7 @@ def test_the_file_has_the_agreed_columns_and_numbers(results_factory, nothing_re
         "reported_source": "",
         "difference": "",
         "precision": "float32",
-        "engine": "eager",
+        "engine": "fast",
         "tf32": "false",
         "flags": "",
         "code_digest": evaluation["code_digest"],

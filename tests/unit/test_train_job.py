@@ -77,7 +77,7 @@ def test_a_run_leaves_weights_a_history_and_a_record_that_agree(method, data):
     assert (found["experiment"], found["method"], found["seed"]) == ("digits", "mine", 0)
     assert parse(TrainSpec, found["spec"], where="spec") == spec
     assert found["selected_on"] == "validation"
-    assert (found["precision"], found["tf32"], found["engine"]) == ("float32", False, "eager")
+    assert (found["precision"], found["tf32"], found["engine"]) == ("float32", False, "fast")
     assert (found["device"], found["threads"]) == ("cpu", 1)
     assert found["packages"] == packages()
     images = {key: found["data"][f"{key}_images"] for key in ("train", "validation", "test")}

@@ -125,7 +125,8 @@ def train_spec(wildcards):
 
 
 def train_code(wildcards):
-    return train_digest(EXPERIMENT.method(wildcards.method).name, EXPERIMENT.model.name)
+    method = EXPERIMENT.method(wildcards.method)
+    return train_digest(method.name, EXPERIMENT.model.name, method.training.engine)
 
 
 def analysis_code(stage):

@@ -1,0 +1,55 @@
+"""What an engine is: it runs a network for the training loop and knows nothing of methods.
+
+An engine may change the layout, the precision and the order of sums; it never changes which
+gradients are taken, of what, and where an attack may go.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from bench.attacks.inner import InnerAttack
+
+
+class Engine(ABC):
+    """Runs `model`, which is on its device already, for one training.
+
+    Parameters
+    ----------
+    model
+        The network whose weights are trained; they are float32 in any case.
+    precision
+        "float32" or "bfloat16": what passes compute in, where the engine has the choice.
+    """
+
+    def __init__(self, model: nn.Module, precision: str) -> None:
+        self.model, self.precision = model, precision
+
+    @abstractmethod
+    def lay_out(self, images: Tensor) -> Tensor:
+        """Return images [B, C, H, W] in the memory layout that the network is run in."""
+
+    @abstractmethod
+    def logits(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return float32 logits [B, K] of one train-mode pass for each of `images`, in order."""
+
+    @abstractmethod
+    def attack(
+        self,
+        attack: InnerAttack,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        eps: float,
+        step: float,
+        steps: int,
+        noise: Tensor,
+    ) -> Tensor:
+        """Return what `attack`, called with the same arguments, makes of the network."""
+
+    @abstractmethod
+    def judged(self) -> nn.Module:
+        """Return the network as it is now, to be judged in evaluation mode and float32."""

@@ -1,0 +1,24 @@
+"""The engine that a configuration names; each is the one class of the file of its name."""
+
+from __future__ import annotations
+
+import importlib
+
+from torch import nn
+
+from bench.engine.base import Engine
+
+
+def create(name: str, model: nn.Module, *, precision: str = "float32") -> Engine:
+    """Return the engine `name`, such as "plain" or "fast", that runs `model`.
+
+    Parameters
+    ----------
+    precision
+        "float32", or "bfloat16" for passes in bfloat16 with float32 weights, where the engine
+        has them.
+    """
+    # By name, so that the code of the other engines decides nothing of a result.
+    kind = getattr(importlib.import_module(f"bench.engine.{name}"), name.capitalize())
+    engine: Engine = kind(model, precision)
+    return engine

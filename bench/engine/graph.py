@@ -1,0 +1,84 @@
+"""The fast engine with each attack recorded once as a CUDA graph and replayed at every step.
+
+An attack is hundreds of short kernels. Replayed, they are launched at once, so that the device
+never waits for Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.attacks.inner import InnerAttack
+from bench.engine.fast import Fast
+
+WARM_UP = 3  # runs before the recording, in which libraries choose kernels and take their memory
+
+
+class Graph(Fast):
+    """Records an attack for each shape of batch; needs a CUDA device."""
+
+    def __init__(self, model: nn.Module, precision: str) -> None:
+        super().__init__(model, precision)
+        self._recorded: dict[Any, Recording] = {}
+
+    def attack(
+        self,
+        attack: InnerAttack,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        eps: float,
+        step: float,
+        steps: int,
+        noise: Tensor,
+    ) -> Tensor:
+        """See `Engine.attack`."""
+        if attack.mode != "eval":
+            return super().attack(
+                attack, images, labels, eps=eps, step=step, steps=steps, noise=noise
+            )
+
+        def run(images: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
+            return Fast.attack(
+                self, attack, images, labels, eps=eps, step=step, steps=steps, noise=noise
+            )
+
+        # The last batch of an epoch is smaller: it has a recording of its own.
+        key = (attack, tuple(images.shape), eps, step, steps)
+        if key not in self._recorded:
+            self._recorded[key] = Recording(run, images, labels, noise)
+        return self._recorded[key](images, labels, noise)
+
+
+class Recording:
+    """`run` on tensors like `example` as one CUDA graph; what else it reads is read in place.
+
+    Weights that `run` refreshes from a network are therefore refreshed at every replay, as long as
+    the network's tensors stay where they are, as in-place updates leave them.
+    """
+
+    def __init__(self, run: Callable[..., Tensor], *example: Tensor) -> None:
+        # clone() keeps the layout.
+        self._inputs = [tensor.clone() for tensor in example]
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        current = torch.cuda.current_stream()
+        aside.wait_stream(current)
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP):
+                run(*self._inputs)
+        current.wait_stream(aside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._output = run(*self._inputs)
+
+    def __call__(self, *given: Tensor) -> Tensor:
+        """Return what `run` returns for `given`, of the shapes of `example`."""
+        for own, new in zip(self._inputs, given, strict=True):
+            own.copy_(new)
+        self._graph.replay()
+        # The next replay writes where this one wrote.
+        return self._output.clone()

@@ -1,0 +1,41 @@
+"""The reference: the network as the papers' code runs it, eager, contiguous, float32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from bench.attacks.inner import InnerAttack
+from bench.engine.base import Engine
+
+
+class Plain(Engine):
+    """Every pass is a call of the network itself."""
+
+    def lay_out(self, images: Tensor) -> Tensor:
+        """Return `images`."""
+        return images
+
+    def logits(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `Engine.logits`."""
+        self.model.train()
+        return {name: self.model(batch) for name, batch in images.items()}
+
+    def attack(
+        self,
+        attack: InnerAttack,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        eps: float,
+        step: float,
+        steps: int,
+        noise: Tensor,
+    ) -> Tensor:
+        """See `Engine.attack`."""
+        return attack(self.model, images, labels, eps=eps, step=step, steps=steps, noise=noise)
+
+    def judged(self) -> nn.Module:
+        """Return the network itself."""
+        return self.model

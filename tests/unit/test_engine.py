@@ -1,0 +1,210 @@
+"""The fast engine against the plain one: the same method and the same attack, up to rounding."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from synthetic import EPS, METHODS, settings_kept, some_data, some_spec
+from torch import Tensor, nn
+
+from bench.attacks.inner import InnerAttack
+from bench.attacks.losses import divergence
+from bench.config import TrainSpec
+from bench.engine.base import Engine
+from bench.engine.choose import create
+from bench.engine.fast import layout
+from bench.models.base import build
+from bench.training.measure import Tally
+from bench.training.run import Run
+
+CPU = torch.device("cpu")
+SHAPE = (12, 3, 16, 16)
+LABELS = torch.arange(12) % 10
+TRADES_ATTACK = InnerAttack(loss="kl", start="gaussian")
+
+
+@pytest.fixture(autouse=True)
+def kept() -> Iterator[None]:
+    with settings_kept():
+        yield
+
+
+def trained(width: int = 8) -> nn.Module:
+    """Return a ResNet-18 whose batch-norms have statistics, weights and biases of their own."""
+    model = build("resnet18", classes=10, channels=3, seed=0, width=width)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for part in model.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.weight.uniform_(0.5, 1.5, generator=generator)
+                part.bias.uniform_(-0.3, 0.3, generator=generator)
+    for _ in range(3):
+        model(torch.rand(SHAPE, generator=generator))
+    return model
+
+
+def images(seed: int = 2) -> Tensor:
+    return torch.rand(SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
+def spec_with(method: str, engine: str, precision: str = "float32", epochs: int = 1) -> TrainSpec:
+    spec = some_spec(method, options=METHODS[method], epochs=epochs)
+    return replace(spec, training=replace(spec.training, engine=engine, precision=precision))
+
+
+def attacked(engine: Engine, seed: int, attack: InnerAttack = TRADES_ATTACK) -> Tensor:
+    noise = attack.noise(SHAPE, eps=EPS, generator=torch.Generator().manual_seed(seed))
+    return engine.attack(
+        attack, engine.lay_out(images()), LABELS, eps=EPS, step=EPS / 4, steps=10, noise=noise
+    )
+
+
+def raised(model: nn.Module, moved: Tensor) -> float:
+    """Return the mean KL that an attack reached, judged by the network itself in float64."""
+    model = copy.deepcopy(model).eval().double()
+    with torch.no_grad():
+        return float(divergence(model(images().double()), model(moved.double())).mean())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_on_the_same_images_and_noise_the_loss_is_the_plain_one(method: str) -> None:
+    runs = {name: Run(spec_with(method, name), some_data(), CPU) for name in ("plain", "fast")}
+    losses: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
+    for epoch in (1, 2):
+        # The plain run's images for both: an attack's signs multiply the last bits.
+        index_B = runs["plain"].batches(epoch)[0]
+        given = runs["plain"].images(epoch, 0, index_B)
+        for name, run in runs.items():
+            laid = {kind: run.engine.lay_out(batch) for kind, batch in given.items()}
+            tally = Tally(CPU)
+            run.step(laid, run.labels_N[index_B], tally)
+            losses[name].append(tally.means())
+    for plain, fast in zip(losses["plain"], losses["fast"], strict=True):
+        assert plain.keys() == fast.keys()
+        assert fast == pytest.approx(plain, rel=1e-4, abs=1e-6)
+
+
+def test_weights_after_a_step_are_the_plain_ones_up_to_rounding() -> None:
+    weights = {}
+    for name in ("plain", "fast"):
+        run = Run(spec_with("standard", name), some_data(), CPU)
+        index_B = run.batches(1)[0]
+        run.step(run.images(1, 0, index_B), run.labels_N[index_B], Tally(CPU))
+        weights[name] = run.model.state_dict()
+    for key, value in weights["plain"].items():
+        torch.testing.assert_close(weights["fast"][key], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["kl", "ce"])
+def test_the_first_gradient_points_where_the_plain_one_points(loss) -> None:
+    attack = InnerAttack(loss=loss, start="uniform")
+    noise = attack.noise(SHAPE, eps=EPS, generator=torch.Generator().manual_seed(0))
+    model, moved = trained(), {}
+    for name in ("plain", "fast"):
+        engine = create(name, copy.deepcopy(model))
+        moved[name] = engine.attack(
+            attack, images(), LABELS, eps=EPS, step=EPS / 4, steps=1, noise=noise
+        )
+    same = (moved["plain"] - moved["fast"]).abs() < 1e-6
+    assert same.float().mean() > 0.999
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("loss", ["kl", "ce"])
+def test_the_attack_reaches_the_plain_loss_as_nearly_as_other_noise_does(precision, loss) -> None:
+    attack = InnerAttack(loss=loss, start="gaussian")
+    model = trained()
+    plain = create("plain", copy.deepcopy(model))
+    fast = create("fast", copy.deepcopy(model), precision=precision)
+    reached = [raised(model, attacked(plain, seed, attack)) for seed in range(4)]
+    found = [raised(model, attacked(fast, seed, attack)) for seed in range(4)]
+    spread = max(reached) - min(reached)
+    assert sum(found) / 4 == pytest.approx(sum(reached) / 4, abs=spread + 0.01 * max(reached))
+
+
+def test_bfloat16_keeps_the_target_and_the_first_gradient_of_a_kl_attack_in_float32() -> None:
+    model = trained()
+    noise = TRADES_ATTACK.noise(SHAPE, eps=EPS, generator=torch.Generator().manual_seed(0))
+    moved = {}
+    for precision in ("float32", "bfloat16"):
+        engine = create("fast", copy.deepcopy(model), precision=precision)
+        moved[precision] = engine.attack(
+            TRADES_ATTACK, images(), LABELS, eps=EPS, step=EPS / 4, steps=1, noise=noise
+        )
+    assert torch.equal(moved["bfloat16"], moved["float32"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_logits_and_weights_are_float32_whatever_passes_compute_in(precision) -> None:
+    engine = create("fast", trained(), precision=precision)
+    logits = engine.logits({"clean": images(), "adversarial": images(3)})
+    assert list(logits) == ["clean", "adversarial"]
+    assert {value.dtype for value in logits.values()} == {torch.float32}
+    sum(value.sum() for value in logits.values()).backward()
+    for parameter in engine.model.parameters():
+        assert parameter.dtype == torch.float32
+        assert parameter.grad is not None
+        assert parameter.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["plain", "fast"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_attack_leaves_the_network_as_it_was(name, precision) -> None:
+    model = trained()
+    before = copy.deepcopy(model.state_dict())
+    moved = attacked(create(name, model, precision=precision), 0)
+    assert (moved - images()).abs().max() <= EPS + 1e-6
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_an_attack_sees_the_weights_and_statistics_of_this_step() -> None:
+    model = trained()
+    engine = create("fast", model)
+    before = attacked(engine, 0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.1)
+    model(images())
+    after = attacked(engine, 0)
+    assert torch.equal(after, attacked(create("fast", copy.deepcopy(model)), 0))
+    assert not torch.equal(after, before)
+
+
+def test_an_attack_in_train_mode_moves_the_statistics_of_the_network_itself() -> None:
+    model = trained()
+    before = model.bn1.running_mean.clone()
+    attacked(create("fast", model), 0, InnerAttack(loss="ce", start="uniform", mode="train"))
+    assert not torch.equal(model.bn1.running_mean, before)
+
+
+def test_narrow_networks_stay_contiguous_on_a_cpu_and_wide_ones_do_not() -> None:
+    narrow = build("small_cnn", classes=10, channels=1, seed=0)
+    assert layout(narrow) == torch.contiguous_format
+    wide = build("resnet18", classes=10, channels=3, seed=0, width=8)
+    assert layout(wide) == torch.channels_last
+
+
+def test_no_step_reads_a_number_back_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(spec_with("memloss", "fast", epochs=2), some_data(), CPU)
+    run.epoch(1, lambda *_: None)
+    tally, batches = Tally(CPU), run.batches(2)
+    # The first step may prepare what an epoch needs.
+    run.step(run.images(2, 0, batches[0]), run.labels_N[batches[0]], tally)
+
+    def refused(*_given: object, **_named: object) -> None:
+        raise AssertionError("the host waits for the device")
+
+    for name in ("item", "tolist", "numpy", "cpu", "nonzero", "__bool__", "__int__", "__float__"):
+        monkeypatch.setattr(Tensor, name, refused)
+    images_B = run.images(2, 1, batches[1])
+    run.step(images_B, run.labels_N[batches[1]], tally)
