@@ -173,10 +173,15 @@ class AutoAttack:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How saved weights are judged. Batch size and shards are part of a result's identity."""
+    """How saved weights are judged. Batch size and shards are part of a result's identity.
+
+    `engine` is what adversarial images are searched on: the network itself, or a copy of it made
+    for speed. The verdict is the network's own in any case.
+    """
 
     batch_size: Count
     shards: Count = 1
+    engine: Literal["plain", "fast"] = "plain"
     pgd: dict[str, Pgd] = field(default_factory=dict)
     autoattack: AutoAttack | None = None
 

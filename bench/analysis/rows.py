@@ -32,7 +32,8 @@ class Row:
     name of the model, and what only a training of ours would have is None or empty.
 
     `base_method` and `options` are what the label `method` stands for, `selected_by` the accuracy
-    that chose the checkpoint; `warnings` are the attack's own, joined by " | ".
+    that chose the checkpoint; `warnings` are the attack's own, joined by " | "; `attack_engine` is
+    what adversarial images were searched on, empty where nothing was searched in one way.
     """
 
     experiment: str
@@ -64,6 +65,7 @@ class Row:
     options: str
     selected_by: str
     warnings: str
+    attack_engine: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +201,7 @@ def _attack_row(judged: Judged, checkpoint: str, attack: str, results: Mapping[s
         correct=record.correct,
         flags=flags,
         warnings=record.details.warnings,
+        engine=record.details.search_engine,
         published=judged.published(checkpoint, attack, record.eps),
     )
 
@@ -270,6 +273,7 @@ def _row(
     correct: int,
     flags: set[str],
     warnings: tuple[str, ...] = (),
+    engine: str = "",
     published: Reported | None,
 ) -> Row:
     accuracy = 100 * correct / n
@@ -313,4 +317,5 @@ def _row(
         options=judged.options,
         selected_by=judged.selected_by,
         warnings=" | ".join(" ".join(text.split()) for text in warnings),
+        attack_engine=engine,
     )

@@ -100,9 +100,10 @@ class TrainRecord:
 
 @dataclass(frozen=True)
 class AttackDetails:
-    """What an attack said of itself: AutoAttack's own warnings."""
+    """What an attack said of itself: AutoAttack's own warnings, and the engine of its search."""
 
     warnings: tuple[str, ...] = ()
+    search_engine: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from bench.attacks.inner import InnerAttack
 from bench.engine.base import Engine
 from bench.engine.folded import Folded
-
-# Channels of the widest convolution from which on a CPU is faster with channels together.
-WIDE = 64
+from bench.engine.layout import layout
 
 
 class Fast(Engine):
@@ -89,12 +87,3 @@ class Fast(Engine):
     def _refreshed(self, folded: Folded) -> Folded:
         folded.refresh(self.model)
         return folded
-
-
-def layout(model: nn.Module) -> torch.memory_format:
-    """Return the memory layout in which `model` is fastest on the device where it is."""
-    widths = [part.out_channels for part in model.modules() if isinstance(part, nn.Conv2d)]
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    if on_cpu and max(widths, default=0) < WIDE:
-        return torch.contiguous_format
-    return torch.channels_last

@@ -1,7 +1,8 @@
 """Verdicts on one network: which test images it gets right, unattacked and under each attack.
 
-The search for adversarial images may use TF32; a verdict never does. What a search found is judged
-again in float32, and an image that only TF32 had broken is attacked once more without TF32.
+The search for adversarial images may use TF32 or a copy of the network made for speed; a verdict
+never does. What a search found is judged again in float32 by the network itself, and an image that
+only such a search saw broken is attacked once more without either.
 
 Shape suffixes: N images judged, B of a batch, C channels, H rows, W columns.
 """
@@ -22,6 +23,8 @@ from bench.attacks.pgd import pgd
 from bench.config import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd
 from bench.data.dataset import Images, to_unit
 from bench.device import convolutions
+from bench.engine.folded import Folded
+from bench.engine.layout import layout
 from bench.evaluation.state import State
 from bench.parsing import BenchError
 from bench.streams import stream
@@ -65,7 +68,8 @@ class Found:
     by: list[str]
 
 
-Search = Callable[[Tensor, Tensor, bool], Found]
+# Searches on a network, with TF32 or without.
+Search = Callable[[nn.Module, Tensor, Tensor, bool], Found]
 
 
 def judge(
@@ -128,14 +132,14 @@ def judge_pgd(
     batch_size = evaluation.batch_size
     test = _first(test, attack.images)
 
-    def search(images: Tensor, labels: Tensor, tf32: bool) -> Found:
+    def search(network: nn.Module, images: Tensor, labels: Tensor, tf32: bool) -> Found:
         parts = []
         with convolutions(tf32=tf32):
             for first in range(0, len(images), batch_size):
                 part = slice(first, first + batch_size)
                 generator = stream(attack.seed, "pgd", first, device=images.device)
                 moved = pgd(
-                    model,
+                    network,
                     images[part],
                     labels[part],
                     eps=eps,
@@ -147,7 +151,7 @@ def judge_pgd(
                 )
                 parts.append(moved)
         found = torch.cat(parts)
-        stands = correct(model, found, labels, batch_size, tf32=tf32)
+        stands = correct(network, found, labels, batch_size, tf32=tf32)
         return Found(images=found, by=["" if kept else name for kept in stands.tolist()])
 
     return _verdicts(
@@ -186,15 +190,16 @@ def judge_autoattack(
     test, name = _first(test, attack.images), "autoattack"
     warnings: list[str] = []
 
-    def search(images: Tensor, labels: Tensor, tf32: bool) -> Found:
+    def search(network: nn.Module, images: Tensor, labels: Tensor, tf32: bool) -> Found:
         size = -(-len(images) // evaluation.shards)
         found, by = [], []
         shards = zip(torch.split(images, size), torch.split(labels, size), strict=True)
         for number, (images_NCHW, labels_N) in enumerate(shards):
-            part = f"{'tf32' if tf32 else 'float32'}-{number}"
+            way = "plain" if network is model else evaluation.engine
+            part = f"{way}-{'tf32' if tf32 else 'float32'}-{number}"
             with convolutions(tf32=tf32):
                 verdict = autoattack.judge(
-                    model,
+                    network,
                     images_NCHW,
                     labels_N,
                     eps=eps,
@@ -248,18 +253,19 @@ def _verdicts(
     seed: int,
     details: dict[str, Any],
 ) -> Verdicts:
-    """Search, then judge what was found in float32; `name` is the attack's."""
+    """Search, then let `model` judge what was found in float32; `name` is the attack's."""
     began = time.perf_counter()
     images, labels, batch_size = to_unit(test.pixels), test.labels, evaluation.batch_size
     clean = correct(model, images, labels, batch_size)
-    found = search(images, labels, compute.tf32)
+    exact = evaluation.engine == "plain" and not compute.tf32
+    found = search(searched(model, evaluation.engine), images, labels, compute.tf32)
     _check_ball(found.images, images, eps)
     robust = clean & correct(model, found.images, labels, batch_size)
     by = list(found.by)
     claimed = torch.tensor([text != "" for text in by], device=robust.device)
     index = (robust & claimed).nonzero().flatten()
-    if compute.tf32 and len(index):
-        second = search(images[index], labels[index], False)
+    if not exact and len(index):
+        second = search(model, images[index], labels[index], False)
         _check_ball(second.images, images[index], eps)
         robust[index] &= correct(model, second.images, labels[index], batch_size)
         for place, text in zip(index.tolist(), second.by, strict=True):
@@ -283,8 +289,16 @@ def _verdicts(
             "batch_size": batch_size,
             "shards": evaluation.shards,
             "search_tf32": compute.tf32,
+            "search_engine": evaluation.engine,
         },
     )
+
+
+def searched(model: nn.Module, engine: str) -> nn.Module:
+    """Return the network that `engine` searches on for `model`."""
+    if engine == "plain":
+        return model
+    return Folded(model).to(memory_format=layout(model))
 
 
 def _check_ball(moved: Tensor, images: Tensor, eps: float) -> None:

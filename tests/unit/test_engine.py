@@ -16,7 +16,7 @@ from bench.attacks.losses import divergence
 from bench.config import TrainSpec
 from bench.engine.base import Engine
 from bench.engine.choose import create
-from bench.engine.fast import layout
+from bench.engine.layout import layout
 from bench.models.base import build
 from bench.training.measure import Tally
 from bench.training.run import Run

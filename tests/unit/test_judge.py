@@ -105,6 +105,7 @@ def test_pgd_verdicts_say_how_they_came_about(judged):
         "batch_size": 5,
         "shards": 1,
         "search_tf32": False,
+        "search_engine": "plain",
     }
 
 
@@ -191,6 +192,28 @@ def test_what_only_tf32_saw_fall_is_attacked_again_without_it_and_nothing_else_i
     assert verdicts.broken_by == expected()
     assert verdicts.details["search_tf32"] is True
     check(verdicts)
+
+
+@pytest.mark.parametrize("lowered", [8 / 255, -1.0])
+def test_the_network_itself_has_the_last_word_on_what_a_faster_copy_saw(
+    monkeypatch, judged, searches, lowered
+):
+    # The copy sees every margin smaller by 8 levels, or sees every image stand.
+    model, copied = Blocks(SHAPE), Wavering(lowered=lowered)
+    monkeypatch.setattr(module, "searched", lambda _model, engine: {"fast": copied}[engine])
+    fast = replace(SPEC, evaluation=replace(SPEC.evaluation, engine="fast"))
+    with convolutions(tf32=True):
+        verdicts = judge(model, judged, "pgd20", replace(fast, compute=TF32.compute))
+    again = [index for index, level in enumerate(LEVELS) if level == 10 and lowered > 0]
+    assert len(searches) == 3 + (len(again) > 0)
+    assert verdicts.broken_by == expected()
+    assert verdicts.details["search_engine"] == "fast"
+    check(verdicts)
+
+
+def test_a_faster_copy_finds_what_the_network_itself_would(judged):
+    fast = replace(SPEC, evaluation=replace(SPEC.evaluation, engine="fast"))
+    assert judge(Blocks(SHAPE), judged, "pgd20", fast).broken_by == expected()
 
 
 def test_what_the_second_search_finds_counts(monkeypatch, judged):

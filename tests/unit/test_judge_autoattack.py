@@ -115,6 +115,7 @@ def test_verdicts_name_the_component_and_count_what_is_left_after_each(scripted,
         "batch_size": 4,
         "shards": 1,
         "search_tf32": False,
+        "search_engine": "plain",
         "components": {"apgd-ce": 7, "apgd-t": 6, "fab-t": 5, "square": 4},
     }
     assert (verdicts.source, verdicts.seed, verdicts.eps) == (source(), 7, EPS)

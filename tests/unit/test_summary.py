@@ -14,7 +14,7 @@ from bench.parsing import BenchError
 COLUMNS = (
     "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,attack_source,attack_seed,"
     "eps,n,correct,accuracy,ci_low,ci_high,reported,reported_source,difference,precision,engine,"
-    "tf32,flags,code_digest,weights_sha256,base_method,options,selected_by,warnings"
+    "tf32,flags,code_digest,weights_sha256,base_method,options,selected_by,warnings,attack_engine"
 )
 
 
@@ -75,6 +75,7 @@ def test_the_file_has_the_agreed_columns_and_numbers(results_factory, nothing_re
         "options": "beta=6",
         "selected_by": "PGD accuracy",
         "warnings": "",
+        "attack_engine": "",
     }
     assert rows["best", "clean"]["eps"] == "0"
     assert rows["best", "clean"]["attack_seed"] == ""
