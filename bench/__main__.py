@@ -56,6 +56,29 @@ def parser() -> argparse.ArgumentParser:
     reference.add_argument("--data", type=Path, help="data file; default: the experiment's")
     reference.add_argument("--folder", type=Path, help="where its verdicts go")
 
+    several = _command(
+        commands, "run", run_several, "train and judge runs in turn, without Snakemake"
+    )
+    several.add_argument("--config", type=Path, required=True, help="such as config/paper.yaml")
+    several.add_argument(
+        "--methods", nargs="+", metavar="LABEL", help="in this order; default: all"
+    )
+    several.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="default: all")
+    several.add_argument(
+        "--time-limit", type=_positive, metavar="MINUTES", help="stop before, to go on another time"
+    )
+
+    pack = _command(commands, "pack", pack_folder, "write a folder as small files with checksums")
+    pack.add_argument(
+        "--folder", type=Path, required=True, help="such as a run, .../<method>/seed<k>"
+    )
+    pack.add_argument("--out", type=Path, required=True, help="where the parts go")
+    pack.add_argument("--part-mib", type=_positive, default=16, help="size of a part at most (16)")
+
+    unpack = _command(commands, "unpack", unpack_folder, "make the folder that pack wrote again")
+    unpack.add_argument("--parts", type=Path, required=True, help="the .json that pack wrote")
+    unpack.add_argument("--out", type=Path, required=True, help="the folder to make")
+
     export = _command(commands, "export", export_run, "write a checkpoint that loads anywhere")
     export.add_argument("--folder", type=Path, required=True, help="the run, .../<method>/seed<k>")
     export.add_argument("--checkpoint", default="best", help="best (default) or last")
@@ -118,6 +141,16 @@ def _run(text: str) -> tuple[str, int]:
     if not method or not seed.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a run such as trades/0, got {text!r}")
     return method, int(seed)
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return number
 
 
 def _paths(chosen: argparse.Namespace, experiment: Experiment) -> None:
@@ -232,6 +265,38 @@ def judge_reference(chosen: argparse.Namespace) -> None:
     from bench.evaluation.reference import evaluate_reference
 
     evaluate_reference(chosen.name, spec, data=chosen.data, folder=chosen.folder)
+
+
+def run_several(chosen: argparse.Namespace) -> int:
+    """Train and judge runs one after the other; `bench.sitting.AGAIN` where the time was up."""
+    experiment = read_config(chosen.config)
+    methods = chosen.methods or [method.label for method in experiment.methods]
+    seeds = chosen.seeds or list(experiment.seeds)
+    runs = [(method, seed) for seed in seeds for method in methods]
+    for method, seed in runs:
+        experiment.train_spec(method, seed)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    _claim_device(experiment.compute)
+    if not (Path("results") / experiment.experiment / "data.json").is_file():
+        prepare_data(parser().parse_args(["data", "--config", str(chosen.config)]))
+    from bench.sitting import sit
+
+    return sit(experiment, runs, results=Path("results"), minutes=chosen.time_limit)
+
+
+def pack_folder(chosen: argparse.Namespace) -> None:
+    """Write a folder in parts."""
+    from bench.parts import pack
+
+    written = pack(chosen.folder, chosen.out, largest=max(1, int(chosen.part_mib * 2**20)))
+    print("\n".join(map(str, written)))
+
+
+def unpack_folder(chosen: argparse.Namespace) -> None:
+    """Make a folder again from its parts."""
+    from bench.parts import unpack
+
+    print(unpack(chosen.parts, chosen.out))
 
 
 def export_run(chosen: argparse.Namespace) -> None:

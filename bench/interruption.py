@@ -18,26 +18,42 @@ class InterruptedJobError(KeyboardInterrupt):
     ----------
     number
         Of the signal.
+    at_limit
+        Whether it was the alarm of `ending_after`.
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.at_limit = number == signal.SIGALRM
+        cause = "the time limit" if self.at_limit else signal.Signals(number).name
         super().__init__(
-            f"stopped by {signal.Signals(number).name}; what was finished is kept: run the same "
-            "command again and it goes on from there"
+            f"stopped by {cause}; what was finished is kept: run the same command again and it"
+            " goes on from there"
         )
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise InterruptedJobError(number)
 
 
 @contextmanager
 def stopping_cleanly() -> Iterator[None]:
     """Turn SIGTERM, as a scheduler sends it, and Ctrl-C into InterruptedJobError."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise InterruptedJobError(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def ending_after(seconds: float | None) -> Iterator[None]:
+    """Raise InterruptedJobError in the block when `seconds` have passed; never where it is None."""
+    before = signal.signal(signal.SIGALRM, _stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds or 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

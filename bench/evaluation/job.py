@@ -128,7 +128,7 @@ def settings(spec: EvaluationSpec, name: str) -> dict[str, Any]:
     every = spec_json(spec)
     evaluation = every["evaluation"]
     own = evaluation["autoattack"] if name == "autoattack" else evaluation["pgd"].get(name)
-    shared = {key: evaluation[key] for key in ("batch_size", "shards")}
+    shared = {key: evaluation[key] for key in ("batch_size", "shards", "engine")}
     return {"attack": own, "threat": every["threat"], "compute": every["compute"], **shared}
 
 

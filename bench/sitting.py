@@ -1,0 +1,134 @@
+"""Train and judge a list of runs one after the other in one process, for as long as there is time.
+
+For a machine that has torch and a device but no Snakemake: the same jobs on the same files, so a
+sitting goes on where the workflow or another sitting stopped, and the other way round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench.config import Experiment
+from bench.interruption import InterruptedJobError, ending_after
+from bench.parsing import BenchError
+from bench.planning.records import (
+    CHECKPOINTS,
+    Recorded,
+    about_images,
+    judging_differs,
+    recorded,
+    training_differs,
+)
+from bench.shortage import free_memory
+
+AGAIN = 75  # exit code, sysexits.h's "try again": the time was up and work is left
+MARGIN = 10.0  # seconds before the limit in which a job comes to its end
+
+Runs = Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A job of one run that is still to be done, and why."""
+
+    name: str
+    why: str
+    do: Callable[[], None]
+
+
+def sit(experiment: Experiment, runs: Runs, *, results: Path, minutes: float | None) -> int:
+    """Do what is left of `runs`, (method label, seed) in this order; return the exit code.
+
+    A run is trained and then judged before the next one begins, so that a sitting leaves something
+    whole. A run that fails is reported and the others go on.
+
+    Parameters
+    ----------
+    results
+        The folder above the experiment's.
+    minutes
+        Of this sitting: the job that is running stops a little before, with its state on disk.
+        None: as long as it takes.
+
+    Returns
+    -------
+    int
+        0 when all is done, 1 when a run failed, `AGAIN` when the time was up.
+    """
+    began, failed = time.monotonic(), []
+    limit = None if minutes is None else max(1.0, 60 * minutes - MARGIN)
+    try:
+        with ending_after(limit):
+            for label, seed in runs:
+                try:
+                    _finish(experiment, label, seed, results)
+                except BenchError as error:
+                    failed.append(f"{label} seed {seed}")
+                    print(f"{label} seed {seed} failed: {error}", flush=True)
+                free_memory()
+    except InterruptedJobError as stopped:
+        if not stopped.at_limit:
+            raise
+        left = [
+            f"{label} seed {seed}"
+            for label, seed in runs
+            if _left(experiment, label, seed, results)
+        ]
+        print(
+            f"the time is up after {(time.monotonic() - began) / 60:.1f} minutes; left: "
+            f"{', '.join(left)}; the same command goes on from here"
+        )
+        return AGAIN
+    if failed:
+        print(f"failed: {', '.join(failed)}; see above")
+        return 1
+    print("all is done")
+    return 0
+
+
+def _finish(experiment: Experiment, label: str, seed: int, results: Path) -> None:
+    # Asked again after each: judging depends on what was trained.
+    while work := _left(experiment, label, seed, results):
+        print(f"{label} seed {seed}: {work.name} ({work.why})", flush=True)
+        work.do()
+
+
+def _left(experiment: Experiment, label: str, seed: int, results: Path) -> Work | None:
+    """Return the next job of a run, None where it is done."""
+    (run,) = (
+        run for run in recorded(experiment, results) if (run.label, run.seed) == (label, seed)
+    )
+    data = results / experiment.experiment / "data.safetensors"
+    fingerprint = about_images(experiment, results).get("fingerprint")
+    reasons = training_differs(run, experiment, fingerprint) or _lost(run, _TRAINED)
+    if reasons:
+        return Work(name="train", why=reasons[0], do=partial(_train, experiment, run, data))
+    reasons = judging_differs(run, experiment, fingerprint) or _lost(run, ("verdicts",))
+    if reasons:
+        return Work(name="evaluate", why=reasons[0], do=partial(_evaluate, experiment, run, data))
+    return None
+
+
+_TRAINED = (*(f"{name}.safetensors" for name in CHECKPOINTS), "history.csv")
+
+
+def _lost(run: Recorded, names: Sequence[str]) -> list[str]:
+    return [f"{name} is missing" for name in names if not (run.folder / name).exists()]
+
+
+# torch is imported by the jobs alone: where nothing is left, nothing waits for it.
+def _train(experiment: Experiment, run: Recorded, data: Path) -> None:
+    from bench.training.job import train
+
+    spec = experiment.train_spec(run.label, run.seed)
+    train(spec, experiment=experiment.experiment, label=run.label, data=data, folder=run.folder)
+
+
+def _evaluate(experiment: Experiment, run: Recorded, data: Path) -> None:
+    from bench.evaluation.job import evaluate
+
+    evaluate(experiment.evaluation_spec(), data=data, folder=run.folder)

@@ -1,0 +1,176 @@
+"""A sitting does what is left, in order, stops in time, and goes on another time."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from settings import settings
+from synthetic import settings_kept
+
+from bench import sitting
+from bench.__main__ import main
+from bench.config import Experiment, experiment
+from bench.interruption import InterruptedJobError, ending_after
+from bench.parsing import BenchError
+from bench.sitting import AGAIN, sit
+
+CHANGES = {
+    "data.train_images": 60,
+    "data.test_images": 10,
+    "model.width": 4,
+    "threat.eps": "0.2",
+    "training.attack.steps": 4,
+    "training.validation_attack.steps": 4,
+    "training.crop": 1,
+    "evaluation.pgd.pgd20.steps": 4,
+    "methods.standard": {},
+}
+
+
+@pytest.fixture(autouse=True)
+def kept() -> Iterator[None]:
+    with settings_kept():
+        yield
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    import yaml
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(settings(CHANGES)))
+    return tmp_path
+
+
+def sittings(*more: str) -> int:
+    return main(["run", "--config", "tiny.yaml", *more])
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The jobs that a sitting does, by name and run."""
+    done: list[str] = []
+    for name in ("_train", "_evaluate"):
+        original = getattr(sitting, name)
+
+        def spy(of, run, data, name=name, original=original):
+            done.append(f"{name[1:]} {run.label}/{run.seed}")
+            original(of, run, data)
+
+        monkeypatch.setattr(sitting, name, spy)
+    return done
+
+
+def test_each_run_is_trained_and_judged_before_the_next_and_nothing_twice(project, jobs, capsys):
+    assert sittings("--methods", "standard", "trades", "--seeds", "1") == 0
+    expected = [f"{job} {run}/1" for run in ("standard", "trades") for job in ("train", "evaluate")]
+    assert jobs == expected
+    folder = project / "results" / "tiny" / "models" / "trades" / "seed1"
+    assert (folder / "evaluation.json").is_file()
+    assert sittings("--methods", "standard", "trades", "--seeds", "1") == 0
+    assert jobs == expected
+    assert capsys.readouterr().out.endswith("all is done\n")
+
+
+def test_what_was_lost_is_made_again(project, jobs):
+    sittings("--methods", "standard", "--seeds", "0")
+    folder = project / "results" / "tiny" / "models" / "standard" / "seed0"
+    (folder / "last.safetensors").unlink()
+    jobs.clear()
+    assert sittings("--methods", "standard", "--seeds", "0") == 0
+    assert jobs[0] == "train standard/0"
+
+
+def test_a_run_that_fails_is_named_and_the_others_go_on(project, monkeypatch, capsys):
+    original = sitting._train
+
+    def failing(of, run, data):
+        if run.label == "trades":
+            raise BenchError("its loss became NaN")
+        original(of, run, data)
+
+    monkeypatch.setattr(sitting, "_train", failing)
+    assert sittings("--seeds", "0") == 1
+    out = capsys.readouterr().out
+    assert "trades seed 0 failed: its loss became NaN" in out
+    assert out.endswith("failed: trades seed 0; see above\n")
+    assert (project / "results" / "tiny" / "models" / "standard" / "seed0" / "train.json").is_file()
+
+
+def the_experiment() -> Experiment:
+    return experiment(settings(CHANGES))
+
+
+def test_when_the_time_is_up_what_is_left_is_named(project, monkeypatch, capsys):
+    monkeypatch.setattr(sitting, "MARGIN", 0.0)
+    monkeypatch.setattr(sitting, "_train", lambda *_: time.sleep(60))
+    runs = [("trades", 0), ("standard", 0)]
+    # One second is the least that a sitting lasts.
+    assert sit(the_experiment(), runs, results=project / "results", minutes=1e-9) == AGAIN
+    out = capsys.readouterr().out
+    assert "left: trades seed 0, standard seed 0; the same command goes on" in out
+
+
+def test_a_stop_from_outside_is_not_taken_for_the_time_limit(project, monkeypatch):
+    def stopped(*_: object) -> None:
+        raise InterruptedJobError(signal.SIGTERM)
+
+    monkeypatch.setattr(sitting, "_train", stopped)
+    with pytest.raises(InterruptedJobError, match="SIGTERM"):
+        sit(the_experiment(), [("trades", 0)], results=project / "results", minutes=5)
+
+
+def test_several_short_sittings_end_where_one_long_one_does(project, monkeypatch):
+    from bench.training.run import Run
+
+    whole = ("--methods", "trades", "--seeds", "0")
+    assert sittings(*whole) == 0
+    (project / "results").rename(project / "whole")
+    trained = {"epochs": 0}
+    original = Run.epoch
+
+    def one_epoch(self, epoch, watch):
+        # The alarm of a sitting that has time for one epoch.
+        if trained["epochs"] == 1:
+            signal.raise_signal(signal.SIGALRM)
+        trained["epochs"] += 1
+        return original(self, epoch, watch)
+
+    monkeypatch.setattr(Run, "epoch", one_epoch)
+    ended = []
+    while not ended or ended[-1] == AGAIN:
+        trained["epochs"] = 0
+        ended.append(sittings(*whole, "--time-limit", "60"))
+    assert ended == [AGAIN, 0]
+    place = Path("tiny/models/trades/seed0")
+    for name in ("best.safetensors", "last.safetensors", "verdicts/best/pgd20.csv"):
+        one, other = (project / where / place / name for where in ("whole", "results"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_an_alarm_is_for_its_block_alone():
+    with pytest.raises(InterruptedJobError) as stopped, ending_after(0.05):
+        time.sleep(30)
+    assert stopped.value.at_limit
+    with ending_after(None):
+        pass
+    with ending_after(30):
+        pass
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "soon", "inf"])
+def test_a_time_limit_that_is_none_is_refused(project, minutes, capsys):
+    with pytest.raises(SystemExit):
+        sittings("--time-limit", minutes)
+    assert "expected a number above 0" in capsys.readouterr().err
+
+
+def test_a_method_that_the_config_has_not_is_named_before_anything_runs(project, capsys):
+    assert sittings("--methods", "trads") == 1
+    assert "did you mean 'trades'" in capsys.readouterr().err
+    assert not (project / "results").exists()
