@@ -1,0 +1,124 @@
+"""The engines on a CUDA device: the same attacks, and no step that waits for the device."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from synthetic import EPS, METHODS, settings_kept, some_data, some_spec
+from torch import Tensor, nn
+
+from bench.attacks.inner import InnerAttack
+from bench.attacks.losses import divergence
+from bench.config import Compute
+from bench.device import convolutions
+from bench.engine.base import Engine
+from bench.engine.choose import create
+from bench.models.base import build
+from bench.training.measure import Tally
+from bench.training.run import Run
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+GPU = torch.device("cuda")
+SHAPE = (32, 3, 32, 32)
+TRADES_ATTACK = InnerAttack(loss="kl", start="gaussian")
+ENGINES = [("fast", "float32"), ("fast", "bfloat16"), ("graph", "float32"), ("graph", "bfloat16")]
+
+
+@pytest.fixture(autouse=True)
+def kept() -> Iterator[None]:
+    with settings_kept(), convolutions(tf32=False):
+        yield
+
+
+def images(seed: int = 2) -> Tensor:
+    return torch.rand(SHAPE, generator=torch.Generator().manual_seed(seed)).to(GPU)
+
+
+def trained() -> nn.Module:
+    model = build("resnet18", classes=10, channels=3, seed=0, width=16).to(GPU)
+    for seed in range(3):
+        model(images(seed))
+    return model
+
+
+def attacked(engine: Engine, seed: int, attack: InnerAttack = TRADES_ATTACK) -> Tensor:
+    noise = attack.noise(SHAPE, eps=EPS, generator=torch.Generator(GPU).manual_seed(seed))
+    labels = torch.arange(len(noise), device=GPU) % 10
+    return engine.attack(
+        attack, engine.lay_out(images()), labels, eps=EPS, step=EPS / 4, steps=10, noise=noise
+    )
+
+
+def raised(model: nn.Module, moved: Tensor) -> float:
+    """Return the mean KL that an attack reached, judged by the network itself in float64."""
+    model = copy.deepcopy(model).eval().double()
+    with torch.no_grad():
+        return float(divergence(model(images().double()), model(moved.double())).mean())
+
+
+@pytest.mark.parametrize(("name", "precision"), ENGINES)
+def test_every_engine_reaches_the_plain_loss(name, precision):
+    model = trained()
+    plain = create("plain", copy.deepcopy(model))
+    engine = create(name, copy.deepcopy(model), precision=precision)
+    reached = [raised(model, attacked(plain, seed)) for seed in range(4)]
+    found = [raised(model, attacked(engine, seed)) for seed in range(4)]
+    spread = max(reached) - min(reached)
+    assert sum(found) / 4 == pytest.approx(sum(reached) / 4, abs=spread + 0.01 * max(reached))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("loss", ["kl", "ce"])
+def test_a_recorded_attack_is_the_attack_that_was_recorded(precision, loss):
+    attack = InnerAttack(loss=loss, start="gaussian")
+    model = trained()
+    fast = create("fast", copy.deepcopy(model), precision=precision)
+    graph = create("graph", copy.deepcopy(model), precision=precision)
+    for seed in range(3):
+        assert torch.equal(attacked(graph, seed, attack), attacked(fast, seed, attack))
+
+
+def test_a_recorded_attack_sees_the_weights_of_this_step():
+    graph = create("graph", trained())
+    before = attacked(graph, 0)
+    with torch.no_grad():
+        for parameter in graph.model.parameters():
+            parameter.mul_(1.1)
+    after = attacked(graph, 0)
+    assert torch.equal(after, attacked(create("fast", copy.deepcopy(graph.model)), 0))
+    assert not torch.equal(after, before)
+
+
+def test_a_recorded_attack_returns_an_image_of_its_own():
+    graph = create("graph", trained())
+    first = attacked(graph, 0)
+    kept = first.clone()
+    attacked(graph, 1)
+    assert torch.equal(first, kept)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("name", "precision"), ENGINES)
+def test_no_step_waits_for_the_device(method, name, precision):
+    spec = some_spec(method, epochs=3, compute=Compute(device="cuda", tf32=True))
+    shell = replace(spec.training, engine=name, precision=precision)
+    run = Run(replace(spec, training=shell), some_data(), GPU)
+    for epoch in (1, 2):
+        run.epoch(epoch, lambda *_: None)
+    tally, batches = Tally(GPU), run.batches(3)
+    run.images(3, 0, batches[0])
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        given = run.images(3, 1, batches[1])
+        run.step(given, run.labels_N[batches[1]], tally)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert tally.first_bad_step() is None
