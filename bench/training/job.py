@@ -195,6 +195,7 @@ def _history_row(epoch: Epoch, images: int, seconds: float, device: torch.device
         "train_robust": _percent(epoch.train_robust),
         "validation_clean": _percent(epoch.validation_clean),
         "validation_pgd": _percent(epoch.validation_pgd),
+        **{name: _rounded(value) for name, value in epoch.remembered.items()},
         "seconds": f"{seconds:.2f}",
         "images_per_second": f"{images / max(seconds, 1e-9):.0f}",
         "peak_memory_mb": _number(peak_memory_mb(device)),
@@ -215,6 +216,10 @@ def _summary(epoch: Epoch) -> str:
         f"loss {epoch.loss:.4f}  validation clean {epoch.validation_clean:.2f} %"
         f" PGD {epoch.validation_pgd:.2f} %"
     )
+
+
+def _rounded(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _percent(value: float | None) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.config import TrainSpec
 from bench.data.augment import Views
@@ -24,6 +24,7 @@ from bench.models.base import build
 from bench.parsing import BenchError, plain
 from bench.streams import stream
 from bench.training.measure import Tally, clean_accuracy, pgd_accuracy
+from bench.training.probe import Probe
 from bench.training.schedule import build_optimiser, build_schedule
 
 ENOUGH = 10_000  # training images; from here on 1,000 are held out, below a tenth
@@ -41,6 +42,7 @@ class Epoch:
     train_robust: float | None
     validation_clean: float
     validation_pgd: float
+    remembered: dict[str, float | None] = field(default_factory=dict)
 
 
 class Run:
@@ -78,6 +80,11 @@ class Run:
             options = plain(self.method)
             kept = {name: options[name] for name in ("storage", "alignment") if name in options}
             self.memory = Memory(self.pixels_NCHW, spec.threat.eps, **kept)
+        self.probe: Probe | None = None
+        if self.method.attack is not None:
+            self.probe = Probe(
+                self.pixels_NCHW, self.labels_N, self.index_N, crop=shell.crop, seed=spec.seed
+            )
         self.steps = -(-len(self.index_N) // shell.batch_size)
         self.optimiser = build_optimiser(self.model, shell.optimiser)
         self.schedule = build_schedule(
@@ -89,7 +96,10 @@ class Run:
         order_N = torch.randperm(
             len(self.index_N), generator=stream(self.spec.seed, "order", epoch)
         )
-        return torch.split(self.index_N[order_N].to(self.device), self.spec.training.batch_size)
+        index_N, size = self.index_N[order_N], self.spec.training.batch_size
+        if self.probe is not None:
+            self.probe.expect(epoch, torch.split(index_N, size))
+        return torch.split(index_N.to(self.device), size)
 
     def images(self, epoch: int, step: int, index_B: Tensor) -> dict[str, Tensor]:
         """Return the images [B, C, H, W] of every forward pass of a step: x, x' and x''.
@@ -120,6 +130,8 @@ class Run:
                 recalled = self.memory.recall(index_B, frame, images["clean"])
                 images["memory"] = self.engine.lay_out(recalled)
             self.memory.store(index_B, frame, images["clean"], images["adversarial"])
+        if self.probe is not None:
+            self.probe.see(epoch, step, frame, images["clean"], images["adversarial"])
         return images
 
     def step(self, images: dict[str, Tensor], labels_B: Tensor, tally: Tally) -> None:
@@ -161,7 +173,9 @@ class Run:
                     f"{epoch}, step {bad}; lower training.optimiser.learning_rate (nothing of this "
                     "epoch was saved; the epochs before are kept in state/training.safetensors)"
                 )
-            clean, robust = self._judge()
+            judged = self.engine.judged()
+            clean, robust = self._judge(judged)
+            remembered = self.probe.measure(judged, epoch) if self.probe is not None else {}
         means = tally.means()
         terms = {name: value for name, value in means.items() if name.startswith("loss_")}
         return Epoch(
@@ -173,6 +187,7 @@ class Run:
             train_robust=100 * means["adversarial"] if "adversarial" in means else None,
             validation_clean=clean,
             validation_pgd=robust,
+            remembered=remembered,
         )
 
     def _finite(self) -> bool:
@@ -180,10 +195,10 @@ class Run:
         finite = [value.isfinite().all() for value in self.model.state_dict().values()]
         return bool(torch.stack(finite).all())
 
-    def _judge(self) -> tuple[float, float]:
+    def _judge(self, model: nn.Module) -> tuple[float, float]:
         """Return clean and PGD accuracy in percent on the images that select the checkpoint."""
         threat, attack = self.spec.threat, self.spec.training.validation_attack
-        batch, model = 2 * self.spec.training.batch_size, self.engine.judged()
+        batch = 2 * self.spec.training.batch_size
         return clean_accuracy(model, self.judged, batch), pgd_accuracy(
             model,
             self.judged,

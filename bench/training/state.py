@@ -39,6 +39,7 @@ def save_state(path: Path, identity: str, run: Run, kept: Kept) -> None:
         **_named("best", kept.best),
         **_named("momentum", run.momentum()),
         **_named("memory", run.memory.state_dict() if run.memory else {}),
+        **_named("probe", run.probe.state_dict() if run.probe else {}),
     }
     about = {
         "identity": identity,
@@ -66,6 +67,8 @@ def load_state(path: Path, identity: str, run: Run) -> Kept | None:
     run.model.load_state_dict(_part("model", tensors))
     if run.memory:
         run.memory.load_state_dict(_part("memory", tensors))
+    if run.probe:
+        run.probe.load_state_dict(_part("probe", tensors))
     run.advance(len(about["history"]), _part("momentum", tensors))
     return Kept(
         history=about["history"],

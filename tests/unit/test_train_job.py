@@ -21,6 +21,7 @@ from bench.parsing import BenchError, parse
 from bench.provenance import packages
 from bench.records import sha256
 from bench.training.job import train
+from bench.training.probe import COLUMNS
 from bench.training.run import Epoch, Run
 
 FILES = ["best.safetensors", "history.csv", "last.safetensors", "train.json"]
@@ -116,9 +117,11 @@ def test_the_history_has_the_columns_of_its_method_and_blanks_where_nothing_appl
 ):
     rows = history(trained(some_spec(method), data))
     losses = [f"loss_{term}" for term in terms]
-    assert list(rows[0]) == ["epoch", "learning_rate", "loss", *losses, *TRAINED, *CLOCK]
+    remembered = [] if method == "standard" else list(COLUMNS)
+    columns = ["epoch", "learning_rate", "loss", *losses, *TRAINED, *remembered, *CLOCK]
+    assert list(rows[0]) == columns
     for number, row in enumerate(rows):
-        blank = {name for name, value in row.items() if value == ""}
+        blank = {name for name, value in row.items() if value == ""} - set(remembered)
         first = {"loss_memory"} if method == "memloss" and number == 0 else set()
         assert blank == empty | first | {"peak_memory_mb"}
         total = sum(float(row[name]) for name in losses if row[name])
