@@ -59,6 +59,14 @@ def results(path):
     return f"results/{NAME}/{path}"
 
 
+IMAGES = results("data.safetensors")
+ABOUT_IMAGES = results("data.json")  # small: what its content says counts, not its age
+
+
+def about_images(wildcards):
+    return checkpoints.data.get().output.about
+
+
 def of_every_run(path):
     return [
         results(f"models/{method}/seed{seed}/{path}")

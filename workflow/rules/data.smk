@@ -1,7 +1,9 @@
-rule data:
+# A checkpoint, so that what is downstream is looked at again once it has run: images read anew that
+# have the same fingerprint leave data.json with the same content, and retrain nothing.
+checkpoint data:
     output:
-        images=results("data.safetensors"),
-        about=results("data.json"),
+        images=IMAGES,
+        about=ABOUT_IMAGES,
     log:
         results("logs/data.log"),
     conda:

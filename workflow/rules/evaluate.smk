@@ -1,7 +1,7 @@
 rule evaluate:
     input:
-        images=ancient(rules.data.output.images),
-        about=rules.data.output.about,
+        images=ancient(IMAGES),
+        about=about_images,
         best=rules.train.output.best,
         last=rules.train.output.last,
         record=rules.train.output.record,
@@ -28,8 +28,8 @@ rule evaluate:
 
 rule reference:
     input:
-        images=ancient(rules.data.output.images),
-        about=rules.data.output.about,
+        images=ancient(IMAGES),
+        about=about_images,
     output:
         record=results("reference/{name}/evaluation.json"),
     log:

@@ -1,9 +1,7 @@
-# `images` is ancient and `about` is small: images read again retrain nothing as long as their
-# fingerprint is the same.
 rule train:
     input:
-        images=ancient(rules.data.output.images),
-        about=rules.data.output.about,
+        images=ancient(IMAGES),
+        about=about_images,
     output:
         best=results("models/{method}/seed{seed}/best.safetensors"),
         last=results("models/{method}/seed{seed}/last.safetensors"),
