@@ -20,6 +20,7 @@ from bench.config_file import read_config
 from bench.failures import exit_code
 from bench.parsing import BenchError, parse
 from bench.planning.commands import add_commands
+from bench.sections import Needs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,9 +38,9 @@ def parser() -> argparse.ArgumentParser:
     data = _command(commands, "data", prepare_data, "read images and write one data file")
     _what(data)
     data.add_argument("--out", type=Path, help="default: results/<experiment>/data.safetensors")
-    data.add_argument(
-        "--classes-at-least", type=int, default=1, help="what AutoAttack needs (with --spec)"
-    )
+    least = "what the attacks need (with --spec)"
+    data.add_argument("--classes-at-least", type=int, default=1, help=least)
+    data.add_argument("--test-images-at-least", type=int, default=1, help=least)
 
     train = _command(commands, "train", train_run, "train one method with one seed")
     _what(train)
@@ -177,12 +178,12 @@ def prepare_data(chosen: argparse.Namespace) -> None:
     """Read the images and write the data file with its description beside it."""
     if chosen.config:
         experiment = read_config(chosen.config)
-        spec, least = experiment.data, experiment.evaluation.least_classes
+        spec, needs = experiment.data, experiment.evaluation.needs
         out = chosen.out or Path("results") / experiment.experiment / "data.safetensors"
     else:
         _need(chosen, "out")
         spec, out = parse(config.Data, chosen.spec, where="data"), chosen.out
-        least = chosen.classes_at_least
+        needs = Needs(classes=chosen.classes_at_least, test_images=chosen.test_images_at_least)
     from bench.data.dataset import save
     from bench.data.sources import read
     from bench.data.splits import take
@@ -192,12 +193,7 @@ def prepare_data(chosen: argparse.Namespace) -> None:
     dataset = read(spec.source, path=path, name=spec.name, classes=spec.classes)
     dataset = take(dataset, spec.train_images, spec.test_images)
     # Known here already, so that no training is in vain.
-    if len(dataset.classes) < least:
-        raise BenchError(
-            f"evaluation.autoattack: AutoAttack standard targets {least - 1} wrong classes, and"
-            f" {dataset.name!r} has {len(dataset.classes)} classes in all; remove"
-            " evaluation.autoattack from the configuration"
-        )
+    needs.check(dataset.name, classes=len(dataset.classes), test_images=len(dataset.test))
     with writing(out):
         save(dataset, out)
     sizes = dataset.source_sizes()

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bench.parsing import Amount, Count, Pixels, Positive, Share, Whole
+from bench.parsing import Amount, ConfigError, Count, Pixels, Positive, Share, Whole
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # Other rows of a summary, which the name of an attack must not take.
@@ -172,6 +172,28 @@ class AutoAttack:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Needs:
+    """How many classes and test images an evaluation needs at least."""
+
+    classes: int = 1
+    test_images: int = 1
+
+    def check(self, name: str, *, classes: int, test_images: int) -> None:
+        """Raise ConfigError unless the images called `name` are enough."""
+        if classes < self.classes:
+            raise ConfigError(
+                f"evaluation.autoattack: AutoAttack standard targets {self.classes - 1} wrong"
+                f" classes, and {name!r} has {classes} classes in all; remove"
+                " evaluation.autoattack from the configuration"
+            )
+        if test_images < self.test_images:
+            raise ConfigError(
+                f"evaluation: an attack is to see {self.test_images} images, and {name!r} has"
+                f" {test_images} test images; lower `images` of the attack, or leave it out for all"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """How saved weights are judged. Batch size and shards are part of a result's identity.
 
@@ -191,9 +213,15 @@ class Evaluation:
                 raise ValueError(f"pgd: {name!r} cannot name an attack; try pgd20")
 
     @property
-    def least_classes(self) -> int:
-        """How many classes the images must have: AutoAttack targets nine wrong ones."""
-        return 10 if self.autoattack and self.autoattack.checkpoints else 1
+    def needs(self) -> Needs:
+        """What the attacks need of the images: AutoAttack targets nine wrong classes."""
+        attacks: list[Pgd | AutoAttack] = [*self.pgd.values()]
+        attacks += [self.autoattack] if self.autoattack else []
+        images = [attack.images or 1 for attack in attacks if attack.checkpoints]
+        return Needs(
+            classes=10 if self.autoattack and self.autoattack.checkpoints else 1,
+            test_images=max(images, default=1),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

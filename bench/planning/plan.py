@@ -103,8 +103,16 @@ def make_plan(
     """Return the plan of `experiment`, whose results are in a folder of its name below `results`.
 
     `trial` measures what no record tells; without it those times stay unknown.
+
+    Raises
+    ------
+    ConfigError
+        An attack needs more classes or test images than the experiment's images have.
     """
     size = size_of(experiment, results)
+    if size:
+        needs = experiment.evaluation.needs
+        needs.check(experiment.data.name, classes=size.classes, test_images=size.test)
     past = recorded_rates(experiment, size, results) if size else Rates()
     tried = trial(size) if trial and size else Rates()
     runs, about = recorded(experiment, results), about_images(experiment, results)

@@ -1,4 +1,4 @@
-"""Images with too few classes for AutoAttack are refused before anything is trained on them."""
+"""Images that are too few for an attack are refused before anything is trained on them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bench.__main__ import main
 from bench.attacks.autoattack import TARGETS, require_classes
 from bench.config import experiment, spec_json
 from bench.data.dataset import Dataset, load
+from bench.sections import Needs
 
 
 def few(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +37,7 @@ def test_autoattack_on_few_classes_ends_with_the_data(
     config, out = tmp_path / "config.yaml", tmp_path / "out" / "data.safetensors"
     config.write_text(yaml.safe_dump(settings(changes)))
     spec = experiment(settings(changes))
-    by_hand = ("--classes-at-least", str(spec.evaluation.least_classes))
+    by_hand = ("--classes-at-least", str(spec.evaluation.needs.classes))
     for what in (("--config", str(config)), ("--spec", json.dumps(spec_json(spec.data)), *by_hand)):
         arguments = ("data", *what, "--out", str(out))
         if attacked and classes < 10:
@@ -64,9 +65,44 @@ def test_the_file_and_its_description_tell_a_part_from_the_whole_source(tmp_path
     assert load(out).source_sizes() == {"train": len(whole.train), "test": len(whole.test)}
 
 
-def test_the_config_asks_for_as_many_classes_as_the_attack():
-    attacked = experiment(settings({"evaluation.autoattack": {}})).evaluation
-    assert attacked.least_classes == TARGETS + 1
-    require_classes(attacked.least_classes)
-    never = experiment(settings({"evaluation.autoattack": {"checkpoints": []}})).evaluation
-    assert never.least_classes == 1
+@pytest.mark.parametrize("images", [20, 21])
+def test_an_attack_on_more_images_than_there_are_ends_with_the_data(
+    capsys, tmp_path, monkeypatch, images
+):
+    few(10, monkeypatch)
+    changes = {"evaluation.pgd.pgd20.images": images}
+    config, out = tmp_path / "config.yaml", tmp_path / "out" / "data.safetensors"
+    config.write_text(yaml.safe_dump(settings(changes)))
+    spec = experiment(settings(changes))
+    by_hand = ("--test-images-at-least", str(spec.evaluation.needs.test_images))
+    for what in (("--config", str(config)), ("--spec", json.dumps(spec_json(spec.data)), *by_hand)):
+        assert main(["data", *what, "--out", str(out)]) == (images > 20)
+        if images > 20:
+            (said,) = capsys.readouterr().err.splitlines()
+            assert "an attack is to see 21 images, and 'few' has 20 test images" in said
+            assert said.endswith("lower `images` of the attack, or leave it out for all")
+            assert not out.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"evaluation.pgd.pgd20.images": 301}, "301 images, and 'digits' has 300 test images"),
+        ({"evaluation.autoattack": {}, "data.classes": list("abcdefghi")}, "has 9 classes in all"),
+    ],
+)
+def test_the_plan_refuses_them_too(capsys, tmp_path, changes, said):
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(settings(changes)))
+    assert main(["plan", "--config", str(config), "--results", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: evaluation")
+    assert said in line
+
+
+def test_the_config_asks_for_what_its_attacks_need():
+    attacked = experiment(settings({"evaluation.autoattack": {"images": 30}})).evaluation
+    assert attacked.needs == Needs(classes=TARGETS + 1, test_images=30)
+    require_classes(attacked.needs.classes)
+    never = {"evaluation.autoattack": {"checkpoints": [], "images": 30}}
+    assert experiment(settings(never)).evaluation.needs == Needs()

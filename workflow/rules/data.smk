@@ -11,7 +11,8 @@ checkpoint data:
     params:
         spec=data_spec(),
         code=data_digest(),
-        classes=EXPERIMENT.evaluation.least_classes,
+        classes=EXPERIMENT.evaluation.needs.classes,
+        test_images=EXPERIMENT.evaluation.needs.test_images,
     shell:
         "python -m bench data --spec {params.spec:q} --classes-at-least {params.classes}"
-        " --out {output.images} > {log} 2>&1"
+        " --test-images-at-least {params.test_images} --out {output.images} > {log} 2>&1"
