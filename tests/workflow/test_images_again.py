@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from collections import Counter
 
 import pytest
@@ -46,12 +48,16 @@ RUN = ("--cores", "2", "--configfile", "tiny.yaml", "--")
 RUN += ("results/tiny/models/trades/seed0/evaluation.json",)
 
 
-@pytest.fixture
-def project(tmp_path):
-    folder = copy_project(tmp_path / "project")
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with nothing left to do, which every test leaves so."""
+    folder = copy_project(tmp_path_factory.mktemp("again") / "project")
     (folder / "bench/__main__.py").write_text(STUB)
     (folder / "tiny.yaml").write_text(CONFIG)
     (folder / "source").write_text("images")
+    picture = folder / "images/train/cat/1.png"
+    picture.parent.mkdir(parents=True)
+    picture.touch()
     assert ran(folder) == {"data": 1, "train": 1, "evaluate": 1}
     return folder
 
@@ -66,7 +72,7 @@ def ran(project):
 
 def edit_reader(project):
     path = project / "bench/data/sources/digits.py"
-    path.write_text(path.read_text() + "\nEXTRA = 1\n")
+    path.write_text(f"{path.read_text()}\nEXTRA = {time.time()}\n")
 
 
 def ask_for_autoattack(project):
@@ -91,3 +97,9 @@ def test_other_images_retrain_in_the_same_command(project):
 def test_an_attack_that_needs_more_of_the_images_retrains_nothing(project):
     ask_for_autoattack(project)
     assert ran(project) == {"data": 1, "evaluate": 1}
+
+
+def test_touched_image_files_are_read_again_and_retrain_nothing(project):
+    os.utime(project / "images/train/cat/1.png", ns=(0, 0))
+    assert ran(project) == {"data": 1}
+    assert not planned(project, *RUN)

@@ -1,5 +1,5 @@
-# Everything that the rules compute. The planning process has no torch: bench.config, bench.declared
-# and bench.provenance need the standard library alone.
+# Everything that the rules compute. The planning process has no torch: what is imported
+# here needs the standard library alone.
 
 import json
 import os
@@ -14,6 +14,7 @@ from snakemake.exceptions import WorkflowError
 from bench.config import experiment, spec_json
 from bench.gpus import ABSENT, devices
 from bench.parsing import ConfigError
+from bench.planning.files import listing_digest
 from bench.provenance import data_digest, digest, evaluate_digest, train_digest
 
 # Without --use-conda the jobs run in the environment of Snakemake itself, also when its `python`

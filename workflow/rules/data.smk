@@ -11,6 +11,7 @@ checkpoint data:
     params:
         spec=data_spec(),
         code=data_digest(),
+        files=listing_digest(EXPERIMENT.data),
         classes=EXPERIMENT.evaluation.needs.classes,
         test_images=EXPERIMENT.evaluation.needs.test_images,
     shell:
