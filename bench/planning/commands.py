@@ -74,14 +74,15 @@ def print_checks(chosen: argparse.Namespace) -> int:
 
 def print_findings(chosen: argparse.Namespace) -> int:
     """Print one line for each finding; 1 if there is any."""
-    from bench.planning.verify import configs_of, verify
+    from bench.planning.verify import configs_of, remake, verify
 
     found = 0
     for path in [chosen.config] if chosen.config else configs_of(chosen.results):
         experiment = read_config(path)
         findings = verify(experiment, path, chosen.results)
         print("\n".join(map(str, findings)) if findings else f"{experiment.experiment}: all agrees")
+        stale = dict.fromkeys(finding.stale for finding in findings if finding.stale)
+        if len(stale) > 1:
+            print(f"{experiment.experiment}: all at once: {remake(path, *stale)}")
         found += len(findings)
-    if found:
-        print("Snakemake knows what it ran itself: for a record made by hand add --force RECORD")
     return 1 if found else 0

@@ -29,14 +29,25 @@ TRAINING_PACKAGES = ("python", "torch", "torchvision")
 
 @dataclass(frozen=True)
 class Finding:
-    """What does not agree, where, and what to do."""
+    """What does not agree, where, and what to do; `stale` is the file to be made again, if any."""
 
     where: str
     what: str
     remedy: str
+    stale: Path | None = None
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}; {self.remedy}"
+
+
+def remake(config: Path, *stale: Path) -> str:
+    """Return the command that makes what is missing, what is `stale` and all that follows from it.
+
+    Without --forcerun Snakemake would leave alone what it did not make itself: it knows neither the
+    settings nor the code of a run by hand.
+    """
+    command = f"snakemake --cores all --configfile {config}"
+    return f"`{command} --forcerun {' '.join(map(str, stale))}`" if stale else f"`{command}`"
 
 
 def verify(experiment: Experiment, config: Path, results: Path) -> list[Finding]:
@@ -44,27 +55,26 @@ def verify(experiment: Experiment, config: Path, results: Path) -> list[Finding]
 
     `config` is the file it was read from, for the commands that are printed.
     """
-    command = f"snakemake --cores all --configfile {config}"
     name, about = experiment.experiment, about_images(experiment, results)
     fingerprint = about.get("fingerprint")
     runs = recorded(experiment, results)
-    findings = list(_absent(name, runs, bool(about), command))
+    findings = list(_absent(name, runs, bool(about), config))
     installed = packages()
     for run in runs:
         if run.training is not None:
-            findings += _training(run, experiment, fingerprint, installed, command)
+            findings += _training(run, experiment, fingerprint, installed, config)
         if run.training is not None and run.evaluation is not None:
-            findings += _evaluation(run, experiment, fingerprint, installed, command)
+            findings += _evaluation(run, experiment, fingerprint, installed, config)
     for model in experiment.reference.models:
         findings += _reference(
-            results / name / "reference" / model, experiment, fingerprint, installed, command
+            results / name / "reference" / model, experiment, fingerprint, installed, config
         )
     return findings
 
 
-def _absent(name: str, runs: list[Recorded], data: bool, command: str) -> Iterator[Finding]:
+def _absent(name: str, runs: list[Recorded], data: bool, config: Path) -> Iterator[Finding]:
     if not data:
-        yield Finding(name, "its images have not been read (no data.json)", f"run `{command}`")
+        yield Finding(name, "its images have not been read (no data.json)", f"run {remake(config)}")
     for what, missing in (
         ("not trained", [run for run in runs if run.training is None]),
         ("trained but not judged", [run for run in runs if run.training and not run.evaluation]),
@@ -73,7 +83,7 @@ def _absent(name: str, runs: list[Recorded], data: bool, command: str) -> Iterat
             first = f"{missing[0].label} seed {missing[0].seed}"
             more = f"{first} and {len(missing) - 1} more" if len(missing) > 1 else first
             text = f"{len(missing)} of {len(runs)} runs are {what} ({more})"
-            yield Finding(name, text, f"run `{command}`")
+            yield Finding(name, text, f"run {remake(config)}")
 
 
 def _training(
@@ -81,22 +91,22 @@ def _training(
     experiment: Experiment,
     fingerprint: str | None,
     installed: dict[str, str],
-    command: str,
+    config: Path,
 ) -> Iterator[Finding]:
     assert run.training is not None
-    where = str(run.folder / "train.json")
+    where = run.folder / "train.json"
+    again = f"{remake(config, where)} trains it again"
     reasons = training_differs(run, experiment, fingerprint)
     if reasons:
-        yield Finding(where, " and ".join(reasons), f"`{command}` trains it again")
+        yield Finding(str(where), " and ".join(reasons), again, where)
     for checkpoint, digest_then in weights(run.training).items():
         path = run.folder / f"{checkpoint}.safetensors"
         if not path.is_file():
-            yield Finding(str(path), "the weights are missing", f"`{command}` trains them again")
+            yield Finding(str(path), "the weights are missing", again, where)
         elif sha256(path) != digest_then:
-            what = "not the weights that train.json records"
-            yield Finding(str(path), what, f"delete the file; `{command}` trains the run again")
+            yield Finding(str(path), "not the weights that train.json records", again, where)
     yield from _packages(
-        where, run.training, installed, "train", command, only=TRAINING_PACKAGES, alone=not reasons
+        where, run.training, installed, config, only=TRAINING_PACKAGES, alone=not reasons
     )
 
 
@@ -105,17 +115,16 @@ def _evaluation(
     experiment: Experiment,
     fingerprint: str | None,
     installed: dict[str, str],
-    command: str,
+    config: Path,
 ) -> Iterator[Finding]:
     assert run.evaluation is not None
     path = run.folder / "evaluation.json"
     reasons = judging_differs(run, experiment, fingerprint)
     if reasons:
-        yield Finding(str(path), " and ".join(reasons), f"`{command}` judges it again")
-    yield from _verdicts(run.folder, run.evaluation, command)
-    yield from _packages(
-        str(path), run.evaluation, installed, "evaluate", command, alone=not reasons
-    )
+        again = f"{remake(config, path)} judges it again"
+        yield Finding(str(path), " and ".join(reasons), again, path)
+    yield from _verdicts(run.folder, run.evaluation, config)
+    yield from _packages(path, run.evaluation, installed, config, alone=not reasons)
 
 
 def _reference(
@@ -123,12 +132,12 @@ def _reference(
     experiment: Experiment,
     fingerprint: str | None,
     installed: dict[str, str],
-    command: str,
+    config: Path,
 ) -> Iterator[Finding]:
     path = folder / "evaluation.json"
     found = record(path)
     if found is None:
-        yield Finding(str(path), "the model is not judged", f"run `{command}`")
+        yield Finding(str(path), "the model is not judged", f"run {remake(config)}")
         return
     if "unavailable" in found:
         # It has no verdicts that could be old.
@@ -139,31 +148,33 @@ def _reference(
     if fingerprint is not None and found.get("data", {}).get("fingerprint") != fingerprint:
         reasons.append("it was judged on other images")
     if reasons:
-        yield Finding(str(path), " and ".join(reasons), f"`{command}` judges it again")
-    yield from _verdicts(folder, found, command)
-    yield from _packages(str(path), found, installed, "reference", command, alone=not reasons)
+        again = f"{remake(config, path)} judges it again"
+        yield Finding(str(path), " and ".join(reasons), again, path)
+    yield from _verdicts(folder, found, config)
+    yield from _packages(path, found, installed, config, alone=not reasons)
 
 
 def _spec_changes(experiment: Experiment, found: dict[str, Any]) -> list[str]:
     return changes(experiment.evaluation_spec(), found.get("spec"))
 
 
-def _verdicts(folder: Path, evaluation: dict[str, Any], command: str) -> Iterator[Finding]:
+def _verdicts(folder: Path, evaluation: dict[str, Any], config: Path) -> Iterator[Finding]:
+    where = folder / "evaluation.json"
+    again = f"{remake(config, where)} judges it again"
     for checkpoint, attack, judged in attacks(evaluation):
         path = folder / "verdicts" / checkpoint / f"{attack}.csv"
-        remedy = f"`{command} --force {folder / 'evaluation.json'}` judges again"
         if not path.is_file():
-            yield Finding(str(path), "the verdicts are missing", remedy)
+            yield Finding(str(path), "the verdicts are missing", again, where)
         elif sha256(path) != judged.get("sha256"):
-            yield Finding(str(path), "not the verdicts that evaluation.json records", remedy)
+            what = "not the verdicts that evaluation.json records"
+            yield Finding(str(path), what, again, where)
 
 
 def _packages(
-    where: str,
+    path: Path,
     found: dict[str, Any],
     installed: dict[str, str],
-    rule: str,
-    command: str,
+    config: Path,
     *,
     only: tuple[str, ...] | None = None,
     alone: bool,
@@ -177,9 +188,10 @@ def _packages(
         if then.get(name) != installed.get(name)
     ]
     if differ:
-        rerun = f"rerun by hand with `{command} --forcerun {rule}` if you want"
-        remedy = f"only the package differs: {rerun}" if alone else "the same command puts it right"
-        yield Finding(where, ", ".join(differ), remedy)
+        remedy = f"only the package differs: {remake(config, path)} if you want"
+        if not alone:
+            remedy = "the same command puts it right"
+        yield Finding(str(path), ", ".join(differ), remedy)
 
 
 def configs_of(results: Path, folder: Path = Path("config")) -> list[Path]:

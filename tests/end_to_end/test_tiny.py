@@ -7,6 +7,7 @@ import csv
 import json
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -186,6 +187,26 @@ def test_lost_weights_rebuild_one_run(project):
     finally:
         kept.rename(lost)
     assert counts["train"] == counts["evaluate"] == 1
+
+
+def test_the_command_that_verify_prints_makes_a_record_of_a_run_by_hand_again(project):
+    # As a run by hand with another beta leaves it: Snakemake knows nothing of its settings.
+    record = project / "results/tiny/models/trades/seed1/train.json"
+    kept = record.read_text()
+    record.write_text(kept.replace('"beta": 6.0', '"beta": 1.0'))
+    verify = [sys.executable, "-m", "bench", "verify", "--config", "tiny.yaml"]
+    try:
+        done = subprocess.run(verify, cwd=project, capture_output=True, text=True, check=False)
+        assert done.returncode == 1, done.stderr
+        (line,) = done.stdout.splitlines()
+        assert "the config has another options.beta" in line
+        program, *arguments = re.search("`(.*)`", line)[1].split()
+        assert program == "snakemake"
+        counts = planned(project, *arguments)
+    finally:
+        record.write_text(kept)
+    jobs = {"train": 1, "evaluate": 1, "summary": 1, "tables": 1, "figures": 1, "all": 1}
+    assert counts == jobs | {"total": sum(jobs.values())}
 
 
 def test_made_again_is_byte_equal(project):

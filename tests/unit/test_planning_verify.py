@@ -13,7 +13,7 @@ from bench.planning.verify import configs_of, verify
 from bench.provenance import packages
 
 CONFIG = Path("config/tiny.yaml")
-COMMAND = f"snakemake --cores all --configfile {CONFIG}"
+COMMAND = f"snakemake --cores all --configfile {CONFIG} --forcerun"
 ONLY = {"seeds": [0]}
 
 
@@ -50,7 +50,7 @@ def test_a_record_that_is_older_is_named(run, record, keys, what, remedy):
     (finding,) = findings(run)
     assert finding.where == str(run / record)
     assert what in finding.what
-    assert finding.remedy.startswith(f"`{COMMAND}` ")
+    assert finding.remedy.startswith(f"`{COMMAND} {run / record}` ")
     assert remedy in finding.remedy
 
 
@@ -72,8 +72,10 @@ def test_only_a_package_reruns_nothing_by_itself(run):
     change(run / "train.json", packages={**packages(), "torch": "0.1"})
     (finding,) = findings(run)
     assert f"torch 0.1 then, {packages()['torch']} here" in finding.what
-    assert finding.remedy.startswith("only the package differs: rerun by hand")
-    assert "--forcerun train" in finding.remedy
+    assert (
+        finding.remedy == f"only the package differs: `{COMMAND} {run / 'train.json'}` if you want"
+    )
+    assert finding.stale is None
 
 
 def test_a_judges_package_has_no_part_in_weights(run):
@@ -81,14 +83,14 @@ def test_a_judges_package_has_no_part_in_weights(run):
         change(run / record, packages={**packages(), "robustbench": "0.1"})
     (finding,) = findings(run)
     assert finding.where == str(run / "evaluation.json")
-    assert "--forcerun evaluate" in finding.remedy
+    assert f"`{COMMAND} {run / 'evaluation.json'}` if you want" in finding.remedy
 
 
-def test_other_weights_than_recorded_are_to_be_deleted(run):
+def test_other_weights_than_recorded_are_named(run):
     (run / "last.safetensors").write_text("other weights")
     (finding,) = findings(run)
     assert finding.where == str(run / "last.safetensors")
-    assert finding.remedy.startswith("delete the file")
+    assert finding.remedy == f"`{COMMAND} {run / 'train.json'}` trains it again"
 
 
 def test_missing_weights_are_named(run):
@@ -109,7 +111,7 @@ def test_verdicts_that_changed_or_are_gone_are_named(run, edited):
     path.write_text("edited") if edited else path.unlink()
     (finding,) = findings(run)
     assert finding.where == str(path)
-    assert f"--force {run / 'evaluation.json'}" in finding.remedy
+    assert finding.remedy == f"`{COMMAND} {run / 'evaluation.json'}` judges it again"
 
 
 def test_runs_that_are_not_made_share_a_line(run):
@@ -147,8 +149,11 @@ def test_the_exit_code_says_whether_all_agrees(run, tmp_path, capsys):
     arguments = ["verify", "--config", str(config), "--results", str(run.parents[3])]
     assert main(arguments) == 0
     assert capsys.readouterr().out == "tiny: all agrees\n"
-    change(run / "train.json", code_digest="older")
+    for record in ("train.json", "evaluation.json"):
+        change(run / record, code_digest="older")
     assert main(arguments) == 1
-    line, note = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"{run / 'train.json'}: ")
-    assert "--force" in note
+    trained, judged, every = capsys.readouterr().out.splitlines()
+    assert trained.startswith(f"{run / 'train.json'}: ")
+    assert judged.startswith(f"{run / 'evaluation.json'}: ")
+    command = f"snakemake --cores all --configfile {config} --forcerun"
+    assert every.endswith(f"`{command} {run / 'train.json'} {run / 'evaluation.json'}`")
