@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import config, gpus
-from bench.config import Experiment
+from bench.config import Experiment, TrainSpec
 from bench.config_file import read_config
 from bench.failures import exit_code
 from bench.parsing import BenchError, parse
@@ -50,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     evaluate = _command(commands, "evaluate", evaluate_run, "judge the weights of one run")
     _what(evaluate)
     _which(evaluate)
+    evaluate.add_argument(
+        "--train-spec", type=_json, help="what it must have been trained with (with --spec)"
+    )
 
     reference = _command(commands, "reference", judge_reference, "judge a RobustBench model")
     _what(reference)
@@ -86,11 +89,8 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, required=True, help="folder to write")
 
     summarize = _command(commands, "summarize", write_summary, "verdicts into summary.csv")
-    _results(summarize)
-    summarize.add_argument(
-        "--runs", nargs="*", type=_run, metavar="METHOD/SEED", help="default: all there"
-    )
-    summarize.add_argument("--references", nargs="*", metavar="NAME", help="default: all there")
+    _what(summarize, required=False)
+    summarize.add_argument("--folder", type=Path, help="default: that of --config")
     summarize.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
     summarize.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
 
@@ -113,8 +113,8 @@ def _command(
     return command
 
 
-def _what(command: argparse.ArgumentParser) -> None:
-    group = command.add_mutually_exclusive_group(required=True)
+def _what(command: argparse.ArgumentParser, *, required: bool = True) -> None:
+    group = command.add_mutually_exclusive_group(required=required)
     group.add_argument("--config", type=Path, help="an experiment, such as config/digits.yaml")
     group.add_argument("--spec", type=_json, help="JSON of what decides the result")
 
@@ -135,13 +135,6 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"not JSON ({error}), got {text!r}") from None
-
-
-def _run(text: str) -> tuple[str, int]:
-    method, _, seed = text.rpartition("/")
-    if not method or not seed.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a run such as trades/0, got {text!r}")
-    return method, int(seed)
 
 
 def _positive(text: str) -> float:
@@ -219,7 +212,7 @@ def train_run(chosen: argparse.Namespace) -> None:
         _paths(chosen, experiment)
     else:
         _need(chosen, "data", "folder", "experiment")
-        spec = parse(config.TrainSpec, chosen.spec, where="spec")
+        spec = parse(TrainSpec, chosen.spec, where="spec")
         name = chosen.experiment
     # cuBLAS reads it when it starts: without it equal seeds may give unequal sums.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -233,16 +226,17 @@ def evaluate_run(chosen: argparse.Namespace) -> None:
     """Judge every checkpoint of one run."""
     if chosen.config:
         experiment = read_config(chosen.config)
-        experiment.train_spec(chosen.method, chosen.seed)
+        training: TrainSpec | None = experiment.train_spec(chosen.method, chosen.seed)
         spec = experiment.evaluation_spec()
         _paths(chosen, experiment)
     else:
         _need(chosen, "data", "folder")
-        spec = parse(config.EvaluationSpec, chosen.spec, where="spec")
+        spec, raw = parse(config.EvaluationSpec, chosen.spec, where="spec"), chosen.train_spec
+        training = parse(TrainSpec, raw, where="train-spec") if raw else None
     _claim_device(spec.compute)
     from bench.evaluation.job import evaluate
 
-    evaluate(spec, data=chosen.data, folder=chosen.folder)
+    evaluate(spec, data=chosen.data, folder=chosen.folder, training=training)
 
 
 def judge_reference(chosen: argparse.Namespace) -> None:
@@ -304,15 +298,23 @@ def export_run(chosen: argparse.Namespace) -> None:
 
 
 def write_summary(chosen: argparse.Namespace) -> None:
-    """Write summary.csv and costs.csv."""
+    """Write summary.csv and costs.csv: of the config's runs, or else of all that are there."""
+    experiment = read_config(chosen.config) if chosen.config else None
+    if chosen.spec:
+        experiment = parse(Experiment, chosen.spec, where="spec")
+    if chosen.folder is None:
+        if experiment is None:
+            raise BenchError("--folder is needed without --config")
+        chosen.folder = Path("results") / experiment.experiment
     from bench.analysis.summary import summarize
 
     summarize(
         chosen.folder,
-        expected=chosen.runs or None,
+        expected=experiment.runs() if experiment else None,
         reported=chosen.reported,
-        references=chosen.references,
+        references=experiment.reference.models if experiment else None,
         cards=chosen.reference,
+        experiment=experiment,
     )
 
 

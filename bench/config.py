@@ -280,7 +280,7 @@ def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def spec_json(spec: TrainSpec | EvaluationSpec | Data) -> dict[str, Any]:
+def spec_json(spec: TrainSpec | EvaluationSpec | Data | Experiment) -> dict[str, Any]:
     """Return `spec` as what JSON can hold; `parse` reads it back."""
     result: dict[str, Any] = plain(spec)
     return result

@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # They print, parse or write what others computed; no weight and no verdict depends on them.
 UNDECIDING = {
+    "bench.changes",
     "bench.config",
     "bench.declared",
     "bench.gpus",

@@ -73,7 +73,9 @@ def collect(folder: Path, expected: Iterable[tuple[str, int]] | None = None) -> 
     else:
         places = [folder / "models" / method / f"seed{seed}" for method, seed in set(expected)]
     if not places:
-        raise BenchError(f"{folder}: no trained models; make them with `snakemake --cores 8`")
+        raise BenchError(
+            f"{folder}: no trained models; make them with `snakemake --cores all` and their config"
+        )
     runs = sorted(map(read_run, places), key=lambda run: (run.training.method, run.training.seed))
     first = runs[0].training
     for run in runs:
@@ -85,7 +87,7 @@ def collect(folder: Path, expected: Iterable[tuple[str, int]] | None = None) -> 
                 raise BenchError(
                     f"{run.folder / 'train.json'}: its {what} is {ours}, that of {first.method} "
                     f"seed {first.seed} is {theirs}; they cannot share a table, so "
-                    f"{_remake(run.folder / 'train.json')}"
+                    f"{remake(run.folder / 'train.json')}"
                 )
     return tuple(runs)
 
@@ -93,13 +95,13 @@ def collect(folder: Path, expected: Iterable[tuple[str, int]] | None = None) -> 
 def read_run(folder: Path) -> Run:
     """Read the run in models/<method>/seed<k> and check its records against each other."""
     train_path, evaluation_path = folder / "train.json", folder / "evaluation.json"
-    training = read_record(TrainRecord, train_path, _remake(train_path))
-    evaluation = read_record(EvaluationRecord, evaluation_path, _remake(evaluation_path))
+    training = read_record(TrainRecord, train_path, remake(train_path))
+    evaluation = read_record(EvaluationRecord, evaluation_path, remake(evaluation_path))
     place = f"{folder.parent.name}/{folder.name}"
     if place != f"{training.method}/seed{training.seed}":
         raise BenchError(
             f"{train_path}: it is the record of {training.method} seed {training.seed}; "
-            f"{_remake(train_path)}"
+            f"{remake(train_path)}"
         )
     for what, ours, theirs in (
         ("method", training.method, evaluation.method),
@@ -110,7 +112,7 @@ def read_run(folder: Path) -> Run:
         if ours != theirs:
             raise BenchError(
                 f"{evaluation_path}: its {what} is {theirs}, in train.json it is {ours}; "
-                f"{_remake(evaluation_path)}"
+                f"{remake(evaluation_path)}"
             )
     results = {}
     for name, checkpoint in sorted(evaluation.checkpoints.items()):
@@ -118,7 +120,7 @@ def read_run(folder: Path) -> Run:
         if trained is None or trained.weights_sha256 != checkpoint.weights_sha256:
             raise BenchError(
                 f"{evaluation_path}: it judged other weights than the checkpoint {name!r} of "
-                f"train.json; {_remake(evaluation_path)}"
+                f"train.json; {remake(evaluation_path)}"
             )
         verdicts = folder / "verdicts" / name
         results[name] = {
@@ -126,7 +128,7 @@ def read_run(folder: Path) -> Run:
                 verdicts / f"{attack}.csv",
                 record,
                 test_images=training.data.test_images,
-                remedy=_remake(evaluation_path),
+                remedy=remake(evaluation_path),
             )
             for attack, record in sorted(checkpoint.attacks.items())
         }
@@ -195,6 +197,9 @@ def read_record(kind: type[T], path: Path, remedy: str) -> T:
         raise BenchError(f"{path}: not a complete record ({error}); {remedy}") from None
 
 
-def _remake(path: Path) -> str:
-    rule = "train" if path.name == "train.json" else "evaluate"
-    return f"remake it with `snakemake {path} --forcerun {rule} --cores 8`"
+def remake(path: Path) -> str:
+    """Return the remedy for a record that is to be made again, with all that follows from it."""
+    return (
+        f"remake it with `snakemake --cores all --forcerun {path}` and the --configfile of this "
+        "experiment"
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.analysis.collect import Result, read_record, read_result
+from bench.analysis.collect import Result, read_record, read_result, remake
 from bench.analysis.run_records import Absence, DataRecord, ReferenceRecord, TrainRecord
 from bench.parsing import BenchError
 
@@ -53,7 +53,7 @@ def collect_references(
 
 def _read(folder: Path, beside: TrainRecord) -> Reference | None:
     path = folder / "evaluation.json"
-    remedy = f"remake it with `snakemake {path} --forcerun reference --cores 8`"
+    remedy = remake(path)
     absence = read_record(Absence, path, remedy)
     if absence.method != folder.name:
         raise BenchError(f"{path}: it is the record of {absence.method}; {remedy}")

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from bench.analysis.agreement import check_alike, check_settings
 from bench.analysis.collect import Result, Run, collect
 from bench.analysis.labels import attack_order, checkpoint_order, eps_text
 from bench.analysis.references import Reference, collect_references
 from bench.analysis.reported import Reported, read_cards, read_reported
 from bench.analysis.rows import Row, reference_rows, run_rows
+from bench.config import Experiment
 from bench.records import write_text
 
 
@@ -41,6 +43,7 @@ def summarize(
     reported: Path,
     references: Iterable[str] | None = None,
     cards: Path | None = None,
+    experiment: Experiment | None = None,
 ) -> tuple[Row, ...]:
     """Write summary.csv and costs.csv of the experiment in `folder`; return the summary's rows.
 
@@ -58,6 +61,9 @@ def summarize(
     cards
         The CSV file of RobustBench's model cards, read where one of its models was judged; None
         compares with none.
+    experiment
+        Whose settings every record must have been made under. Without it the runs are held against
+        each other alone.
 
     Raises
     ------
@@ -67,6 +73,10 @@ def summarize(
     known = read_reported(reported)
     runs = collect(folder, expected)
     others = collect_references(folder, references, beside=runs[0].training)
+    check_alike(runs)
+    if experiment:
+        names = [other.evaluation.method for other in others]
+        check_settings(folder, experiment, runs, names)
     listed = read_cards(cards) if cards and others else ()
     rows = summary_rows(runs, known, others, listed)
     write_text(folder / "summary.csv", to_csv(Row, map(_cells, rows)))

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from bench import weights
-from bench.config import EvaluationSpec, spec_json
+from bench.changes import ELSE, changes, listed
+from bench.config import EvaluationSpec, TrainSpec, spec_json
 from bench.data.dataset import Dataset, Images, load
 from bench.device import describe, peak_memory_mb, prepare
 from bench.evaluation.halving import judge_in_memory
@@ -38,25 +39,30 @@ def attacks_on(checkpoint: str, spec: EvaluationSpec) -> list[str]:
     return names
 
 
-def evaluate(spec: EvaluationSpec, *, data: Path, folder: Path) -> None:
+def evaluate(
+    spec: EvaluationSpec, *, data: Path, folder: Path, training: TrainSpec | None = None
+) -> None:
     """Judge the run in `folder` on the test images of the data file `data`.
 
-    Writes ``verdicts/<checkpoint>/<attack>.csv`` and, when all is done, ``evaluation.json``.
+    Writes ``verdicts/<checkpoint>/<attack>.csv`` and, when all is done, ``evaluation.json``. With
+    `training`, the settings that the run should have been trained under, no other run is judged.
 
     Raises
     ------
     BenchError
-        The run was trained on other images, or its weights are not those it recorded.
+        The run was trained on other images, in another ball or under other settings, or its weights
+        are not those it recorded.
     """
     record = training_record(folder / "train.json")
     dataset = load(data)
     check_data(record["data"]["fingerprint"], dataset, folder / "train.json")
-    eps = record["spec"]["threat"]["eps"]
-    if eps != spec.threat.eps:
+    keys = changes(training, record["spec"]) if training else []
+    if record["spec"]["threat"]["eps"] != spec.threat.eps:
+        keys = keys or ["threat.eps"]
+    if keys:
         raise BenchError(
-            f"{folder / 'train.json'}: trained with threat.eps {eps:.6g}, and the config says "
-            f"{spec.threat.eps:.6g}; train this run again, or give the changed config another name "
-            "under `experiment`"
+            f"{folder / 'train.json'}: trained with another {listed(keys)} than the config has; "
+            f"train this run again, {ELSE}"
         )
     device = prepare(spec.compute)
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))

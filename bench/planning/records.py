@@ -5,13 +5,13 @@ Standard library only: what is planned or compared must not wait for torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.config import EvaluationSpec, Experiment, TrainSpec, spec_json
+from bench.changes import changes, listed
+from bench.config import Experiment
 from bench.parsing import BenchError
 from bench.provenance import evaluate_digest, train_digest
 from bench.records import read_json
@@ -59,14 +59,6 @@ def about_images(experiment: Experiment, results: Path) -> dict[str, Any]:
     return record(results / experiment.experiment / "data.json") or {}
 
 
-def changes(spec: TrainSpec | EvaluationSpec, recorded: Any) -> list[str]:
-    """Return the dotted keys in which a record's spec is not `spec`, in the order of the keys."""
-    now, then = _flat(json.loads(json.dumps(spec_json(spec)))), _flat(recorded or {})
-    return [
-        key for key in (*now, *(key for key in then if key not in now)) if _differ(key, now, then)
-    ]
-
-
 def training_differs(run: Recorded, experiment: Experiment, fingerprint: str | None) -> list[str]:
     """Return why the weights of `run` are not those that would be trained now: nothing if they are.
 
@@ -77,7 +69,7 @@ def training_differs(run: Recorded, experiment: Experiment, fingerprint: str | N
     spec = experiment.train_spec(run.label, run.seed)
     reasons = []
     if keys := changes(spec, run.training.get("spec")):
-        reasons.append(f"the config has another {_list(keys)}")
+        reasons.append(f"the config has another {listed(keys)}")
     if run.training.get("code_digest") != train_digest(
         spec.method, spec.model.name, spec.training.engine
     ):
@@ -97,7 +89,7 @@ def judging_differs(run: Recorded, experiment: Experiment, fingerprint: str | No
         return ["it is not judged"]
     reasons = []
     if keys := changes(experiment.evaluation_spec(), run.evaluation.get("spec")):
-        reasons.append(f"the config has another {_list(keys)}")
+        reasons.append(f"the config has another {listed(keys)}")
     if run.evaluation.get("code_digest") != evaluate_digest(experiment.model.name):
         reasons.append("the code that judges it has changed")
     then = _part(run.evaluation, "data").get("fingerprint")
@@ -127,22 +119,3 @@ def attacks(evaluation: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, An
 def _part(found: dict[str, Any], key: str) -> dict[str, Any]:
     inner = found.get(key)
     return inner if isinstance(inner, dict) else {}
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
-def _differ(key: str, now: dict[str, Any], then: dict[str, Any]) -> bool:
-    absent = object()
-    return bool(now.get(key, absent) != then.get(key, absent))
-
-
-def _list(keys: list[str]) -> str:
-    shown = ", ".join(keys[:3])
-    return shown if len(keys) <= 3 else f"{shown} and {len(keys) - 3} more keys"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.changes import changes, listed
 from bench.config import TAKEN, Experiment
 from bench.parsing import BenchError
 from bench.planning.records import (
     Recorded,
     about_images,
     attacks,
-    changes,
     judging_differs,
     record,
     recorded,
@@ -142,7 +142,8 @@ def _reference(
     if "unavailable" in found:
         # It has no verdicts that could be old.
         return
-    reasons = [f"the config has another {key}" for key in _spec_changes(experiment, found)]
+    keys = changes(experiment.evaluation_spec(), found.get("spec"))
+    reasons = [f"the config has another {listed(keys)}"] if keys else []
     if found.get("code_digest") != reference_digest():
         reasons.append("the code that judges it has changed")
     if fingerprint is not None and found.get("data", {}).get("fingerprint") != fingerprint:
@@ -152,10 +153,6 @@ def _reference(
         yield Finding(str(path), " and ".join(reasons), again, path)
     yield from _verdicts(folder, found, config)
     yield from _packages(path, found, installed, config, alone=not reasons)
-
-
-def _spec_changes(experiment: Experiment, found: dict[str, Any]) -> list[str]:
-    return changes(experiment.evaluation_spec(), found.get("spec"))
 
 
 def _verdicts(folder: Path, evaluation: dict[str, Any], config: Path) -> Iterator[Finding]:

@@ -150,12 +150,6 @@ def test_a_run_that_is_not_in_the_config_is_refused(capsys, config, command):
     assert message == "seeds: 7 is not in this config; it has [0, 1]"
 
 
-@pytest.mark.parametrize("run", ["trades", "trades/", "/0", "trades/one", "trades/-1", ""])
-def test_a_run_to_summarize_is_a_method_and_a_seed(capsys, run):
-    line = usage_error_of(capsys, "summarize", "--folder", "f", "--runs", "trades/0", run)
-    assert line.endswith(f"argument --runs: expected a run such as trades/0, got {run!r}")
-
-
 @pytest.mark.parametrize("command", ["summarize", "tables", "figures"])
 def test_results_that_are_not_there_are_named(capsys, tmp_path, monkeypatch, command):
     monkeypatch.chdir(ROOT)
@@ -200,9 +194,10 @@ def test_evaluation_by_config_and_by_spec_is_the_same(calls, config):
     assert main(["evaluate", "--config", config, *RUN]) == 0
     places = ["--data", "results/tiny/data.safetensors"]
     places += ["--folder", "results/tiny/models/trades/seed1"]
-    assert main(["evaluate", "--spec", EVALUATION, *RUN, *places]) == 0
+    assert main(["evaluate", "--spec", EVALUATION, "--train-spec", TRAIN, *RUN, *places]) == 0
     assert calls[0] == calls[1]
     assert calls[0][:2] == ("evaluate", (READ.evaluation_spec(),))
+    assert calls[0][2]["training"] == READ.train_spec("trades", 1)
 
 
 def test_a_reference_by_config_and_by_spec_is_the_same(calls, config):

@@ -277,6 +277,19 @@ def test_the_reference_package_judges_a_run(tmp_path, monkeypatch):
 
 
 def test_a_run_trained_in_another_ball_is_not_judged(results, folder):
-    with pytest.raises(BenchError, match=r"trained with threat.eps 0.1, and the config says 0.5"):
-        judged(results, replace(SPEC, threat=Threat(eps=0.5)))
-    assert not (folder / "evaluation.json").exists()
+    refused(
+        results,
+        r"trained with another threat\.eps than",
+        spec=replace(SPEC, threat=Threat(eps=0.5)),
+    )
+
+
+def test_a_run_trained_under_other_settings_than_the_configs_is_not_judged(results, folder):
+    asked = some_spec("memloss")
+    data = results / "data.safetensors"
+    evaluate(SPEC, data=data, folder=folder, training=asked)
+    (folder / "evaluation.json").unlink()
+    for changed in (some_spec("memloss", epochs=3), some_spec("memloss", seed=1)):
+        with pytest.raises(BenchError, match=r"train\.json: trained with another (seed|.*epochs)"):
+            evaluate(SPEC, data=data, folder=folder, training=changed)
+        assert not (folder / "evaluation.json").exists()

@@ -267,5 +267,5 @@ def test_a_verdict_file_that_is_gone_or_edited(line, results_factory, tmp_path, 
     folder = results_factory.folder
     said = line("summarize", "--folder", str(folder), "--reported", str(reported))
     assert said.startswith(f"error: {path}: ")
-    assert "--forcerun evaluate" in said
+    assert f"--forcerun {run / 'evaluation.json'}`" in said
     assert not (folder / "summary.csv").exists()

@@ -19,12 +19,10 @@ rule summary:
     params:
         folder=folder_of_new_summary,
         code=analysis_code("summary"),
-        runs=run_names(),
-        names=list(EXPERIMENT.reference.models),
+        spec=experiment_spec(),
     shell:
-        "python -m bench summarize --folder {params.folder} --reported {input.reported}"
-        " --reference {input.cards} --runs {params.runs} --references {params.names}"
-        " > {log} 2>&1"
+        "python -m bench summarize --spec {params.spec:q} --folder {params.folder}"
+        " --reported {input.reported} --reference {input.cards} > {log} 2>&1"
 
 
 rule default_summary:

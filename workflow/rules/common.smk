@@ -118,10 +118,6 @@ def folder_of_summary(wildcards, input):
     return Path(input.summary).parent
 
 
-def run_names():
-    return [f"{method}/{seed}" for method, seed in EXPERIMENT.runs()]
-
-
 # A job runs again when one of these changes: the JSON of its settings, or the digest of its code.
 def data_spec():
     return json.dumps(spec_json(EXPERIMENT.data))
@@ -140,6 +136,10 @@ def train_code(wildcards):
 
 def analysis_code(stage):
     return digest([f"bench.analysis.{stage}"])
+
+
+def experiment_spec():
+    return json.dumps(spec_json(EXPERIMENT))
 
 
 def evaluation_spec():

@@ -19,11 +19,13 @@ rule evaluate:
         runtime="12h",
     params:
         spec=evaluation_spec(),
+        trained=train_spec,
         code=evaluation_code(),
         folder=run_folder,
     shell:
-        "python -m bench evaluate --spec {params.spec:q} --method {wildcards.method}"
-        " --seed {wildcards.seed} --data {input.images} --folder {params.folder} > {log} 2>&1"
+        "python -m bench evaluate --spec {params.spec:q} --train-spec {params.trained:q}"
+        " --method {wildcards.method} --seed {wildcards.seed} --data {input.images}"
+        " --folder {params.folder} > {log} 2>&1"
 
 
 rule reference:

@@ -1,0 +1,113 @@
+"""Records made under other settings than the config's are neither judged nor put into a table."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from factory import edit_json
+from settings import settings
+
+from bench.__main__ import main
+from bench.config import experiment, spec_json
+
+HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind\n"
+
+
+@pytest.fixture
+def made(results_factory):
+    """Two runs whose records say that they were made under the small configuration."""
+    config = experiment(settings())
+    runs = [results_factory.run("trades", seed) for seed in config.seeds]
+    for run, seed in zip(runs, config.seeds, strict=True):
+        spec = spec_json(config.train_spec("trades", seed))
+        edit_json(run / "train.json", experiment="tiny", spec=spec)
+        judged = spec_json(config.evaluation_spec())
+        edit_json(run / "evaluation.json", experiment="tiny", spec=judged)
+    return runs
+
+
+@pytest.fixture
+def summarize(results_factory, tmp_path, capsys):
+    """Summarize by the command, and return what it says on standard error; no file if anything."""
+    reported = tmp_path / "reported.csv"
+    reported.write_text(HEADER)
+    folder = results_factory.folder
+
+    def run(*what: str) -> str:
+        code = main(["summarize", *what, "--folder", str(folder), "--reported", str(reported)])
+        said = capsys.readouterr().err
+        assert code == bool(said)
+        assert said.count("\n") == code
+        assert (folder / "summary.csv").exists() == (not said)
+        return said
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(**changes):
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(settings(changes)))
+        return "--config", str(path)
+
+    return write
+
+
+def test_records_of_the_config_are_summarized_by_config_and_by_spec(made, summarize, config):
+    assert not summarize(*config())
+    assert not summarize("--spec", json.dumps(spec_json(experiment(settings()))))
+    assert not summarize()
+
+
+def test_the_config_says_which_runs_are_read(made, summarize, config, results_factory):
+    assert not summarize(*config(seeds=[1]))
+    rows = (results_factory.folder / "summary.csv").read_text().splitlines()[1:]
+    assert {row.split(",")[4] for row in rows} == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "record", "key"),
+    [
+        ({"training.optimiser.learning_rate": 0.2}, "train.json", "training.optimiser.learning_ra"),
+        ({"methods": {"trades": {"beta": 1}}}, "train.json", "options.beta"),
+        ({"evaluation.pgd.pgd20.restarts": 2}, "evaluation.json", "evaluation.pgd.pgd20.restarts"),
+    ],
+)
+def test_a_record_of_other_settings_stops_the_summary(
+    made, summarize, config, changes, record, key
+):
+    said = summarize(*config(**changes))
+    assert said.startswith(f"error: {made[0] / record}: made with another {key}")
+    assert f"--forcerun {made[0] / record}`" in said
+    assert said.rstrip().endswith("or give the changed config another name under `experiment`")
+
+
+def test_a_record_of_another_experiment_stops_the_summary(made, summarize, config):
+    said = summarize(*config(experiment="other"))
+    assert (
+        f"{made[0] / 'train.json'}: it is of the experiment 'tiny', the config of 'other'" in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "change", "key"),
+    [
+        ("train.json", {"spec__threat__eps": 0.5}, "threat.eps"),
+        ("train.json", {"spec__model__width": 8}, "model.width"),
+        ("evaluation.json", {"spec__evaluation__batch_size": 7}, "evaluation.batch_size"),
+    ],
+)
+def test_without_a_config_the_runs_are_held_against_each_other(
+    made, summarize, record, change, key
+):
+    edit_json(made[1] / record, **change)
+    said = summarize()
+    assert f"{made[1] / record}: its {key} is not that of trades seed 0; they cannot share" in said
+
+
+def test_a_folder_or_a_config_is_needed(capsys):
+    assert main(["summarize"]) == 1
+    assert capsys.readouterr().err == "error: --folder is needed without --config\n"
