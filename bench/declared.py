@@ -18,6 +18,7 @@ TYPES: dict[str, Any] = {
     **{name: getattr(parsing, name) for name in UNITS},
     **{kind.__name__: kind for kind in (bool, float, int, str)},
 }
+Declared = ast.ClassDef | ast.FunctionDef
 
 
 class Option(NamedTuple):
@@ -27,17 +28,55 @@ class Option(NamedTuple):
     default: Any
 
 
-def registered(folder: Path) -> dict[str, ast.ClassDef | ast.FunctionDef]:
-    """Return what the modules of `folder` decorate with ``@register("name")``, by name."""
-    found: dict[str, ast.ClassDef | ast.FunctionDef] = {}
+def registered(folder: Path) -> dict[str, Declared]:
+    """Return what the modules of `folder` decorate with ``@register("name")``, by name.
+
+    Raises
+    ------
+    ConfigError
+        As `declarations` does.
+    """
+    found: dict[str, Declared] = {}
     for path in sorted(folder.glob("*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
-            if not isinstance(node, ast.ClassDef | ast.FunctionDef):
-                continue
-            for decorator in node.decorator_list:
-                match decorator:
-                    case ast.Call(func=ast.Name(id="register"), args=[ast.Constant(value=name)]):
-                        found[str(name)] = node
+        found |= declarations(path)
+    return found
+
+
+def declarations(path: Path) -> dict[str, Declared]:
+    """Return what the file decorates with ``@register("name")``: at most one thing, of its name.
+
+    Raises
+    ------
+    ConfigError
+        The file is not Python, or registers something under another name than its own, by which
+        the digest of a run's code looks for it.
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ConfigError(
+            f"{path}{f', line {line}' if line else ''}: it is not Python ({reason}); mend the file "
+            "or move it away"
+        ) from None
+    found: dict[str, Declared] = {}
+    for node in tree.body:
+        if not isinstance(node, Declared):
+            continue
+        for decorator in node.decorator_list:
+            match decorator:
+                case ast.Call(
+                    func=ast.Name(id="register") | ast.Attribute(attr="register"),
+                    args=[ast.Constant(value=str(name))],
+                ):
+                    found[name] = node
+    for name in found:
+        if name != path.stem:
+            raise ConfigError(
+                f"{path}: it registers {name!r}, and a file is called as what it registers: rename "
+                f"it {name}.py, or register {path.stem!r} in it"
+            )
     return found
 
 
@@ -72,7 +111,12 @@ def method_names() -> tuple[str, ...]:
 
 @cache
 def method_options(name: str) -> dict[str, Option]:
-    """Return every option of the method `name`, in declared order.
+    """Return every option of the method `name`, in declared order; see `options_in`."""
+    return options_in(name, registered(PACKAGE / "methods")[name])
+
+
+def options_in(name: str, method: Declared) -> dict[str, Option]:
+    """Return every option of the class `method`, in declared order.
 
     Raises
     ------
@@ -80,7 +124,7 @@ def method_options(name: str) -> dict[str, Option]:
         It declares an option that only an import could understand.
     """
     found: dict[str, Option] = {}
-    for node in registered(PACKAGE / "methods")[name].body:
+    for node in method.body:
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue
         if "ClassVar" in ast.unparse(node.annotation):

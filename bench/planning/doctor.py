@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench.declared import PACKAGE, declarations, options_in
+from bench.parsing import ConfigError
 from bench.planning.text import amount
 from bench.provenance import ROOT
 
@@ -68,6 +70,8 @@ def examine(folder: Path = Path()) -> list[Check]:
         conda_check(),
         disk_check(shutil.disk_usage(folder.resolve()).free),
         data_check(folder / "data" / "cifar10"),
+        *code_checks(PACKAGE / "methods"),
+        *code_checks(PACKAGE / "models"),
     ]
 
 
@@ -181,6 +185,28 @@ def data_check(folder: Path) -> Check:
         f"{folder} is missing",
         "the first run downloads it (170 MB); without a network put cifar-10-python.tar.gz there",
     )
+
+
+def code_checks(folder: Path) -> Iterator[Check]:
+    """Yield what is to say of the files of methods or models, which planning only reads."""
+    found: list[str] = []
+    for path in sorted(folder.glob("*.py")):
+        try:
+            declared = declarations(path)
+        except ConfigError as error:
+            # Every job imports all of them.
+            yield Check("fail", str(error))
+            continue
+        if not declared and path.stem not in ("__init__", "base"):
+            yield Check("note", f"{path}: it registers nothing", f'@register("{path.stem}") would')
+        for name, node in declared.items():
+            found.append(name)
+            try:
+                if folder.name == "methods":
+                    options_in(name, node)
+            except ConfigError as error:
+                yield Check("note", f"{path}: {error}")
+    yield Check("ok", f"{folder.name}: {', '.join(found)}")
 
 
 def ask_torch() -> Torch:

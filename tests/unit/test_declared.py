@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import pytest
@@ -55,14 +54,24 @@ def test_the_methods_and_models_of_the_benchmark_are_found():
     assert {"resnet18", "small_cnn"} <= set(model_names())
 
 
-@pytest.mark.parametrize("folder", ["methods", "models"])
-def test_a_name_in_the_registry_is_the_name_of_its_file(folder):
-    # The digest of a run's code looks for the file under the registered name.
-    names = registered(declared.PACKAGE / folder)
-    assert names
-    for name, node in names.items():
-        tree = ast.parse((declared.PACKAGE / folder / f"{name}.py").read_text(encoding="utf-8"))
-        assert node.name in [getattr(statement, "name", None) for statement in tree.body]
+@pytest.mark.parametrize("decorator", ["register", "base.register"])
+def test_a_file_is_called_as_what_it_registers(package, decorator):
+    path = package / "methods" / "mine.py"
+    path.write_text(f"@{decorator}('other')\nclass Mine:\n    pass\n")
+    said = f"{path}: it registers 'other', and a file is called as what it registers: rename it "
+    assert refusal("trades", {}) == f"{said}other.py, or register 'mine' in it"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [(b"class Mine(:\n", ", line 1: it is not Python ("), (b"\xff = 1\n", ": it is not Python (")],
+)
+def test_a_file_that_is_not_python_is_named(package, source, said):
+    path = package / "methods" / "mine.py"
+    path.write_bytes(source)
+    refused = refusal("trades", {})
+    assert refused.startswith(f"{path}{said}")
+    assert refused.endswith("; mend the file or move it away")
 
 
 def test_options_are_complete_in_declared_order_and_typed():
@@ -206,7 +215,7 @@ def test_an_option_that_only_an_import_could_read_is_explained(package, body):
 
 
 def test_only_what_is_registered_is_found(tmp_path):
-    (tmp_path / "some.py").write_text(
+    (tmp_path / "one.py").write_text(
         "@register('one')\n@dataclass(frozen=True)\nclass One: ...\n"
         "@other('two')\nclass Two: ...\n"
         "class Three: ...\n"

@@ -7,8 +7,16 @@ import sys
 import pytest
 
 from bench.__main__ import main
+from bench.declared import PACKAGE
 from bench.planning import doctor
-from bench.planning.doctor import Check, Torch, device_checks, package_check, possible
+from bench.planning.doctor import (
+    Check,
+    Torch,
+    code_checks,
+    device_checks,
+    package_check,
+    possible,
+)
 
 CUDA_13 = Torch(cuda="13.0", device="NVIDIA H200")
 
@@ -147,3 +155,46 @@ def test_the_exit_code_says_whether_the_digits_can_run(monkeypatch, capsys, stat
 def test_nothing_is_asked_of_a_driver_that_is_not_there(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert doctor.ask_driver() is None
+
+
+@pytest.fixture
+def methods(tmp_path):
+    folder = tmp_path / "methods"
+    folder.mkdir()
+    (folder / "base.py").write_text("def register(name): ...\n")
+    (folder / "fine.py").write_text("@register('fine')\nclass Fine:\n    beta: Amount = 1.0\n")
+    return folder
+
+
+def test_methods_that_can_be_read_share_a_line(methods):
+    assert list(code_checks(methods)) == [Check("ok", "methods: fine")]
+
+
+@pytest.mark.parametrize(
+    ("source", "state", "said"),
+    [
+        ("class Mine(:\n", "fail", ", line 1: it is not Python ("),
+        ("@register('other')\nclass Mine: ...\n", "fail", ": it registers 'other', and a file"),
+        (
+            "@register('mine')\nclass Mine:\n    a: Tensor = 1\n",
+            "note",
+            "give it a literal default",
+        ),
+        ("@register('mine')\nclass Mine:\n    a: int = f()\n", "note", "the option 'a' of the"),
+        ("class Mine: ...\n", "note", """: it registers nothing: @register("mine") would"""),
+    ],
+)
+def test_a_method_that_cannot_be_read_is_listed_with_a_remedy(methods, source, state, said):
+    path = methods / "mine.py"
+    path.write_text(source)
+    (check,) = (check for check in code_checks(methods) if check.state != "ok")
+    assert check.state == state
+    assert str(check).startswith(f"{state}  {path}")
+    assert said in str(check)
+
+
+def test_doctor_reads_the_methods_and_models_of_the_suite():
+    checks = [*code_checks(PACKAGE / "methods"), *code_checks(PACKAGE / "models")]
+    assert [check.state for check in checks] == ["ok", "ok"]
+    assert "memloss" in checks[0].what
+    assert "resnet18" in checks[1].what

@@ -70,3 +70,13 @@ def test_a_bad_key_stops_the_plan_with_a_sentence(project, no_torch, flag, sente
     text = done.stdout + done.stderr
     assert sentence in text
     assert "Traceback" not in text
+
+
+def test_a_method_file_of_another_name_stops_the_plan_with_a_sentence(tmp_path, no_torch):
+    project = copy_project(tmp_path / "project")
+    (project / "bench/methods/trades.py").rename(project / "bench/methods/mine.py")
+    done = snakemake(project, "-n", "--configfile", "config/digits.yaml", path=no_torch)
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert "methods/mine.py: it registers 'trades', and a file is called as what it" in text
+    assert "Traceback" not in text
