@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from bench.analysis.options import chosen
+
 METHODS = {
     "standard": "Standard",
     "pgd_at": "PGD-AT",
@@ -57,6 +59,11 @@ def method_name(
     beta = options.get("beta", written.removeprefix("beta") or None)
     if beta is not None and (written or known == "trades"):
         remarks.append(f"β={float(beta):g}")
+    if known not in METHODS:
+        # What matters of a method of the user's own is not known: all that is not as usual.
+        told = {"variant", "beta"} if remarks else {"variant"}
+        own = chosen(known, options)
+        remarks += [f"{option}={own[option]}" for option in own if option not in told]
     rest = _without(rest, written)
     if rest:
         remarks.append(SUFFIXES.get(rest, rest.replace("_", " ")))

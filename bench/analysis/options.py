@@ -15,10 +15,15 @@ def options_text(method: str, given: Mapping[str, Any]) -> str:
     A method that this version does not know has the options that are given.
     """
     known = method_options(method) if method in method_names() else {}
-    defaults = {k: option.default for k, option in known.items() if option.default is not REQUIRED}
-    values = {**defaults, **given}
+    values = {**_defaults(method), **given}
     order = [*(name for name in known if name in values), *sorted(set(values) - set(known))]
     return ";".join(f"{name}={_text(values[name])}" for name in order)
+
+
+def chosen(method: str, given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the options that are not at a default of `method`, as text."""
+    defaults = {name: _text(value) for name, value in _defaults(method).items()}
+    return {name: text for name in given if (text := _text(given[name])) != defaults.get(name)}
 
 
 def options_of(text: str) -> dict[str, str]:
@@ -48,6 +53,11 @@ def stated(method: str, text: str, where: str) -> str:
     """
     given = declared_options(method, options_of(text), where=where)
     return options_text(method, given)
+
+
+def _defaults(method: str) -> dict[str, Any]:
+    known = method_options(method) if method in method_names() else {}
+    return {name: known[name].default for name in known if known[name].default is not REQUIRED}
 
 
 def _text(value: Any) -> str:

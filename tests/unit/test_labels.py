@@ -5,6 +5,7 @@ from fractions import Fraction
 import pytest
 from factory import SPECS
 
+from bench.analysis import options
 from bench.analysis.labels import (
     attack_name,
     attack_order,
@@ -13,6 +14,7 @@ from bench.analysis.labels import (
     method_name,
     method_order,
 )
+from bench.declared import REQUIRED, Option
 
 NAMES = {
     "standard": "Standard",
@@ -45,12 +47,25 @@ def test_a_label_alone_gives_the_same_name(label):
         ("memloss_v1_placebo", "memloss", {"variant": "v1", "beta": 3.0}, "MemLoss V1 (placebo)"),
         ("recycled", "memloss", {"variant": "v2", "beta": 4.0}, "MemLoss V2 (recycled)"),
         ("trades_wide", "trades", {"beta": 0.5}, "TRADES (β=0.5, wide)"),
-        ("cap", "cap", {"gamma": 0.5}, "Cap"),
+        ("cap", "cap", {"gamma": 0.5}, "Cap (gamma=0.5)"),
+        ("cap_deep", "cap", {"variant": "v2", "gamma": "0.5"}, "Cap V2 (gamma=0.5, deep)"),
+        ("cap_beta2", "cap", {"beta": 2.0, "hard": True}, "Cap (β=2, hard=true)"),
+        ("cap", "cap", {"beta": 2.0}, "Cap (beta=2)"),
         ("my_method", None, None, "My method"),
     ],
 )
 def test_what_a_label_says_beyond_its_method_stays_visible(label, method, options, name):
     assert method_name(label, method, options) == name
+
+
+@pytest.mark.parametrize(
+    ("share", "name"), [(0.5, "Mine"), ("0.5", "Mine"), (0.3, "Mine (share=0.3)")]
+)
+def test_an_own_method_shows_what_is_not_at_its_default(monkeypatch, share, name):
+    known = {"share": Option(float, 0.5), "depth": Option(int, REQUIRED)}
+    monkeypatch.setattr(options, "method_names", lambda: ("mine",))
+    monkeypatch.setattr(options, "method_options", lambda _: known)
+    assert method_name("mine", "mine", {"share": share}) == name
 
 
 def test_names_tell_all_labels_apart():
