@@ -77,6 +77,17 @@ def test_the_caption_says_what_the_numbers_are(written: list[Path]) -> None:
     content = svg_texts(written[0])
     for said in ("scikit-learn digits", "ResNet-18", "8/255", "seeds 0, 1", "20 test images"):
         assert said in content
+    assert "Clean accuracy is that on" not in content
+
+
+def test_an_attack_on_fewer_images_than_clean_accuracy_is_told(tmp_path: Path) -> None:
+    factory = ResultsFactory(tmp_path / "digits")
+    factory.run("trades", robust={("best", "autoattack"): {index: 1 for index in range(5)}})
+    folder = experiment(tmp_path, factory)
+    paths = {path.name: path for path in draw(folder, reported=None, reference=None, out=tmp_path)}
+    content = svg_texts(paths["frontier.svg"])
+    assert "5 test images" in content
+    assert "Clean accuracy is that on 20 test images." in content
 
 
 def test_without_autoattack_pgd_stands_in_and_is_named(tmp_path: Path) -> None:

@@ -61,8 +61,10 @@ def selection(rows: Sequence[Row], names: Mapping[str, str]) -> str:
 def gaps(
     rows: Sequence[Row], means: Sequence[Mean], attack: str, names: Mapping[str, str]
 ) -> list[str]:
-    """Return what the frontier cannot show as it is: attacks not run, seeds on one spot."""
+    """Return what the frontier cannot show as it is, such as attacks on fewer images."""
     sentences = []
+    if images(rows, "clean") != images(rows, attack):
+        sentences.append(f"Clean accuracy is that on {images(rows, 'clean')} test images.")
     if attack != "autoattack":
         sentences.append(f"AutoAttack was not run: robustness is against {attack_name(attack)}.")
     shown = {mean.method for mean in means}
