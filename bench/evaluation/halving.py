@@ -57,6 +57,7 @@ def _attempt(
 ) -> Verdicts | None:
     """Return the verdicts, None where the memory is too small for the batch."""
     if (finished := state.finished()) is not None:
+        print(f"{name}: taken over, as all that it depends on is as it was", flush=True)
         return Verdicts.of_plain(finished)
     try:
         verdicts = judge(model, test, name, spec, state)

@@ -26,6 +26,7 @@ from bench.provenance import evaluate_digest, packages
 from bench.records import read_json, sha256, write_json, write_text
 
 STATE = "state/evaluation"
+KEPT = "judged"  # no rule's output, which Snakemake would delete before the job runs again
 HALVED = "batch_halved"  # the flag of an attack for whose batch the memory was too small
 
 
@@ -149,14 +150,14 @@ def judge_all(
 ) -> dict[str, Any]:
     """Judge one checkpoint under the attacks `names`, write the verdicts, return their records.
 
-    Attacks that an interrupted evaluation had finished are taken over, if all is as it was:
-    `identity` is what the verdicts depend on besides `spec`. An attack that does not fit into the
-    memory is made with a smaller batch, and its record is flagged.
+    Attacks that an earlier evaluation had finished are taken over, if all is as it was: `identity`
+    is what the verdicts depend on besides `spec`. An attack that does not fit into the memory is
+    made with a smaller batch, and its record is flagged.
     """
 
     def state_of(name: str, spec: EvaluationSpec) -> State:
         key = json.dumps([identity, checkpoint, name, settings(spec, name)])
-        return State(folder / STATE, key)
+        return State(folder / STATE, folder / KEPT / checkpoint / f"{name}.json", key)
 
     records: dict[str, Any] = {}
     with stopping_cleanly():

@@ -1,6 +1,6 @@
-"""What an interrupted evaluation needs to go on: finished attacks, and AutoAttack half-way.
+"""What an evaluation need not make again: finished attacks, and AutoAttack half-way.
 
-Every file's name carries a digest of all that its content depends on, so a file of other weights,
+Every file says all that its content depends on, in its name or inside, so a file of other weights,
 images, settings, code or packages is never taken up.
 """
 
@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 from bench.attacks.autoattack import AutoAttackVerdict
 from bench.parsing import BenchError
-from bench.records import appearing, read_json, write_json
+from bench.records import appearing, read_json, write_text
 
 KEY = "memloss-bench-autoattack"
 TENSORS = ("adversarial", "clean", "robust")
@@ -30,40 +30,46 @@ EVERY = 30.0  # seconds between two writes within a component
 
 @dataclass(frozen=True)
 class State:
-    """The files in `folder` that belong to one attack on one checkpoint.
+    """The files that belong to one attack on one checkpoint.
 
     Parameters
     ----------
     folder
-        Removed with `forget` when the whole evaluation is written.
+        Of what is half-way; removed with `forget` when the whole evaluation is written.
+    kept
+        The file of the finished attack. It stays: an evaluation that asks for one more attack makes
+        that one alone.
     identity
         Text of all that the attack's verdicts depend on.
     """
 
     folder: Path
+    kept: Path
     identity: str
 
-    def path(self, part: str, suffix: str) -> Path:
+    def path(self, part: str) -> Path:
         """Return the file of `part` of the attack."""
         digest = hashlib.sha256(self.identity.encode()).hexdigest()[:16]
-        return self.folder / f"{digest}-{part}{suffix}"
+        return self.folder / f"{digest}-{part}.safetensors"
 
     def finished(self) -> dict[str, Any] | None:
-        """Return what `finish` was given, None where the attack was not finished."""
+        """Return what `finish` was given for this very identity, None where there is nothing."""
         try:
-            verdicts: dict[str, Any] = read_json(self.path("finished", ".json"))
-        except BenchError:
+            found = read_json(self.kept)
+            verdicts: dict[str, Any] = found["verdicts"]
+            return verdicts if found["identity"] == self.identity else None
+        except (BenchError, KeyError, TypeError):
             return None
-        return verdicts
 
     def finish(self, verdicts: dict[str, Any]) -> None:
         """Keep the verdicts of the finished attack, as what JSON can hold."""
-        write_json(self.path("finished", ".json"), verdicts)
+        # Without write_json's indents, which would make it twice as large.
+        write_text(self.kept, json.dumps({"identity": self.identity, "verdicts": verdicts}))
 
     def begun(self, part: str) -> AutoAttackVerdict | None:
         """Return where AutoAttack was on `part` of the images, None where it had not begun."""
         try:
-            with safe_open(self.path(part, ".safetensors"), framework="pt") as file:
+            with safe_open(self.path(part), framework="pt") as file:
                 about = json.loads((file.metadata() or {})[KEY])
                 tensors = {name: file.get_tensor(name) for name in TENSORS}
         except (SafetensorError, OSError, KeyError, ValueError):
@@ -88,7 +94,7 @@ class State:
         tensors = {
             name: fields.pop(name).detach().to("cpu", copy=True).contiguous() for name in TENSORS
         }
-        with appearing(self.path(part, ".safetensors")) as partial:
+        with appearing(self.path(part)) as partial:
             save_file(tensors, partial, {KEY: json.dumps(fields)})
 
 

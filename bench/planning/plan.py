@@ -23,17 +23,24 @@ from bench.planning.text import amount, hours, table
 
 UNKNOWN = "unknown: run with --trial"
 UNREAD = "unknown until `python -m bench data` has read the images"
+KEPT = (
+    "{} of the evaluations were made before: less, as attacks that are as they were are taken over"
+)
 ASSUMED = "a trial reckons AutoAttack from one gradient and one query, half of the images robust"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One method: jobs in all and to do, and seconds of one job of each kind (None: unknown)."""
+    """One method: jobs in all and to do, and seconds of one job of each kind (None: unknown).
+
+    `again` are evaluations of weights that are still right: what of them has not changed is kept.
+    """
 
     label: str
     jobs: int
     train: int
     evaluate: int
+    again: int
     train_seconds: float | None
     evaluate_seconds: float | None
     basis: str
@@ -174,6 +181,7 @@ def _row(
         jobs=len(own),
         train=len(train),
         evaluate=len(evaluate),
+        again=sum(run.evaluation is not None and run not in train for run in evaluate),
         train_seconds=trained,
         evaluate_seconds=judged,
         basis=", ".join(dict.fromkeys(sources)) or "unknown",
@@ -226,6 +234,8 @@ def as_text(plan: Plan) -> str:
         else f"device hours left: {hours(left)} of {hours(whole)}, one job after another, "
         f"measured on {', '.join(plan.devices) or 'nothing yet'}"
     )
+    if again := sum(row.again for row in plan.rows):
+        lines.append(KEPT.format(again))
     if any("trial" in row.basis for row in plan.rows) and experiment.evaluation.autoattack:
         lines.append(ASSUMED)
     lines.append(_disk_line(plan, missing))

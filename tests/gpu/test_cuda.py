@@ -266,7 +266,8 @@ def test_a_run_is_trained_and_judged_from_end_to_end(data):
             clean = attacks["clean"].verdicts.robust
             assert not any((result.verdicts.robust & ~clean).any() for result in attacks.values())
     again = Path(shutil.copytree(folder, data.parent / "again" / "seed0"))
-    shutil.rmtree(again / "verdicts")
+    for made in ("verdicts", "judged"):
+        shutil.rmtree(again / made)
     evaluate(spec(eps=0.5), data=data, folder=again)
     for path in again.rglob("*.csv"):
         assert path.read_bytes() == (folder / path.relative_to(again)).read_bytes()

@@ -176,6 +176,7 @@ def test_the_same_weights_and_settings_give_the_same_verdicts(results, folder):
 
     first = timeless(judged(results))
     files = {path: path.read_bytes() for path in folder.rglob("*.csv")}
+    shutil.rmtree(folder / "judged")
     assert timeless(judged(results)) == first
     assert {path: path.read_bytes() for path in folder.rglob("*.csv")} == files
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,13 @@ def results(folder: Path) -> dict[str, Any]:
     return {"record": record, **verdicts}
 
 
+def judged_anew(folder: Path) -> None:
+    """Forget that the run was judged."""
+    (folder / "evaluation.json").unlink()
+    for name in ("verdicts", "judged"):
+        shutil.rmtree(folder / name)
+
+
 def stop_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     """Send the job a SIGTERM in the middle of its AutoAttack batch of that number."""
     quick = autoattack.provide().AutoAttack
@@ -126,7 +134,7 @@ def test_stopped_and_resumed_equals_undisturbed(run, data, batches, monkeypatch)
     whole, undisturbed = results(run), list(batches)
     assert undisturbed[:2] == ["apgd-ce", "apgd-ce"]  # there is something to stop
     assert not (run / "state").exists()
-    (run / "evaluation.json").unlink()
+    judged_anew(run)
     batches.clear()
 
     for batch in (1, 0, 1):
@@ -166,6 +174,7 @@ def test_the_state_of_other_settings_counts_for_nothing(run, data, change, monke
     other = replace(SPEC, evaluation=replace(SPEC.evaluation, **change))
     evaluate(other, data=data, folder=run)
     whole = results(run)
+    judged_anew(run)
     with monkeypatch.context() as patch:
         stop_at(patch, 1)
         with pytest.raises(InterruptedJobError, match="SIGTERM"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -97,7 +98,8 @@ def run(tmp_path: Path) -> Path:
 
 
 def judged(run: Path, spec: EvaluationSpec = SPEC) -> dict[str, Any]:
-    """Return what the record says of the attacks on `best`, without what the clock says."""
+    """Judge anew, and return what the record says of the attacks on `best` without the clock."""
+    shutil.rmtree(run / "judged", ignore_errors=True)
     evaluate(spec, data=run.parent / "data.safetensors", folder=run)
     attacks = read_json(run / "evaluation.json")["checkpoints"]["best"]["attacks"]
     for attack in attacks.values():

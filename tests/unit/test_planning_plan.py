@@ -10,7 +10,7 @@ from settings import settings
 
 from bench.__main__ import main
 from bench.planning.costs import Rates
-from bench.planning.plan import ASSUMED, UNKNOWN, UNREAD, as_text, make_plan
+from bench.planning.plan import ASSUMED, KEPT, UNKNOWN, UNREAD, as_text, make_plan
 from bench.planning.sizes import Size
 
 
@@ -85,6 +85,16 @@ def test_finished_runs_cost_nothing_more(results):
     plan = make_plan(tiny(), results)
     assert row_of(plan).left == 0
     assert row_of(plan).whole == pytest.approx(2 * (60 + 66))
+
+
+def test_evaluations_that_keep_some_attacks_are_told(results):
+    for seed in (0, 1):
+        write_run(results, tiny(), seed=seed)
+    assert row_of(make_plan(tiny(), results)).again == 0
+    more = tiny({"evaluation.pgd.pgd50.steps": 50})
+    assert KEPT.format(2) in as_text(make_plan(more, results))
+    retrained = tiny({"evaluation.pgd.pgd50.steps": 50, "training.epochs": 3})
+    assert row_of(make_plan(retrained, results)).again == 0
 
 
 def test_a_trial_tells_only_what_no_record_does(results):

@@ -1,0 +1,182 @@
+"""One attack more is one attack more to run; what is stale in any way is made again."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from synthetic import CPU, EPS, settings_kept, some_data, some_spec
+
+from bench import weights
+from bench.config import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
+from bench.data.dataset import load, save
+from bench.evaluation import halving, job
+from bench.evaluation.judge import Verdicts
+from bench.provenance import packages
+from bench.records import read_json, sha256, write_json
+from bench.training.job import train
+
+PGD = Pgd(steps=2, step=EPS / 2)
+SPEC = EvaluationSpec(
+    threat=Threat(eps=EPS),
+    evaluation=Evaluation(batch_size=8, pgd={"pgd20": PGD}, autoattack=AutoAttack(images=10)),
+    compute=CPU,
+)
+# The checkpoint `best`, then `last`.
+ALL = ["clean", "pgd20", "autoattack", "clean", "pgd20"]
+
+
+@pytest.fixture(autouse=True)
+def kept():
+    with settings_kept():
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    data = folder / "data.safetensors"
+    save(some_data(), data)
+    with settings_kept():
+        train(some_spec(epochs=1), experiment="tiny", label="trades", data=data, folder=folder)
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+@pytest.fixture
+def judged(run, monkeypatch):
+    """Judge the run as the workflow does, and return the attacks that were made."""
+    real, made = halving.judge, []
+
+    def counted(model: Any, test: Any, name: str, spec: Any, state: Any) -> Verdicts:
+        made.append(name)
+        # A PGD in AutoAttack's place, which takes seconds.
+        return real(model, test, "pgd20" if name == "autoattack" else name, spec, state)
+
+    monkeypatch.setattr(halving, "judge", counted)
+
+    def judged(spec: EvaluationSpec = SPEC) -> list[str]:
+        # Snakemake deletes what a rule has made before the rule's job runs again.
+        shutil.rmtree(run / "verdicts", ignore_errors=True)
+        (run / "evaluation.json").unlink(missing_ok=True)
+        made.clear()
+        job.evaluate(spec, data=run / "data.safetensors", folder=run)
+        return list(made)
+
+    assert judged() == ALL
+    return judged
+
+
+def changed(**keys: Any) -> EvaluationSpec:
+    return replace(SPEC, evaluation=replace(SPEC.evaluation, **keys))
+
+
+def left(run: Path) -> dict[str, Any]:
+    """The files of verdicts, and what the record says of each attack, its seconds included."""
+    record = read_json(run / "evaluation.json")
+    said = {name: checkpoint["attacks"] for name, checkpoint in record["checkpoints"].items()}
+    files = (run / "verdicts").rglob("*.csv")
+    return {"said": said, **{str(path.relative_to(run)): path.read_bytes() for path in files}}
+
+
+def test_nothing_is_made_twice(run, judged):
+    before = left(run)
+    assert judged() == []
+    assert left(run) == before
+    assert not (run / "state").exists()
+
+
+def test_one_more_attack_is_made_alone(run, judged):
+    before = left(run)
+    assert judged(changed(pgd={"pgd20": PGD, "pgd50": replace(PGD, steps=5)})) == ["pgd50"] * 2
+    after = left(run)
+    for attacks in after["said"].values():
+        del attacks["pgd50"]
+    assert {name: after[name] for name in before} == before
+
+
+def test_an_attack_that_was_left_out_for_a_while_is_there_again(judged):
+    assert judged(changed(pgd={})) == []
+    assert judged() == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "made"),
+    [
+        ({"pgd": {"pgd20": replace(PGD, steps=3)}}, ["pgd20", "pgd20"]),
+        ({"pgd": {"pgd20": replace(PGD, images=5)}}, ["pgd20", "pgd20"]),
+        ({"pgd": {"pgd20": replace(PGD, seed=1)}}, ["pgd20", "pgd20"]),
+        ({"autoattack": AutoAttack(images=10, seed=1)}, ["autoattack"]),
+        ({"batch_size": 9}, ALL),
+        ({"shards": 2}, ALL),
+    ],
+)
+def test_other_settings_of_an_attack_make_it_again(judged, keys, made):
+    assert judged(changed(**keys)) == made
+    assert judged(changed(**keys)) == []
+
+
+def test_another_radius_or_another_number_of_threads_makes_all_again(run, judged):
+    assert judged(replace(SPEC, compute=replace(CPU, threads=2))) == ALL
+    record = read_json(run / "train.json")
+    record["spec"]["threat"]["eps"] = EPS / 2
+    write_json(run / "train.json", record)
+    assert judged(replace(SPEC, threat=Threat(eps=EPS / 2))) == ALL
+
+
+@pytest.mark.parametrize(
+    ("what", "other"),
+    [
+        ("evaluate_digest", "another"),
+        ("packages", {**packages(), "torch": "0.1"}),
+        ("describe", "another device"),
+    ],
+)
+def test_other_code_packages_or_device_make_all_again(judged, monkeypatch, what, other):
+    monkeypatch.setattr(job, what, lambda *_: other)
+    assert judged() == ALL
+
+
+def test_other_weights_are_judged_anew(run, judged):
+    path = run / "last.safetensors"
+    model, about = weights.load(path)
+    with torch.no_grad():
+        model.linear.bias[0] += 1
+    weights.save(path, model.state_dict(), about)
+    record = read_json(run / "train.json")
+    record["checkpoints"]["last"]["weights_sha256"] = sha256(path)
+    write_json(run / "train.json", record)
+    assert judged() == ["clean", "pgd20"]
+
+
+def test_other_images_are_judged_anew(run, judged):
+    data = load(run / "data.safetensors")
+    data.test.pixels[3, 0, 2, 2] ^= 1
+    other = replace(data, test=data.test)
+    save(other, run / "data.safetensors")
+    record = read_json(run / "train.json")
+    record["data"]["fingerprint"] = other.fingerprint
+    for name, checkpoint in record["checkpoints"].items():
+        path = run / f"{name}.safetensors"
+        model, about = weights.load(path)
+        weights.save(path, model.state_dict(), replace(about, fingerprint=other.fingerprint))
+        checkpoint["weights_sha256"] = sha256(path)
+    write_json(run / "train.json", record)
+    assert judged() == ALL
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"verdicts": {}}', None])
+def test_a_damaged_file_counts_for_nothing(run, judged, content):
+    path = run / "judged" / "best" / "pgd20.json"
+    path.write_text(path.read_text()[:-9] if content is None else content)
+    before = left(run)["verdicts/best/pgd20.csv"]
+    assert judged() == ["pgd20"]
+    assert left(run)["verdicts/best/pgd20.csv"] == before
