@@ -8,7 +8,7 @@ BIN := .venv/bin
 CORES ?= 2
 ARGS ?=
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test golden lint lock clean
 
 demo: .venv/installed ## the whole benchmark on scikit-learn's digits, on a CPU
 	$(BIN)/snakemake --cores $(CORES) --configfile config/digits.yaml
@@ -18,6 +18,9 @@ demo: .venv/installed ## the whole benchmark on scikit-learn's digits, on a CPU
 
 test: .venv/installed ## unit, contract, workflow and end-to-end tests; minutes on a CPU
 	$(BIN)/python -m pytest $(ARGS)
+
+golden: .venv/installed ## the golden values anew, for a change that moves them on purpose
+	PYTHONPATH=.:tests $(BIN)/python tests/unit/golden.py
 
 lint: .venv/installed ## what a change must pass besides the tests
 	$(BIN)/ruff check .

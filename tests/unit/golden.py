@@ -1,0 +1,100 @@
+"""The golden values of every method: what a change that moves no number leaves as it is.
+
+``make golden`` writes golden.json anew.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from synthetic import METHODS, settings_kept, some_data, some_spec
+from torch import Tensor, nn
+
+from bench.config import Ascent, Threat, TrainSpec
+from bench.methods.base import create, names, total
+from bench.training.measure import Tally
+from bench.training.run import Run
+
+# Wide, so that the two directions of a divergence differ by more than a percent.
+EPS = 0.3
+FILE = Path(__file__).with_name("golden.json")
+V1, V2, V3 = ({"variant": v, "beta": 3.0, "memory_beta": 2.0} for v in ("v1", "v2", "v3"))
+# Every method, and what of MemLoss has code of its own.
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, METHODS.get(name, {})) for name in names()},
+    "memloss": ("memloss", V1),
+    "memloss weight F": ("memloss", {**V1, "weight": "F"}),
+    "memloss weight none": ("memloss", {**V1, "weight": "none"}),
+    "memloss v2": ("memloss", V2),
+    "memloss v3": ("memloss", V3),
+    "memloss realigned": ("memloss", {**V1, "alignment": "realigned"}),
+    "memloss clean_crop": ("memloss", {**V1, "alignment": "clean_crop"}),
+    "memloss float32": ("memloss", {**V1, "storage": "float32"}),
+}
+
+
+def loss_of(case: str) -> dict[str, dict[str, float]]:
+    """The terms on fixed logits, and how long their gradient to the logits of each pass is."""
+    method = create(*CASES[case])
+    passes = ("clean", "adversarial", "memory")
+    logits = {name: fixed_logits(passes.index(name)) for name in method.passes}
+    terms = method.terms(logits, torch.arange(6) * 3 % 10)
+    total(terms).backward()  # type: ignore[no-untyped-call]
+    gradients = {name: logits[name].grad for name in logits}
+    return {
+        "terms": {name: term.item() for name, term in terms.items()},
+        "gradients": {name: 0.0 if g is None else g.norm().item() for name, g in gradients.items()},
+    }
+
+
+def fixed_logits(place: int) -> Tensor:
+    """Logits [6, 10] in float64 that no generator of random numbers decides."""
+    values = 3 * (torch.arange(60, dtype=torch.float64) * (0.7 + 0.2 * place)).sin()
+    return values.reshape(6, 10).requires_grad_()
+
+
+def spec_of(case: str) -> TrainSpec:
+    """Two epochs of three batches; the plain engine runs the network itself and no copy of it."""
+    method, options = CASES[case]
+    attack = Ascent(steps=2, step=EPS / 2)
+    spec = some_spec(method, options=options, engine="plain", attack=attack)
+    return replace(spec, threat=Threat(eps=EPS))
+
+
+def training_of(spec: TrainSpec) -> dict[str, Any]:
+    """The loss of every step and the terms of every epoch.
+
+    The network is in float64: in float32 the last bits of the machine decide the sign of a
+    gradient now and then, and with it a pixel of an adversarial image.
+    """
+
+    def widen(_: nn.Module, images: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (images[0].double(),)
+
+    steps: list[float] = []
+
+    def watch(_: int, tally: Tally) -> None:
+        steps.append(tally.latest_loss())
+
+    with settings_kept():
+        run = Run(spec, some_data(), torch.device("cpu"))
+        run.model.double().register_forward_pre_hook(widen)
+        epochs = [run.epoch(number, watch) for number in range(1, spec.training.epochs + 1)]
+    return {"steps": steps, "epochs": [epoch.terms for epoch in epochs]}
+
+
+def main() -> None:
+    """Write the values of all cases."""
+    golden = {
+        case: {"loss": loss_of(case), "training": training_of(spec_of(case))} for case in CASES
+    }
+    FILE.write_text(json.dumps(golden, indent=1) + "\n", encoding="utf-8")
+    print(f"{len(golden)} cases in {FILE}: `git diff` shows which values moved")
+
+
+if __name__ == "__main__":
+    main()
