@@ -131,4 +131,5 @@ def _train(experiment: Experiment, run: Recorded, data: Path) -> None:
 def _evaluate(experiment: Experiment, run: Recorded, data: Path) -> None:
     from bench.evaluation.job import evaluate
 
-    evaluate(experiment.evaluation_spec(), data=data, folder=run.folder)
+    spec = experiment.train_spec(run.label, run.seed)
+    evaluate(experiment.evaluation_spec(), data=data, folder=run.folder, training=spec)
