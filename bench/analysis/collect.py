@@ -29,6 +29,7 @@ class Verdicts:
     """One judgement per image, ordered by index; each array is [N]."""
 
     index: NDArray[np.int64]
+    label: NDArray[np.int64]
     clean: NDArray[np.bool_]
     robust: NDArray[np.bool_]
 
@@ -154,14 +155,14 @@ def read_verdicts(path: Path, remedy: str = "remake it") -> Verdicts:
         values = values[np.argsort(values[:, 0], kind="stable")]
     except (ValueError, IndexError):
         raise BenchError(f"{path}: not a file of verdicts; {remedy}") from None
-    index_N, clean_N, robust_N = values[:, 0], values[:, 2], values[:, 3]
+    index_N, label_N, clean_N, robust_N = values.T
     if len(np.unique(index_N)) != len(index_N):
         raise BenchError(f"{path}: an image is judged twice; {remedy}")
     if not np.isin(values[:, 2:], (0, 1)).all() or (robust_N > clean_N).any():
         raise BenchError(
             f"{path}: clean and robust must be 0 or 1, and a robust image clean; {remedy}"
         )
-    return Verdicts(index_N, clean_N.astype(np.bool_), robust_N.astype(np.bool_))
+    return Verdicts(index_N, label_N, clean_N.astype(np.bool_), robust_N.astype(np.bool_))
 
 
 def read_result(path: Path, record: AttackRecord, *, test_images: int, remedy: str) -> Result:

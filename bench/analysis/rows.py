@@ -14,7 +14,7 @@ from bench.analysis.options import options_text
 from bench.analysis.references import Reference
 from bench.analysis.reported import ROBUSTBENCH, Reported, find, find_card
 from bench.analysis.run_records import AttackRecord
-from bench.analysis.statistics import wilson
+from bench.analysis.statistics.accuracy import wilson
 
 WORST = "worst_case"
 

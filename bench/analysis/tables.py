@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.analysis.labels import attack_name, checkpoint_order, method_name, method_order
 from bench.analysis.options import options_of
 from bench.analysis.reported import ROBUSTBENCH
-from bench.analysis.statistics import mean_and_spread
+from bench.analysis.statistics.accuracy import mean_and_spread
 from bench.analysis.table_formats import Sheet, csv_text, latex, markdown
 from bench.analysis.table_notes import NOT_MEASURED, listed, notes, source_notes
 from bench.parsing import BenchError

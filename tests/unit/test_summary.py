@@ -7,7 +7,7 @@ import pytest
 from factory import edit_json
 
 from bench.analysis.collect import collect
-from bench.analysis.statistics import wilson
+from bench.analysis.statistics.accuracy import wilson
 from bench.analysis.summary import cost_rows, summarize, summary_rows
 from bench.parsing import BenchError
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 
 
-def wilson(correct: int, n: int) -> tuple[float, float]:
+def wilson(correct: float, n: float) -> tuple[float, float]:
     """Return the 95 % interval of an accuracy, in percent, for `correct` of `n` images.
 
     It says how far the accuracy on all images of this kind may lie from the one on these `n`; it
     knows nothing of seeds. Wilson 1927, doi:10.1080/01621459.1927.10502953, without continuity
-    correction.
+    correction. Where images are not independent, `n` is their effective number, not a whole one.
 
     Raises
     ------

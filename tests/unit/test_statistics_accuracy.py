@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bench.analysis.statistics import mean_and_spread, wilson
+from bench.analysis.statistics.accuracy import mean_and_spread, wilson
 
 
 def test_wilson_solves_its_own_equation():

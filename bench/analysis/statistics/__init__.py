@@ -1,0 +1,1 @@
+"""How far a number may be trusted: intervals over images, over seeds, and over both."""
