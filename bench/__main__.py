@@ -94,6 +94,11 @@ def parser() -> argparse.ArgumentParser:
     summarize.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
     summarize.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
 
+    statistics = _command(
+        commands, "statistics", write_statistics, "intervals and comparisons into statistics.csv"
+    )
+    _results(statistics)
+
     tables = _command(commands, "tables", write_tables, "summary.csv into comparison tables")
     _results(tables)
 
@@ -316,6 +321,13 @@ def write_summary(chosen: argparse.Namespace) -> None:
         cards=chosen.reference,
         experiment=experiment,
     )
+
+
+def write_statistics(chosen: argparse.Namespace) -> None:
+    """Write statistics.csv."""
+    from bench.analysis.statistics.table import make_statistics
+
+    make_statistics(chosen.folder)
 
 
 def write_tables(chosen: argparse.Namespace) -> None:

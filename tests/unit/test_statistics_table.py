@@ -1,0 +1,251 @@
+"""statistics.csv from files alone: what it holds, what it leaves empty, what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.__main__ import main
+from bench.analysis.statistics.bootstrap import resampled_accuracies, resampled_seeds
+from bench.analysis.summary import summarize
+
+ROOT = Path(__file__).parents[2]
+REPORTED = ROOT / "config" / "reported.csv"
+SEED_INTERVALS = ("seeds_t", "crossed_t", "crossed_bootstrap")
+
+
+def scattered(shares, images, seed):
+    """Return verdicts by (checkpoint, attack): nested, as attacks are, and random."""
+    draw = np.random.default_rng(seed)
+    score_N = draw.random(images)
+    return {
+        ("best", attack): {i: int(score < share) for i, score in enumerate(score_N)}
+        for attack, share in shares.items()
+    }
+
+
+@pytest.fixture
+def make(results_factory):
+    """Write runs with random verdicts and their summary; return the folder."""
+
+    def written(methods=("trades", "memloss_v1", "mart"), seeds=(0, 1, 2), images=200):
+        results_factory.images = results_factory.test_images = images
+        for place, method in enumerate(methods):
+            for seed in seeds:
+                shares = {"clean": 0.8, "pgd20": 0.55 - 0.05 * place, "autoattack": 0.5}
+                results_factory.run(
+                    method, seed, correct={}, robust=scattered(shares, images, 10 * place + seed)
+                )
+        summarize(results_factory.folder, expected=None, reported=REPORTED)
+        return results_factory.folder
+
+    return written
+
+
+def statistics(folder):
+    assert main(["statistics", "--folder", str(folder)]) == 0
+    with (folder / "statistics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def chosen(rows, **values):
+    return [row for row in rows if all(row[key] == value for key, value in values.items())]
+
+
+def refusal(capsys, folder):
+    assert main(["statistics", "--folder", str(folder)]) == 1
+    assert not (folder / "statistics.csv").exists()
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+def test_every_quantity_has_each_of_its_intervals_once(make):
+    rows = statistics(make())
+    keys = ("checkpoint", "quantity", "attack", "method", "against", "interval")
+    assert len({tuple(row[key] for key in keys) for row in rows}) == len(rows)
+    counted = {
+        quantity: len(chosen(rows, quantity=quantity)) / 4
+        for quantity in {r["quantity"] for r in rows}
+    }
+    # Four attacks with the worst case, three methods, three pairs.
+    assert counted == {
+        "accuracy": 12,
+        "accuracy_difference": 12,
+        "harmonic_mean": 3,
+        "harmonic_mean_difference": 3,
+        "front_distance": 3,
+    }
+
+
+def test_means_are_those_of_the_summary(make):
+    folder = make()
+    rows = statistics(folder)
+    with (folder / "summary.csv").open(newline="") as file:
+        summary = list(csv.DictReader(file))
+    for row in chosen(rows, quantity="accuracy", interval="seeds_t"):
+        of = chosen(summary, method=row["method"], attack=row["attack"])
+        rates = [100 * int(one["correct"]) / int(one["n"]) for one in of]
+        assert float(row["estimate"]) == pytest.approx(np.mean(rates), abs=1e-4)
+        assert float(row["std"]) == pytest.approx(np.std(rates, ddof=1), abs=1e-4)
+        assert (row["seeds"], row["n_images"]) == ("0;1;2", "200")
+
+
+def test_the_bootstrap_agrees_with_the_formula_where_both_hold(make):
+    # With ten seeds the bootstrap's variance is a tenth too small in its part of seeds.
+    rows = statistics(make(methods=("trades", "mart"), seeds=range(10), images=300))
+    widths = {
+        interval: float(row["high"]) - float(row["low"])
+        for interval in ("crossed_t", "crossed_bootstrap")
+        for row in chosen(rows, quantity="accuracy_difference", attack="pgd20", interval=interval)
+    }
+    assert widths["crossed_bootstrap"] == pytest.approx(widths["crossed_t"], rel=0.35)
+
+
+def test_resamples_have_the_mean_and_variance_of_the_multinomial():
+    of_N = np.arange(400) < 100
+    drawn_R = resampled_accuracies({"a": of_N})["a"]
+    assert drawn_R.mean() == pytest.approx(25, abs=0.2)
+    assert drawn_R.std() == pytest.approx(100 * np.sqrt(0.25 * 0.75 / 400), rel=0.05)
+    weights_RS = resampled_seeds((0, 1, 2))
+    assert weights_RS.sum(axis=1) == pytest.approx(1)
+    assert weights_RS.mean(axis=0) == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_methods_are_resampled_on_the_same_images():
+    of_N = np.arange(50) < 20
+    drawn = resampled_accuracies({"a": of_N, "b": ~of_N})
+    assert drawn["a"] + drawn["b"] == pytest.approx(100)
+
+
+def test_families_are_named_and_adjusted(make):
+    rows = chosen(statistics(make()), quantity="accuracy_difference", attack="pgd20")
+    family = chosen(rows, interval="crossed_t")
+    assert {row["family"] for row in family} == {
+        "accuracy_difference best pgd20 crossed_t: 3 pairs"
+    }
+    smallest = min(family, key=lambda row: float(row["p"]))
+    assert float(smallest["p_holm"]) == pytest.approx(min(1, 3 * float(smallest["p"])), rel=1e-3)
+    assert all(
+        row["p"] == row["p_holm"] == "" for row in chosen(rows, interval="crossed_bootstrap")
+    )
+
+
+def test_with_one_seed_intervals_over_seeds_are_empty(make):
+    rows = statistics(make(seeds=(0,)))
+    for row in rows:
+        assert row["std"] == ""
+        empty = row["interval"] in SEED_INTERVALS
+        assert (row["low"] == "", row["high"] == "") == (empty, empty)
+        if empty:
+            assert row["standard_error"] == row["df"] == row["p"] == row["p_holm"] == ""
+
+
+def test_a_pair_is_compared_over_the_seeds_of_both(make, results_factory):
+    make(methods=("trades",), seeds=(0, 1, 2))
+    rows = statistics(make(methods=("trades", "mart"), seeds=(1, 2)))
+    pair = chosen(rows, quantity="accuracy_difference", interval="seeds_t", attack="clean")
+    assert [row["seeds"] for row in pair] == ["1;2"]
+    alone = chosen(rows, quantity="accuracy", method="trades", interval="seeds_t", attack="clean")
+    assert [row["seeds"] for row in alone] == ["0;1;2"]
+
+
+def test_a_published_run_without_verdicts_has_what_counts_allow(make):
+    folder = make()
+    whole = statistics(folder)
+    shutil.rmtree(folder / "models")
+    rows = statistics(folder)
+    for row in rows:
+        assert (row["low"] == "") == (row["interval"] != "seeds_t")
+    assert chosen(rows, quantity="accuracy_difference", interval="seeds_t") == chosen(
+        whole, quantity="accuracy_difference", interval="seeds_t"
+    )
+
+
+def test_the_published_digits_run_can_be_read(tmp_path):
+    published = tmp_path / "digits"
+    shutil.copytree(ROOT / "results" / "reference" / "digits", published)
+    rows = statistics(published)
+    found = chosen(
+        rows, quantity="accuracy", attack="autoattack", method="mart", interval="seeds_t"
+    )
+    # 168 and 155 of 300 images: 53.83 and 3.06.
+    assert [(row["estimate"], row["std"]) for row in found] == [("53.8333", "3.0641")]
+
+
+def test_made_again_it_is_byte_equal_and_needs_no_torch(make, tmp_path):
+    folder = make()
+    statistics(folder)
+    first = (folder / "statistics.csv").read_bytes()
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    for name in ("torch", "torchvision", "matplotlib"):
+        (hidden / f"{name}.py").write_text("raise ImportError('not needed here')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "statistics", "--folder", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(hidden)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (folder / "statistics.csv").read_bytes() == first
+
+
+def test_other_images_are_refused(make, results_factory, capsys):
+    folder = make(methods=("trades",), seeds=(0, 1))
+    robust = {
+        key: {i + 1: v for i, v in of.items()}
+        for key, of in scattered({"clean": 0.8, "pgd20": 0.5, "autoattack": 0.4}, 200, 1).items()
+    }
+    results_factory.test_images = 201
+    results_factory.run("trades", 1, correct={}, robust=robust)
+    summarize(folder, expected=None, reported=REPORTED)
+    error = refusal(capsys, folder)
+    assert "trades seed 1, best, clean, was judged on other images than trades seed 0" in error
+
+
+def test_other_labels_are_refused(make, capsys):
+    folder = make(methods=("trades",), seeds=(0, 1))
+    path = folder / "models/trades/seed1/verdicts/best/pgd20.csv"
+    lines = path.read_text().splitlines()
+    cells = lines[6].split(",")
+    lines[6] = ",".join([cells[0], "9", *cells[2:]])
+    path.write_text("\n".join(lines) + "\n")
+    error = refusal(capsys, folder)
+    assert str(path) in error
+    assert "number 5 has label 9, elsewhere 5" in error
+
+
+def test_a_lost_file_of_verdicts_is_named(make, capsys):
+    folder = make(methods=("trades",), seeds=(0, 1))
+    path = folder / "models/trades/seed1/verdicts/best/autoattack.csv"
+    path.unlink()
+    error = refusal(capsys, folder)
+    assert f"{path}: missing" in error
+    assert "--forcerun evaluate" in error
+
+
+def test_verdicts_that_the_summary_did_not_count_are_refused(make, capsys):
+    folder = make(methods=("trades",), seeds=(0,))
+    path = folder / "models/trades/seed0/verdicts/best/clean.csv"
+    path.write_text(path.read_text().replace(",1,1,\n", ",1,0,clean\n", 1))
+    error = refusal(capsys, folder)
+    assert str(path) in error
+    assert "python -m bench summarize" in error
+
+
+def test_a_summary_without_runs_of_ours_is_refused(make, capsys):
+    folder = make(methods=("trades",), seeds=(0,))
+    path = folder / "summary.csv"
+    path.write_text(path.read_text().replace(",resnet18,", ",robustbench,"))
+    assert "it has no run of ours" in refusal(capsys, folder)
