@@ -99,6 +99,10 @@ def parser() -> argparse.ArgumentParser:
     )
     _results(statistics)
 
+    claims = _command(commands, "claims", write_claims, "what papers claim, with a verdict on each")
+    _results(claims)
+    claims.add_argument("--claims", type=Path, default=Path("config/claims.yaml"))
+
     tables = _command(commands, "tables", write_tables, "summary.csv into comparison tables")
     _results(tables)
 
@@ -328,6 +332,13 @@ def write_statistics(chosen: argparse.Namespace) -> None:
     from bench.analysis.statistics.table import make_statistics
 
     make_statistics(chosen.folder)
+
+
+def write_claims(chosen: argparse.Namespace) -> None:
+    """Write claims.csv and its table in Markdown."""
+    from bench.analysis.claims.table import make_claims
+
+    make_claims(chosen.folder, chosen.claims)
 
 
 def write_tables(chosen: argparse.Namespace) -> None:

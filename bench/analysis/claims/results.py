@@ -1,0 +1,199 @@
+"""The results of an experiment as claims ask for them, and what is missing for that."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench.analysis.claims.claim import HARMONIC, Scope, Trained
+from bench.analysis.labels import eps_text
+from bench.analysis.statistics.crossed import Estimate
+from bench.analysis.statistics.evidence import Evidence, Judged
+from bench.analysis.statistics.quantities import (
+    Quantity,
+    accuracy,
+    harmonic_mean,
+    measure,
+)
+from bench.parsing import BenchError, nearest
+
+COST_COLUMNS = ("method", "seed", "stage", "seconds", "device")
+PARTS = ("subset", "train_subset")  # flags of rows that are not of the whole data set
+
+
+class NotRunError(Exception):
+    """What a claim needs and these results do not have; no mistake of the user."""
+
+
+class Results:
+    """An experiment's results at the checkpoint of a scope, with methods by what was trained."""
+
+    def __init__(self, evidence: Evidence, methods: Mapping[str, Trained], scope: Scope) -> None:
+        self.folder = evidence.folder
+        self.scope = scope
+        self.methods = methods
+        self.rows = [row for row in evidence.rows if row["checkpoint"] == scope.checkpoint]
+        self.judged: Mapping[str, Judged] = evidence.judged.get(scope.checkpoint, {})
+
+    def label(self, name: str) -> str:
+        """Return the label under which the method `name` of the claims was trained.
+
+        Raises
+        ------
+        NotRunError
+            It was not trained or not judged at this checkpoint, or several labels would do.
+        """
+        trained = self.methods[name]
+        fitting = sorted(
+            {
+                row["method"]
+                for row in self.rows
+                if (row["base_method"], row["options"]) == (trained.method, trained.options)
+            }
+        )
+        if not fitting:
+            raise NotRunError(
+                f"no run of {trained} with the checkpoint {self.scope.checkpoint!r}: add it to "
+                "`methods` of the configuration"
+            )
+        if len(fitting) == 1:
+            return fitting[0]
+        if trained.label in fitting:
+            return trained.label
+        raise NotRunError(
+            f"{' and '.join(fitting)} are both {trained}: say which by `label` in methods.{name} "
+            "of the claims"
+        )
+
+    def labels(self, names: Iterable[str]) -> list[str]:
+        """Return the labels of several methods."""
+        return [self.label(name) for name in names]
+
+    def quantity(self, metric: str, name: str) -> Quantity:
+        """Return a metric of the method `name`: an accuracy, or the harmonic mean of two."""
+        label = self.label(name)
+        if metric == HARMONIC:
+            return harmonic_mean("autoattack", label)
+        return accuracy(metric, label)
+
+    def estimate(self, quantity: Quantity) -> Estimate:
+        """Return the estimate of `quantity`.
+
+        Raises
+        ------
+        NotRunError
+            An attack was not run, or no seed or image is common to all that it is about.
+        """
+        for attack, label in quantity.terms:
+            if attack not in self.judged or not self.judged[attack].seeds([label]):
+                raise NotRunError(
+                    f"{label} has no verdicts of {attack!r} on the checkpoint "
+                    f"{self.scope.checkpoint!r}: add it to `evaluation` of the configuration"
+                )
+        found = measure(self.judged, quantity)
+        if found is None:
+            raise NotRunError(
+                f"no seed, or no image, is common to {', '.join(quantity.methods)} under "
+                f"{', '.join(quantity.attacks)}: use the same `seeds` and `images` for all"
+            )
+        return found
+
+    def elsewhere(self, labels: Sequence[str]) -> str:
+        """Return in what these results are others than the scope's; empty where they are not."""
+        rows = [row for row in self.rows if row["method"] in labels]
+        attacked = {row["eps"] for row in rows if row["attack"] != "clean"}
+        for what, ours, theirs in (
+            ("data set", {row["dataset"] for row in rows}, self.scope.dataset),
+            ("model", {row["model"] for row in rows}, self.scope.model),
+            ("eps", attacked, eps_text(self.scope.eps)),
+        ):
+            if ours - {theirs}:
+                return f"the {what} here is {', '.join(sorted(ours))}"
+        flags = {flag for row in rows for flag in row["flags"].split(";")}
+        part = [flag for flag in PARTS if flag in flags]
+        return f"only a part of the images was used here ({', '.join(part)})" if part else ""
+
+    def training_seconds(self, labels: Sequence[str]) -> dict[str, dict[int, float]]:
+        """Return the wall time of every training, by label and seed.
+
+        Raises
+        ------
+        NotRunError
+            costs.csv does not tell it, or the trainings ran on different devices.
+        """
+        path = self.folder / "costs.csv"
+        if not path.is_file():
+            raise NotRunError("costs.csv is missing: make it with `python -m bench summarize`")
+        seconds: dict[str, dict[int, float]] = {label: {} for label in labels}
+        devices = set()
+        for row in _rows(path, COST_COLUMNS, path.name):
+            if row["stage"] == "train" and row["method"] in labels:
+                seconds[row["method"]][int(row["seed"])] = _number(row["seconds"], path, "seconds")
+                devices.add(row["device"])
+        for label, times in seconds.items():
+            if not times or min(times.values()) <= 0:
+                raise NotRunError(f"costs.csv has no time of training {label}")
+        if len(devices) > 1:
+            raise NotRunError(
+                f"the trainings ran on different devices ({', '.join(sorted(devices))}): time "
+                "both on one"
+            )
+        return seconds
+
+    def of_epochs(self, label: str, file: str, column: str) -> dict[int, list[float]]:
+        """Return a column of a file with one line per epoch in every run, by seed.
+
+        Raises
+        ------
+        NotRunError
+            The file or the column is missing, or holds no number.
+        """
+        found = {}
+        for seed in sorted({int(row["seed"]) for row in self.rows if row["method"] == label}):
+            place = f"models/{label}/seed{seed}/{file}"
+            path = self.folder / place
+            if not path.is_file():
+                raise NotRunError(f"{place} is missing: it was not measured")
+            cells = [row[column] for row in _rows(path, (column,), place)]
+            found[seed] = [_number(cell, path, column) for cell in cells if cell]
+            if not found[seed]:
+                raise NotRunError(f"{place}: the column {column!r} is empty")
+        return found
+
+
+def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate:
+    """Return the mean of ours minus theirs over the seeds that both have, of no images.
+
+    Raises
+    ------
+    NotRunError
+        There is no such seed.
+    """
+    seeds = sorted(set(ours) & set(theirs))
+    if not seeds:
+        raise NotRunError("no seed is common to both methods: train both with the same `seeds`")
+    by_seed = np.array([ours[seed] - theirs[seed] for seed in seeds])
+    return Estimate(float(by_seed.mean()), by_seed, 0)
+
+
+def _rows(path: Path, columns: Sequence[str], place: str) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        header = list(reader.fieldnames or ())
+        rows = list(reader)
+    for column in columns:
+        if column not in header:
+            raise NotRunError(f"{place}: there is no column {column!r}; {nearest(column, header)}")
+    return rows
+
+
+def _number(cell: str, path: Path, column: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise BenchError(
+            f"{path}: {column} is {cell!r}, not a number; make the file anew"
+        ) from None

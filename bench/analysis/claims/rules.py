@@ -1,0 +1,265 @@
+"""The rules that turn results into a number with an interval, for claims to be held against.
+
+Claims about numbers are held against the interval over seeds: a paper's number is about the very
+test images that are judged here, so another draw of images is not what is asked. Claims about an
+order are meant to hold for other images too, so theirs is the interval over seeds and images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+
+from bench.analysis.claims.claim import HARMONIC, Claim
+from bench.analysis.claims.results import NotRunError, Results, paired
+from bench.analysis.statistics import front
+from bench.analysis.statistics.crossed import (
+    LEVEL,
+    Estimate,
+    Interval,
+    over_both,
+    over_seeds,
+    simultaneous,
+)
+from bench.analysis.statistics.quantities import difference, front_distance, mean_accuracies
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A number to hold a claim against, in the claim's unit.
+
+    `low` and `high` are None where seeds or their spread do not allow an interval, and `level` is
+    that of each interval it was made from. `binding` is the estimate that decides, on the scale to
+    which `scale` takes values; `images_too` says whether its interval is the one over images too.
+    `reason` says why the number cannot decide the claim, if so.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    binding: Estimate
+    images_too: bool
+    level: float = LEVEL
+    scale: Callable[[float], float] = float
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuledClaim(Claim):
+    """A claim with its rule."""
+
+    def measured(self, results: Results) -> Measured:
+        """Return what the results say; NotRunError names what they lack."""
+        raise NotImplementedError
+
+    @property
+    def images_too(self) -> bool:
+        """Whether the claim is meant for other images too."""
+        return self.kind == "order"
+
+    def interval(self, of: Estimate, level: float = LEVEL) -> Interval | None:
+        """Return the interval that speaks of what the claim is about.
+
+        Raises
+        ------
+        NotRunError
+            It needs verdicts of images, and there are none.
+        """
+        if self.images_too and of.squares is None:
+            raise NotRunError(
+                "there are no verdicts of single images, without which nothing is known of other "
+                "images: keep models/*/seed*/verdicts beside summary.csv"
+            )
+        return (over_both if self.images_too else over_seeds)(of, level)
+
+    def of_one(self, of: Estimate, reason: str = "") -> Measured:
+        """Return one estimate as it is."""
+        found = self.interval(of)
+        low, high = (None, None) if found is None else (found.low, found.high)
+        return Measured(of.value, low, high, of, self.images_too, reason=reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value(RuledClaim):
+    """`metric` of `method`."""
+
+    method: str
+    metric: str
+
+    def measured(self, results: Results) -> Measured:
+        """Return the mean over seeds."""
+        return self.of_one(results.estimate(results.quantity(self.metric, self.method)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(RuledClaim):
+    """`metric` of `method` minus that of `against`; of several, the best one counts."""
+
+    about = ("method", "against")
+
+    method: str
+    against: tuple[str, ...]
+    metric: str
+
+    def __post_init__(self) -> None:
+        """Refuse what "the best of several" does not fit."""
+        Claim.__post_init__(self)
+        if not self.against or (len(self.against) > 1 and self.above is None):
+            raise ValueError("against: name one method, or with `above` one or more")
+
+    def measured(self, results: Results) -> Measured:
+        """Return the smallest of the paired differences."""
+        ours = results.quantity(self.metric, self.method)
+        parts = [
+            results.estimate(difference(ours, results.quantity(self.metric, other)))
+            for other in self.against
+        ]
+        level = simultaneous(len(parts))
+        binding = min(parts, key=lambda part: part.value)
+        intervals = _all([self.interval(part, level) for part in parts])
+        low = min(one.low for one in intervals) if intervals else None
+        high = min(one.high for one in intervals) if intervals else None
+        return Measured(binding.value, low, high, binding, self.images_too, level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range(RuledClaim):
+    """The largest `metric` of `methods` minus the smallest."""
+
+    about = ("methods",)
+
+    methods: tuple[str, ...]
+    metric: str
+
+    def __post_init__(self) -> None:
+        """Refuse a range of one."""
+        Claim.__post_init__(self)
+        if len(self.methods) < 2:
+            raise ValueError("methods: name two or more")
+
+    def measured(self, results: Results) -> Measured:
+        """Return the largest of the paired differences, in absolute value."""
+        every = [results.quantity(self.metric, name) for name in self.methods]
+        parts = [results.estimate(difference(*pair)) for pair in combinations(every, 2)]
+        level = simultaneous(len(parts))
+        binding = max(parts, key=lambda part: abs(part.value))
+        intervals = _all([self.interval(part, level) for part in parts])
+        low = max(max(one.low, -one.high, 0.0) for one in intervals) if intervals else None
+        high = max(max(one.high, -one.low) for one in intervals) if intervals else None
+        return Measured(abs(binding.value), low, high, binding, self.images_too, level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frontier(RuledClaim):
+    """How far `method` is beyond the front of `against` in clean accuracy and `metric`."""
+
+    about = ("method", "against")
+
+    method: str
+    against: tuple[str, ...]
+    metric: str = "autoattack"
+
+    def __post_init__(self) -> None:
+        """Refuse a front without methods, or of clean accuracy alone."""
+        Claim.__post_init__(self)
+        if not self.against:
+            raise ValueError("against: name the methods of the front")
+        if self.metric in ("clean", HARMONIC):
+            raise ValueError("metric: the front is of clean accuracy and that under an attack")
+
+    def measured(self, results: Results) -> Measured:
+        """Return what the method could lose in both before mixtures of the others were as good."""
+        label, others = results.label(self.method), results.labels(self.against)
+        of = front_distance(self.metric, label, others)
+        distance = results.estimate(of)
+        lead = replace(distance, value=-distance.value, by_seed=-distance.by_seed)
+        mean_T = mean_accuracies(results.judged, of)
+        reason = ""
+        if mean_T is not None and front.slope(mean_T[:2], mean_T[2:].reshape(-1, 2)).beyond:
+            reason = (
+                "the method is better than the whole front in one accuracy, so its place beside "
+                "the front is not known: add methods that extend the front to `against`"
+            )
+        return self.of_one(lead, reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost(RuledClaim):
+    """Seconds of training `method` per second of training `against`, from costs.csv."""
+
+    about = ("method", "against")
+
+    method: str
+    against: str
+
+    @property
+    def images_too(self) -> bool:
+        """Time is of no test image."""
+        return False
+
+    def measured(self, results: Results) -> Measured:
+        """Return the geometric mean over seeds of the paired ratios."""
+        label, other = results.labels((self.method, self.against))
+        seconds = results.training_seconds((label, other))
+        logs = {name: {s: math.log(t) for s, t in of.items()} for name, of in seconds.items()}
+        ratio = self.of_one(paired(logs[label], logs[other]))
+        return replace(
+            ratio,
+            value=math.exp(ratio.value),
+            low=None if ratio.low is None else math.exp(ratio.low),
+            high=None if ratio.high is None else math.exp(ratio.high),
+            scale=math.log,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epochs(RuledClaim):
+    """`column` of `file` in the folder of each run, of `method` minus of `against`.
+
+    The file has one line per epoch; `of` says whether their mean or the last one counts.
+    """
+
+    about = ("method", "against")
+
+    method: str
+    against: str
+    file: str
+    column: str
+    of: Literal["mean", "last"] = "mean"
+
+    @property
+    def images_too(self) -> bool:
+        """The file is of no test image."""
+        return False
+
+    def measured(self, results: Results) -> Measured:
+        """Return the mean over seeds of the paired differences."""
+        ours, theirs = (
+            {
+                seed: float(np.mean(values)) if self.of == "mean" else values[-1]
+                for seed, values in results.of_epochs(label, self.file, self.column).items()
+            }
+            for label in results.labels((self.method, self.against))
+        )
+        return self.of_one(paired(ours, theirs))
+
+
+RULES: dict[str, type[RuledClaim]] = {
+    "value": Value,
+    "difference": Difference,
+    "range": Range,
+    "frontier": Frontier,
+    "cost": Cost,
+    "epochs": Epochs,
+}
+
+
+def _all(intervals: Sequence[Interval | None]) -> list[Interval]:
+    """Return the intervals if all of them exist, else none."""
+    found = [interval for interval in intervals if interval is not None]
+    return found if len(found) == len(intervals) else []

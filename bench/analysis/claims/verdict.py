@@ -1,0 +1,97 @@
+"""The verdict on a claim, from where its interval lies; never from what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.analysis.claims.claim import Region
+from bench.analysis.claims.results import NotRunError, Results
+from bench.analysis.claims.rules import Measured, RuledClaim
+from bench.analysis.statistics.crossed import MOST_SEEDS, needed
+
+REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
+OBSERVED, NOT_OBSERVED = "observed here", "not observed here"
+INCONCLUSIVE, NOT_RUN = "inconclusive", "not run"
+MEANINGS = {
+    REPRODUCED: "the interval lies within what is claimed",
+    NOT_REPRODUCED: "it lies outside",
+    OBSERVED: "as reproduced, of an order and on other data, models or images than the claim's",
+    NOT_OBSERVED: "as not reproduced, likewise",
+    INCONCLUSIVE: "the interval is on both sides of an end, or there is none",
+    NOT_RUN: "something is missing, or the claim's numbers are of other data",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """A claim with its verdict and the reason; `measured` is None where it was not run."""
+
+    claim: RuledClaim
+    verdict: str
+    detail: str
+    labels: tuple[str, ...] = ()
+    measured: Measured | None = None
+
+
+def judge(claim: RuledClaim, results: Results) -> Judgement:
+    """Return the verdict that `results` allow on `claim`."""
+    try:
+        labels = tuple(results.labels(claim.names))
+        elsewhere = results.elsewhere(labels)
+        if elsewhere and claim.kind == "number":
+            raise NotRunError(f"stated for {claim.scope}; {elsewhere}")
+        measured = claim.measured(results)
+    except NotRunError as missing:
+        return Judgement(claim, NOT_RUN, str(missing))
+    found = side(measured, claim.region)
+    if found is None:
+        detail = undecided(measured, claim.region)
+        return Judgement(claim, INCONCLUSIVE, detail, labels, measured)
+    if elsewhere:
+        return Judgement(claim, OBSERVED if found else NOT_OBSERVED, elsewhere, labels, measured)
+    return Judgement(claim, REPRODUCED if found else NOT_REPRODUCED, "", labels, measured)
+
+
+def side(measured: Measured, region: Region) -> bool | None:
+    """Return whether the interval lies in the region, None where it is not all on one side.
+
+    An interval that touches an end is on neither side: what is wide, by noise or few seeds, never
+    helps a claim.
+    """
+    if measured.reason or measured.low is None or measured.high is None:
+        return None
+    if region.low < measured.low and measured.high < region.high:
+        return True
+    if measured.high < region.low or region.high < measured.low:
+        return False
+    return None
+
+
+def undecided(measured: Measured, region: Region) -> str:
+    """Return why there is no verdict, and how many seeds or images would give one."""
+    binding = measured.binding
+    if measured.reason:
+        return measured.reason
+    if binding.spread is None:
+        return "one seed: the spread over seeds is unknown; two are the least, three are better"
+    if measured.low is None:
+        return (
+            f"all {binding.seeds} seeds give the same number, which says little of their spread; "
+            "more seeds are needed"
+        )
+    scale = measured.scale
+    gap = min(abs(scale(measured.value) - scale(end)) for end in region.ends if _on(scale, end))
+    least = needed(binding, gap, images_too=measured.images_too, level=measured.level)
+    if least.seeds is not None:
+        return f"about {least.seeds} seeds would decide if the estimate stays"
+    if least.images is not None:
+        return (
+            f"no number of seeds decides on {binding.images} images; about {least.images} images "
+            "would, with many seeds and if the estimate stays"
+        )
+    return f"not even {MOST_SEEDS} seeds would decide if the estimate stays so near an end"
+
+
+def _on(scale: object, end: float) -> bool:
+    # A ratio is above 0, where a logarithm has no value.
+    return scale is float or end > 0

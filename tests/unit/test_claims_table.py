@@ -1,0 +1,174 @@
+"""claims.csv and its table, by the command, from files alone: the digits and others."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from claimed import CLAIMS, ROOT, repository_claims, write
+
+from bench.__main__ import main
+from bench.analysis.claims.verdict import MEANINGS
+
+REFERENCE = ROOT / "results" / "reference" / "digits"
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """The published digits run, with verdicts made up to its counts."""
+    folder = tmp_path_factory.mktemp("results") / "digits"
+    shutil.copytree(REFERENCE, folder)
+    costs = []
+    for row in rows(folder / "summary.csv"):
+        run, images = folder / "models" / row["method"] / f"seed{row['seed']}", int(row["n"])
+        if row["attack"] == "clean" and row["checkpoint"] == "best":
+            seconds = 30 + int(row["seed"]) + 3 * row["method"].startswith("memloss")
+            costs.append((row["method"], row["seed"], "train", seconds, "cpu"))
+        if row["attack"] == "worst_case":
+            continue
+        # One order for all attacks, so that the worst case is the strongest of them.
+        order_N = np.random.default_rng([int(row["seed"]), *row["method"].encode()]).permutation(
+            images
+        )
+        right_N = np.zeros(images, dtype=int)
+        right_N[order_N[: int(row["correct"])]] = 1
+        write(
+            run / "verdicts" / row["checkpoint"] / f"{row['attack']}.csv",
+            ("index", "label", "clean", "robust", "broken_by"),
+            [(i, i % 10, 1, right, "") for i, right in enumerate(right_N.tolist())],
+        )
+    write(folder / "costs.csv", ("method", "seed", "stage", "seconds", "device"), costs)
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def claims(folder: Path, file: Path = CLAIMS) -> list[dict[str, str]]:
+    assert main(["claims", "--folder", str(folder), "--claims", str(file)]) == 0
+    return rows(folder / "claims.csv")
+
+
+def test_every_claim_has_a_verdict_on_the_digits_and_none_is_of_the_paper(digits):
+    found = claims(digits)
+    assert [line["id"] for line in found] == [one.id for one in repository_claims().claims]
+    for line in found:
+        assert line["verdict"] in set(MEANINGS) - {"reproduced", "not reproduced"}
+        if line["kind"] == "number":
+            assert line["verdict"] == "not run"
+            assert line["detail"].endswith("the data set here is digits")
+        assert line["source"]
+        if line["verdict"] in ("not run", "inconclusive"):
+            assert line["detail"]
+
+
+def test_what_is_measured_on_the_digits_comes_from_the_counts(digits):
+    (line,) = [line for line in claims(digits) if line["id"] == "v1-v2-autoattack"]
+    # 138 and 152 of 300 against 161 and 149.
+    assert line["estimate"] == "-3.33"
+    assert (line["methods"], line["n_seeds"], line["n_images"]) == (
+        "memloss_v1;memloss_v2",
+        "2",
+        "300",
+    )
+    assert (line["interval"], line["level"], line["claimed"]) == ("crossed_t", "95.00", "above 0")
+    assert float(line["low"]) < -3.33 < float(line["high"])
+    assert line["flags"] == "autoattack_warned"
+    assert line["stated_for"] == "cifar10;resnet18;eps=8/255"
+
+
+def test_the_table_shows_every_claim_and_says_what_verdicts_mean(digits):
+    found = claims(digits)
+    table = (digits / "tables" / "claims.md").read_text()
+    for line in found:
+        assert line["text"] in table
+        assert f"- {line['verdict']}: " in table
+    assert "What is claimed, held against digits (small_cnn)." in table
+
+
+def test_made_again_they_are_byte_equal_in_whatever_folder(digits, tmp_path):
+    claims(digits)
+    files = [digits / "claims.csv", digits / "tables" / "claims.md"]
+    first = [file.read_bytes() for file in files]
+    claims(digits)
+    assert [file.read_bytes() for file in files] == first
+    shutil.copytree(digits, tmp_path / "elsewhere")
+    claims(tmp_path / "elsewhere")
+    assert [(tmp_path / "elsewhere" / "claims.csv").read_bytes()] == first[:1]
+
+
+def test_the_published_run_without_verdicts_has_no_verdict_on_orders(tmp_path):
+    folder = tmp_path / "digits"
+    shutil.copytree(REFERENCE, folder)
+    assert {line["verdict"] for line in claims(folder)} == {"not run"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        (("claims", 0, "metric"), "claen", "'claen' is unknown; did you mean 'clean'?"),
+        (("claims", 0, "method"), "V4", "the method 'V4' is not among this file's methods"),
+        (("claims", 0, "rule"), "valu", "'valu' is unknown; did you mean 'value'?"),
+        (("methods", "V1", "method"), "memlos", "'memlos' is unknown; did you mean 'memloss'?"),
+    ],
+)
+def test_a_wrong_word_ends_in_one_sentence_and_writes_nothing(
+    tmp_path, capsys, path, value, sentence
+):
+    folder = tmp_path / "digits"
+    shutil.copytree(REFERENCE, folder)
+    content = yaml.safe_load(CLAIMS.read_text())
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    file = tmp_path / "claims.yaml"
+    file.write_text(yaml.safe_dump(content))
+    assert main(["claims", "--folder", str(folder), "--claims", str(file)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {file}: ")
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not (folder / "claims.csv").exists()
+    assert not (folder / "tables").exists()
+
+
+def test_claims_of_another_paper_need_no_code(digits, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        """
+scope: {dataset: digits, model: small_cnn, eps: 51/255}
+methods:
+  PGD-AT: {method: pgd_at}
+  standard: {method: standard}
+claims:
+  - id: robust
+    text: PGD-AT is more robust than standard training
+    source: a paper
+    kind: order
+    rule: difference
+    method: PGD-AT
+    against: [standard]
+    metric: pgd20
+    above: 0
+  - id: last
+    text: PGD-AT has 97 % clean accuracy at the end
+    source: a paper
+    kind: number
+    rule: value
+    scope: {checkpoint: last}
+    method: PGD-AT
+    metric: clean
+    expected: 97
+    margin: 10
+"""
+    )
+    found = claims(digits, file)
+    assert [line["verdict"] for line in found] == ["reproduced", "reproduced"]
+    assert found[1]["checkpoint"] == "last"
