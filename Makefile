@@ -14,6 +14,8 @@ demo: .venv/installed ## the whole benchmark on scikit-learn's digits, on a CPU
 	$(BIN)/snakemake --cores $(CORES) --configfile config/digits.yaml
 	@echo
 	@cat results/digits/tables/comparison.md
+	@echo
+	@cat results/digits/tables/claims.md
 	@echo "figures: results/digits/figures    every number: results/digits/summary.csv"
 
 test: .venv/installed ## unit, contract, workflow and end-to-end tests; minutes on a CPU

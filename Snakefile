@@ -1,4 +1,5 @@
-# The whole benchmark: data, train, evaluate, summary, tables, figures of one experiment.
+# The whole benchmark of one experiment: data, train, evaluate, summary, statistics, claims, tables,
+# figures.
 #
 #   snakemake --cores 8 --use-conda                           the paper's experiment
 #   snakemake --cores 2 --configfile config/digits.yaml       minutes on a CPU

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from project import copy_project, planned, snakemake
 
-ANALYSIS = {"data": 1, "summary": 1, "tables": 1, "figures": 1, "all": 1}
+ANALYSIS = dict.fromkeys(("data", "summary", "statistics", "claims", "tables", "figures", "all"), 1)
 CONFIGS = {
     "config/paper.yaml": {"train": 33, "evaluate": 33, "reference": 1, "default_summary": 1},
     "config/digits.yaml": {"train": 20, "evaluate": 20},

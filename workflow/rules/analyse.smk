@@ -38,6 +38,43 @@ rule default_summary:
         "cp {input} {output} > {log} 2>&1"
 
 
+rule statistics:
+    input:
+        summary=rules.summary.output.summary,
+        verdicts=of_every_run("verdicts"),
+    output:
+        results("statistics.csv"),
+    log:
+        results("logs/statistics.log"),
+    conda:
+        "../../environment.yml"
+    params:
+        folder=folder_of_summary,
+        code=analysis_code("statistics.table"),
+    shell:
+        "python -m bench statistics --folder {params.folder} > {log} 2>&1"
+
+
+rule claims:
+    input:
+        summary=rules.summary.output.summary,
+        costs=rules.summary.output.costs,
+        verdicts=of_every_run("verdicts"),
+        claims="config/claims.yaml",
+    output:
+        results("claims.csv"),
+        results("tables/claims.md"),
+    log:
+        results("logs/claims.log"),
+    conda:
+        "../../environment.yml"
+    params:
+        folder=folder_of_summary,
+        code=analysis_code("claims.table"),
+    shell:
+        "python -m bench claims --folder {params.folder} --claims {input.claims} > {log} 2>&1"
+
+
 rule tables:
     input:
         summary=rules.summary.output.summary,

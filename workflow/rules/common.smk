@@ -98,6 +98,9 @@ def final_files():
     return [
         results("summary.csv"),
         results("costs.csv"),
+        results("statistics.csv"),
+        results("claims.csv"),
+        results("tables/claims.md"),
         *summary,
         *table_files(),
         *figure_files(),
