@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
+
 import pytest
 import yaml
-from claimed import CLAIMS, ROOT, repository_claims
+from claimed import ROOT, repository_claims
 
 from bench.analysis.claims.claim import read_claims
 from bench.analysis.claims.rules import RULES
+from bench.analysis.claims.table import Line as ClaimsLine
 from bench.analysis.reported import find, read_reported
+from bench.analysis.statistics.table import Line as StatisticsLine
 from bench.parsing import BenchError
 
 VALUE = {
@@ -182,5 +187,17 @@ def test_an_empty_file_is_refused(tmp_path):
     assert "the file: expected keys and values" in refusal(tmp_path, "")
 
 
-def test_the_repositorys_file_is_where_the_command_looks():
-    assert CLAIMS.is_file()
+def test_the_examples_of_the_documentation_can_be_read(tmp_path):
+    page = (ROOT / "docs" / "claims.md").read_text()
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert [read(tmp_path, one).claims[0].rule for one in examples] == ["value", "difference"]
+
+
+@pytest.mark.parametrize(("page", "line"), [("statistics", StatisticsLine), ("claims", ClaimsLine)])
+def test_every_column_is_documented(page, line):
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    columns = text.partition("\n| column | meaning |\n")[2].partition("\n\n")[0]
+    named = [
+        name for cell in re.findall(r"^\| `(.*?)` \|", columns, re.M) for name in cell.split(", ")
+    ]
+    assert named == [field.name for field in fields(line)]
