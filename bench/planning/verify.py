@@ -199,7 +199,7 @@ def configs_of(results: Path, folder: Path = Path("config")) -> list[Path]:
     BenchError
         There are results and no config names their experiment, or there are none at all.
     """
-    from bench.config_file import read_config
+    from bench.config_file import is_experiment, read_config
 
     present = sorted(
         path.name
@@ -208,7 +208,8 @@ def configs_of(results: Path, folder: Path = Path("config")) -> list[Path]:
     )
     if not present:
         raise BenchError(f"{results}: no results here; give their folder with --results")
-    known = {read_config(path).experiment: path for path in sorted(folder.glob("*.yaml"))}
+    configs = filter(is_experiment, sorted(folder.glob("*.yaml")))
+    known = {read_config(path).experiment: path for path in configs}
     strange = [name for name in present if name not in known]
     if strange:
         raise BenchError(

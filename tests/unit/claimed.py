@@ -104,8 +104,8 @@ def evidence(
     return Evidence(folder, rows, {"best": judged})
 
 
-def measurements(folder: Path, *, ratio: float, still_fooling: float) -> None:
-    """Write costs.csv and memory.csv: V1 takes `ratio` of TRADES' time, is fooled less by."""
+def measurements(folder: Path, *, ratio: float, forgotten: float) -> None:
+    """Write costs.csv and history.csv: V1 takes `ratio` of TRADES' time, is fooled less by."""
     columns = ("method", "seed", "stage", "seconds", "device")
     lines = []
     for seed in range(3):
@@ -114,12 +114,12 @@ def measurements(folder: Path, *, ratio: float, still_fooling: float) -> None:
             lines.append((method, seed, "train", 1000.0 * own * (1 + 0.01 * seed**2), "H100"))
             lines[-1] = (*lines[-1][:3], lines[-1][3] + seed * (method == "recycled"), "H100")
             lines.append((method, seed, "evaluate", 7.0, "cpu"))
-            shares = [0.5 + 0.01 * seed, 0.4 + (0 if method != "recycled" else still_fooling)]
+            shares = [0.5 + 0.01 * seed, 0.4 + (0 if method != "recycled" else forgotten)]
             if method == "recycled":
                 shares[1] += 0.001 * seed
             write(
-                folder / "models" / method / f"seed{seed}" / "memory.csv",
-                ("epoch", "still_fooling"),
+                folder / "models" / method / f"seed{seed}" / "history.csv",
+                ("epoch", "remembered_forgotten"),
                 [(1, ""), *enumerate(shares, start=2)],
             )
     write(folder / "costs.csv", columns, lines)

@@ -84,7 +84,7 @@ def test_one_seed_and_seeds_that_agree_say_why_there_is_no_interval():
 
 @pytest.fixture
 def measured_folder(tmp_path):
-    measurements(tmp_path, ratio=1.1, still_fooling=-0.1)
+    measurements(tmp_path, ratio=1.1, forgotten=-0.1)
     return tmp_path
 
 
@@ -98,7 +98,7 @@ def test_all_claims_are_reproduced_where_all_are_true(measured_folder):
 
 
 def test_claims_are_not_reproduced_where_the_memory_does_nothing(tmp_path):
-    measurements(tmp_path, ratio=1.6, still_fooling=0.1)
+    measurements(tmp_path, ratio=1.6, forgotten=0.1)
     found = verdicts(evidence(WITHOUT_EFFECT, tmp_path))
     for name in (
         *("v1-autoattack", "v2-clean", "v3-autoattack", "v1-v2-clean-by", "v3-v1-clean-by"),
@@ -109,7 +109,7 @@ def test_claims_are_not_reproduced_where_the_memory_does_nothing(tmp_path):
         assert found[name].verdict == "not reproduced", name
 
 
-def test_no_claim_about_nothing_is_reproduced_by_noise(measured_folder):
+def test_noise_makes_claims_inconclusive(measured_folder):
     # Seeds three points apart and a tenth of the images.
     found = verdicts(evidence(AS_CLAIMED, measured_folder, spread=3.0, images=1000))
     for name in ("v1-clean", "v1-v2-clean-by", "variants-equal-autoattack", "v1-v2-autoattack"):
@@ -148,8 +148,17 @@ def test_a_part_of_the_data_set_is_other_data(measured_folder, flag):
     assert found["v1-v2-clean"].verdict == "observed here"
 
 
+def test_a_part_of_the_images_under_one_attack_is_no_matter_of_another(measured_folder):
+    whole = evidence(AS_CLAIMED, measured_folder)
+    rows = [{**row, "flags": "subset" * (row["attack"] == "autoattack")} for row in whole.rows]
+    found = verdicts(replace(whole, rows=rows))
+    assert (found["v1-clean"].verdict, found["v1-clean"].flags) == ("reproduced", ())
+    assert found["v1-autoattack"].verdict == "not run"
+    assert found["v1-beyond-trades"].verdict == "observed here"
+
+
 def test_an_order_that_does_not_hold_elsewhere_is_not_observed(tmp_path):
-    measurements(tmp_path, ratio=1.6, still_fooling=0.1)
+    measurements(tmp_path, ratio=1.6, forgotten=0.1)
     found = verdicts(evidence(WITHOUT_EFFECT, tmp_path, dataset="digits"))
     assert found["v1-v2-clean"].verdict == found["v1-cost"].verdict == "not observed here"
 
@@ -238,7 +247,7 @@ class TestMissing:
         found = verdicts(evidence(AS_CLAIMED, tmp_path))
         assert found["v1-cost"].detail.startswith("costs.csv is missing")
         assert found["v1-forgets-less"].detail.startswith(
-            "models/recycled/seed0/memory.csv is miss"
+            "models/recycled/seed0/history.csv is miss"
         )
         assert found["v1-cost"].verdict == found["v1-forgets-less"].verdict == "not run"
 
@@ -254,16 +263,20 @@ class TestMissing:
     @pytest.mark.parametrize(
         ("old", "new", "sentence"),
         [
-            ("still_fooling", "fooling", "there is no column 'still_fooling'; did you mean 'fooli"),
+            (
+                "remembered_forgotten",
+                "fooling",
+                "history.csv has no column 'remembered_forgotten': it was",
+            ),
             (
                 "2,0.5",
                 "2,",
-                "models/recycled/seed0/memory.csv: the column 'still_fooling' is empty",
+                "models/recycled/seed0/history.csv: the column 'remembered_forgotten' is empty",
             ),
         ],
     )
     def test_a_column_of_epochs_is_named(self, measured_folder, old, new, sentence):
-        path = measured_folder / "models/recycled/seed0/memory.csv"
+        path = measured_folder / "models/recycled/seed0/history.csv"
         text = path.read_text().replace(old, new)
         path.write_text("\n".join(text.splitlines()[:3]) + "\n")
         found = verdicts(evidence(AS_CLAIMED, measured_folder))["v1-forgets-less"]
@@ -271,9 +284,9 @@ class TestMissing:
         assert sentence in found.detail
 
     def test_text_in_a_column_of_numbers_is_a_mistake(self, measured_folder):
-        path = measured_folder / "models/recycled/seed1/memory.csv"
-        path.write_text("epoch,still_fooling\n1,many\n")
-        with pytest.raises(BenchError, match=r"memory\.csv: still_fooling is 'many'"):
+        path = measured_folder / "models/recycled/seed1/history.csv"
+        path.write_text("epoch,remembered_forgotten\n1,many\n")
+        with pytest.raises(BenchError, match=r"history\.csv: remembered_forgotten is 'many'"):
             verdicts(evidence(AS_CLAIMED, measured_folder))
 
 

@@ -10,10 +10,11 @@ import yaml
 from settings import settings
 
 from bench.config import Data, EvaluationSpec, TrainSpec, experiment, spec_json
+from bench.config_file import is_experiment
 from bench.parsing import ConfigError, parse
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
+SHIPPED = sorted(filter(is_experiment, (ROOT / "config").glob("*.yaml")))
 
 
 def refusal(raw: object) -> str:

@@ -138,6 +138,7 @@ def test_configs_are_found_by_their_experiment(run, tmp_path):
         configs_of(run.parents[3], folder)
     (folder / "a.yaml").write_text(yaml.safe_dump(settings({"experiment": "other"})))
     (folder / "b.yaml").write_text(yaml.safe_dump(settings()))
+    (folder / "claims.yaml").write_text("claims: []")  # of no experiment
     assert configs_of(run.parents[3], folder) == [folder / "b.yaml"]
     with pytest.raises(BenchError, match="--results"):
         configs_of(tmp_path / "nowhere", folder)

@@ -59,6 +59,7 @@ rule claims:
     input:
         summary=rules.summary.output.summary,
         costs=rules.summary.output.costs,
+        histories=of_every_run("history.csv"),
         verdicts=of_every_run("verdicts"),
         claims="config/claims.yaml",
     output:

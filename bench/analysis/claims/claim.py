@@ -13,8 +13,9 @@ from bench.analysis.labels import eps_text
 from bench.analysis.options import options_text
 from bench.analysis.reported import METRICS
 from bench.analysis.rows import WORST
+from bench.config_file import read_yaml
 from bench.declared import declared_options
-from bench.parsing import BenchError, ConfigError, Pixels, Unit, nearest, parse
+from bench.parsing import ConfigError, Pixels, Unit, nearest, parse
 
 HARMONIC = "harmonic_mean"
 KNOWN_METRICS = (*METRICS, WORST, HARMONIC)
@@ -117,6 +118,14 @@ class Claim:
         return f"above {self.above:g}" if self.above is not None else f"below {self.below:g}"
 
     @property
+    def attacks(self) -> tuple[str, ...]:
+        """The attacks that it is about, `clean` among them; none where it is of no test image."""
+        metric = getattr(self, "metric", None)
+        if metric is None:
+            return ()
+        return ("clean", "autoattack") if metric == HARMONIC else (metric,)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The file's names of the methods that it is about."""
         found: list[str] = []
@@ -152,14 +161,7 @@ def read_claims(path: Path, rules: Mapping[str, type[C]], attacks: Iterable[str]
     BenchError
         Naming the file and the key: unknown (with the nearest known one), missing or wrong.
     """
-    import yaml
-
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BenchError(f"--claims {path}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BenchError(f"--claims {path}: not YAML ({error})") from None
+    raw = read_yaml(path, flag="--claims")
     try:
         return _claims(raw, rules, {*KNOWN_METRICS, *attacks})
     except ConfigError as error:

@@ -18,7 +18,7 @@ from bench.analysis.statistics.quantities import (
     harmonic_mean,
     measure,
 )
-from bench.parsing import BenchError, nearest
+from bench.parsing import BenchError
 
 COST_COLUMNS = ("method", "seed", "stage", "seconds", "device")
 PARTS = ("subset", "train_subset")  # flags of rows that are not of the whole data set
@@ -101,9 +101,17 @@ class Results:
             )
         return found
 
-    def elsewhere(self, labels: Sequence[str]) -> str:
+    def rows_of(self, labels: Sequence[str], attacks: Sequence[str]) -> list[Mapping[str, str]]:
+        """Return the summary's rows of methods and attacks; of all attacks where none is named."""
+        return [
+            row
+            for row in self.rows
+            if row["method"] in labels and (not attacks or row["attack"] in attacks)
+        ]
+
+    def elsewhere(self, labels: Sequence[str], attacks: Sequence[str]) -> str:
         """Return in what these results are others than the scope's; empty where they are not."""
-        rows = [row for row in self.rows if row["method"] in labels]
+        rows = self.rows_of(labels, ())
         attacked = {row["eps"] for row in rows if row["attack"] != "clean"}
         for what, ours, theirs in (
             ("data set", {row["dataset"] for row in rows}, self.scope.dataset),
@@ -112,7 +120,7 @@ class Results:
         ):
             if ours - {theirs}:
                 return f"the {what} here is {', '.join(sorted(ours))}"
-        flags = {flag for row in rows for flag in row["flags"].split(";")}
+        flags = {flag for row in self.rows_of(labels, attacks) for flag in row["flags"].split(";")}
         part = [flag for flag in PARTS if flag in flags]
         return f"only a part of the images was used here ({', '.join(part)})" if part else ""
 
@@ -186,7 +194,7 @@ def _rows(path: Path, columns: Sequence[str], place: str) -> list[dict[str, str]
         rows = list(reader)
     for column in columns:
         if column not in header:
-            raise NotRunError(f"{place}: there is no column {column!r}; {nearest(column, header)}")
+            raise NotRunError(f"{place} has no column {column!r}: it was not measured")
     return rows
 
 

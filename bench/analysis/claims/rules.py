@@ -8,6 +8,7 @@ order are meant to hold for other images too, so theirs is the interval over see
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -50,12 +51,12 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RuledClaim(Claim):
+class RuledClaim(Claim, ABC):
     """A claim with its rule."""
 
+    @abstractmethod
     def measured(self, results: Results) -> Measured:
         """Return what the results say; NotRunError names what they lack."""
-        raise NotImplementedError
 
     @property
     def images_too(self) -> bool:
@@ -172,6 +173,11 @@ class Frontier(RuledClaim):
         if self.metric in ("clean", HARMONIC):
             raise ValueError("metric: the front is of clean accuracy and that under an attack")
 
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        """Clean accuracy is one of the front's two."""
+        return ("clean", self.metric)
+
     def measured(self, results: Results) -> Measured:
         """Return what the method could lose in both before mixtures of the others were as good."""
         label, others = results.label(self.method), results.labels(self.against)
@@ -196,6 +202,12 @@ class Cost(RuledClaim):
 
     method: str
     against: str
+
+    def __post_init__(self) -> None:
+        """Refuse a ratio that no times can have."""
+        Claim.__post_init__(self)
+        if min(self.region.ends) <= 0:
+            raise ValueError("expected: a ratio of times is above 0, and so is every end of it")
 
     @property
     def images_too(self) -> bool:

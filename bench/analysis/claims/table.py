@@ -80,11 +80,6 @@ def judged_claims(evidence: Evidence, claims: Path) -> list[Judgement]:
 
 def _line(judgement: Judgement, evidence: Evidence) -> Line:
     claim = judgement.claim
-    rows = [
-        row
-        for row in evidence.rows
-        if row["method"] in judgement.labels and row["checkpoint"] == claim.scope.checkpoint
-    ]
     return Line(
         id=claim.id,
         verdict=judgement.verdict,
@@ -96,7 +91,7 @@ def _line(judgement: Judgement, evidence: Evidence) -> Line:
         claimed=claim.claimed,
         **_numbers(judgement.measured),
         detail=judgement.detail,
-        flags=";".join(sorted({flag for row in rows for flag in row["flags"].split(";") if flag})),
+        flags=";".join(judgement.flags),
         dataset=evidence.rows[0]["dataset"],
         model=evidence.rows[0]["model"],
         stated_for=f"{claim.scope.dataset};{claim.scope.model};eps={eps_text(claim.scope.eps)}",

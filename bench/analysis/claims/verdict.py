@@ -31,25 +31,29 @@ class Judgement:
     detail: str
     labels: tuple[str, ...] = ()
     measured: Measured | None = None
+    flags: tuple[str, ...] = ()
 
 
 def judge(claim: RuledClaim, results: Results) -> Judgement:
     """Return the verdict that `results` allow on `claim`."""
     try:
         labels = tuple(results.labels(claim.names))
-        elsewhere = results.elsewhere(labels)
+        elsewhere = results.elsewhere(labels, claim.attacks)
         if elsewhere and claim.kind == "number":
             raise NotRunError(f"stated for {claim.scope}; {elsewhere}")
         measured = claim.measured(results)
     except NotRunError as missing:
         return Judgement(claim, NOT_RUN, str(missing))
+    rows = results.rows_of(labels, claim.attacks)
+    flags = {flag for row in rows for flag in row["flags"].split(";") if flag}
     found = side(measured, claim.region)
     if found is None:
-        detail = undecided(measured, claim.region)
-        return Judgement(claim, INCONCLUSIVE, detail, labels, measured)
-    if elsewhere:
-        return Judgement(claim, OBSERVED if found else NOT_OBSERVED, elsewhere, labels, measured)
-    return Judgement(claim, REPRODUCED if found else NOT_REPRODUCED, "", labels, measured)
+        verdict, detail = INCONCLUSIVE, undecided(measured, claim.region)
+    elif elsewhere:
+        verdict, detail = OBSERVED if found else NOT_OBSERVED, elsewhere
+    else:
+        verdict, detail = REPRODUCED if found else NOT_REPRODUCED, ""
+    return Judgement(claim, verdict, detail, labels, measured, tuple(sorted(flags)))
 
 
 def side(measured: Measured, region: Region) -> bool | None:
@@ -80,7 +84,7 @@ def undecided(measured: Measured, region: Region) -> str:
             "more seeds are needed"
         )
     scale = measured.scale
-    gap = min(abs(scale(measured.value) - scale(end)) for end in region.ends if _on(scale, end))
+    gap = min(abs(scale(measured.value) - scale(end)) for end in region.ends)
     least = needed(binding, gap, images_too=measured.images_too, level=measured.level)
     if least.seeds is not None:
         return f"about {least.seeds} seeds would decide if the estimate stays"
@@ -90,8 +94,3 @@ def undecided(measured: Measured, region: Region) -> str:
             "would, with many seeds and if the estimate stays"
         )
     return f"not even {MOST_SEEDS} seeds would decide if the estimate stays so near an end"
-
-
-def _on(scale: object, end: float) -> bool:
-    # A ratio is above 0, where a logarithm has no value.
-    return scale is float or end > 0
