@@ -8,7 +8,7 @@ BIN := .venv/bin
 CORES ?= 2
 ARGS ?=
 
-.PHONY: demo test golden lint lock clean
+.PHONY: demo ablations test golden lint lock clean
 
 demo: .venv/installed ## the whole benchmark on scikit-learn's digits, on a CPU
 	$(BIN)/snakemake --cores $(CORES) --configfile config/digits.yaml
@@ -17,6 +17,10 @@ demo: .venv/installed ## the whole benchmark on scikit-learn's digits, on a CPU
 	@echo
 	@cat results/digits/tables/claims.md
 	@echo "figures: results/digits/figures    every number: results/digits/summary.csv"
+
+ablations: .venv/installed ## which of the paper's open choices matter, on the digits; half an hour
+	$(BIN)/snakemake --cores $(CORES) --configfile config/ablations_digits.yaml
+	@cat results/ablations_digits/tables/ablations.md
 
 test: .venv/installed ## unit, contract, workflow and end-to-end tests; minutes on a CPU
 	$(BIN)/python -m pytest $(ARGS)

@@ -106,6 +106,10 @@ def parser() -> argparse.ArgumentParser:
     tables = _command(commands, "tables", write_tables, "summary.csv into comparison tables")
     _results(tables)
 
+    ablations = _command(commands, "ablations", write_ablations, "which open choices matter")
+    _what(ablations)
+    ablations.add_argument("--folder", type=Path, help="default: that of --config")
+
     figures = _command(commands, "figures", draw_figures, "redraw the figures from CSV files")
     _results(figures)
     figures.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
@@ -306,8 +310,8 @@ def export_run(chosen: argparse.Namespace) -> None:
     print(f"{readme} says how to load it")
 
 
-def write_summary(chosen: argparse.Namespace) -> None:
-    """Write summary.csv and costs.csv: of the config's runs, or else of all that are there."""
+def _experiment(chosen: argparse.Namespace) -> Experiment | None:
+    """Return the experiment of --config or --spec, if one is given, and fill in its folder."""
     experiment = read_config(chosen.config) if chosen.config else None
     if chosen.spec:
         experiment = parse(Experiment, chosen.spec, where="spec")
@@ -315,6 +319,12 @@ def write_summary(chosen: argparse.Namespace) -> None:
         if experiment is None:
             raise BenchError("--folder is needed without --config")
         chosen.folder = Path("results") / experiment.experiment
+    return experiment
+
+
+def write_summary(chosen: argparse.Namespace) -> None:
+    """Write summary.csv and costs.csv: of the config's runs, or else of all that are there."""
+    experiment = _experiment(chosen)
     from bench.analysis.summary import summarize
 
     summarize(
@@ -325,6 +335,15 @@ def write_summary(chosen: argparse.Namespace) -> None:
         cards=chosen.reference,
         experiment=experiment,
     )
+
+
+def write_ablations(chosen: argparse.Namespace) -> None:
+    """Write ablations.csv with its table and figure."""
+    experiment = _experiment(chosen)
+    assert experiment is not None  # --config or --spec is required
+    from bench.analysis.ablations import make_ablations
+
+    make_ablations(chosen.folder, experiment.ablations)
 
 
 def write_statistics(chosen: argparse.Namespace) -> None:

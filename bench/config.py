@@ -13,6 +13,7 @@ from bench.declared import declared_options, default_width, model_names
 from bench.parsing import ConfigError, Whole, nearest, parse, plain, value_of
 from bench.sections import (
     NAME,
+    Ablation,
     Ascent,
     AutoAttack,
     Compute,
@@ -29,6 +30,7 @@ from bench.sections import (
 )
 
 __all__ = [
+    "Ablation",
     "Ascent",
     "AutoAttack",
     "Compute",
@@ -88,6 +90,7 @@ class Experiment:
     methods: tuple[Method, ...]
     evaluation: Evaluation
     reference: Reference
+    ablations: tuple[Ablation, ...] = ()
 
     def method(self, label: str) -> Method:
         """Return the method of that label, or raise ConfigError with the nearest one."""
@@ -143,11 +146,11 @@ def experiment(raw: Any) -> Experiment:
         "evaluation": Evaluation,
         "reference": Reference,
     }
-    known = ("experiment", "seeds", "methods", *kinds)
+    known = ("experiment", "seeds", "methods", *kinds, "ablations")
     for key in raw:
         if key not in known:
             raise ConfigError(f"config: unknown key {key!r}; {nearest(str(key), known)}")
-    given = {"reference": {}, **raw}
+    given = {"reference": {}, "ablations": {}, **raw}
     for key in known:
         if key not in given:
             raise ConfigError(f"config: the key {key!r} is missing")
@@ -173,12 +176,14 @@ def experiment(raw: Any) -> Experiment:
             raise ConfigError(
                 f"methods.{method.label}: a model of reference.models has this name; rename one"
             )
+    _check_starts(methods)
     for method in methods:
         if method.training.engine == "graph" and parts["compute"].device != "cuda":
             raise ConfigError(
                 f"methods.{method.label}: training.engine graph records for a CUDA device, and "
                 "compute.device is cpu; choose engine: fast"
             )
+    parts["ablations"] = _ablations(given["ablations"], methods)
     return Experiment(experiment=name, seeds=_seeds(given["seeds"]), methods=methods, **parts)
 
 
@@ -269,6 +274,41 @@ def _methods(raw: Any, shell: Any, eps: float) -> tuple[Method, ...]:
             )
         )
     return tuple(methods)
+
+
+def _check_starts(methods: tuple[Method, ...]) -> None:
+    """Raise ConfigError where a method starts from none of the others, or from one that waits."""
+    starts = {method.label: method.training.start for method in methods}
+    for label, start in starts.items():
+        where = f"methods.{label}.training.start"
+        if start is not None and start not in starts:
+            raise ConfigError(f"{where}: {start!r} is no method here; {nearest(start, starts)}")
+        if start is not None and starts[start] is not None:
+            raise ConfigError(
+                f"{where}: {start!r} does not start from scratch itself; name a method that does, "
+                "such as a standard one"
+            )
+
+
+def _ablations(raw: Any, methods: tuple[Method, ...]) -> tuple[Ablation, ...]:
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"ablations: expected a choice and its methods, got {raw!r}")
+    known, found = [method.label for method in methods], []
+    for choice, names in raw.items():
+        where = f"ablations.{choice}"
+        if not isinstance(names, list | tuple) or len(names) < 2:
+            raise ConfigError(f"{where}: expected a list of two methods or more, the base first")
+        for name in names:
+            label, _, checkpoint = str(name).partition("/")
+            if label not in known:
+                raise ConfigError(f"{where}: {label!r} is no method here; {nearest(label, known)}")
+            if checkpoint not in ("", "best", "last"):
+                raise ConfigError(f"{where}: {name!r} names no checkpoint; known: best, last")
+        if len(set(map(str, names))) < len(names):
+            raise ConfigError(f"{where}: {list(names)} names a method twice")
+        base, *variants = map(str, names)
+        found.append(Ablation(choice=str(choice), base=base, variants=tuple(variants)))
+    return tuple(found)
 
 
 def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,12 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", newline="")
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, which is never seen half-written."""
+    with appearing(path) as partial:
+        partial.write_bytes(data)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON in the order of its keys."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -118,8 +118,10 @@ class Training:
 
     `validation_images` None is 1,000 of 10,000 or more training images, else a tenth of them.
     `selection: test` picks the best epoch on the test set, as some authors' code does: it exists to
-    reproduce their protocol and marks every row. `engine` says how the network is run: ``plain`` as
-    the papers' code does, ``fast`` with folded attacks, ``graph`` with each attack as a CUDA graph.
+    reproduce their protocol and marks every row. `start` is the label of the method whose best
+    weights of the same seed training begins with; None: from scratch. `engine` says how the network
+    is run: ``plain`` as the papers' code does, ``fast`` with folded attacks, ``graph`` with each
+    attack as a CUDA graph.
     """
 
     epochs: Count
@@ -132,6 +134,8 @@ class Training:
     flip: bool = True
     validation_images: Count | None = None
     selection: Literal["validation", "test"] = "validation"
+    shuffle: bool = True
+    start: str | None = None
     engine: Literal["fast", "plain", "graph"] = "fast"
     precision: Literal["float32", "bfloat16"] = "float32"
 
@@ -222,6 +226,24 @@ class Evaluation:
             classes=10 if self.autoattack and self.autoattack.checkpoints else 1,
             test_images=max(images, default=1),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """A choice that a paper leaves open: each variant is held against `base`.
+
+    All are labels of methods, followed by ``/last`` where that checkpoint is meant in place of
+    ``best``.
+    """
+
+    choice: str
+    base: str
+    variants: tuple[str, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        """The methods that it compares."""
+        return [name.partition("/")[0] for name in (self.base, *self.variants)]
 
 
 @dataclass(frozen=True, kw_only=True)

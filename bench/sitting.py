@@ -91,6 +91,11 @@ def sit(experiment: Experiment, runs: Runs, *, results: Path, minutes: float | N
 
 
 def _finish(experiment: Experiment, label: str, seed: int, results: Path) -> None:
+    start = experiment.method(label).training.start
+    if start is not None:
+        while (work := _left(experiment, start, seed, results)) and work.name == "train":
+            print(f"{start} seed {seed}: train ({label} starts from it)", flush=True)
+            work.do()
     # Asked again after each: judging depends on what was trained.
     while work := _left(experiment, label, seed, results):
         print(f"{label} seed {seed}: {work.name} ({work.why})", flush=True)

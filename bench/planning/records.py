@@ -77,6 +77,10 @@ def training_differs(run: Recorded, experiment: Experiment, fingerprint: str | N
     then = _part(run.training, "data").get("fingerprint")
     if fingerprint is not None and then != fingerprint:
         reasons.append("it was trained on other images")
+    if (start := spec.training.start) is not None:
+        begun = record(run.folder.parents[1] / start / run.folder.name / "train.json")
+        if weights(begun)["best"] != run.training.get("start_sha256"):
+            reasons.append(f"it did not start from the weights that {start} has now")
     return reasons
 
 

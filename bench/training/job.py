@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.config import TrainSpec, spec_json
 from bench.data.dataset import Dataset, load
 from bench.device import describe, peak_memory_mb, prepare
 from bench.interruption import stopping_cleanly
+from bench.parsing import BenchError
 from bench.provenance import packages, train_digest
 from bench.records import sha256, write_json, write_text
 from bench.shortage import out_of_memory
@@ -25,6 +27,7 @@ from bench.training.progress import Progress
 from bench.training.run import Epoch, Run
 from bench.training.state import Kept, load_state, save_state
 from bench.weights import Description, save
+from bench.weights import load as load_weights
 
 CHECKPOINTS = ("best", "last")
 
@@ -68,9 +71,10 @@ def _train(
     folder: Path,
 ) -> None:
     began = time.perf_counter()
-    run = Run(spec, dataset, device)
+    start, start_digest = start_of(spec, dataset, folder)
+    run = Run(spec, dataset, device, start)
     state = folder / "state" / "training.safetensors"
-    identity = identity_of(spec, dataset, device)
+    identity = identity_of(spec, dataset, device, start_digest)
     kept = load_state(state, identity, run) or Kept(history=[], checkpoints={}, best={})
     if kept.history:
         print(f"going on after epoch {len(kept.history)} of an interrupted training", flush=True)
@@ -103,6 +107,7 @@ def _train(
             "method": label,
             "seed": spec.seed,
             "spec": spec_json(spec),
+            "start_sha256": start_digest,
             "code_digest": train_digest(spec.method, spec.model.name, spec.training.engine),
             "data": {
                 "name": dataset.name,
@@ -140,13 +145,39 @@ def _train(
     shutil.rmtree(state.parent)
 
 
-def identity_of(spec: TrainSpec, dataset: Dataset, device: torch.device) -> str:
+def start_of(
+    spec: TrainSpec, dataset: Dataset, folder: Path
+) -> tuple[dict[str, Tensor] | None, str | None]:
+    """Return the weights that the run in `folder` begins with and their digest; None from scratch.
+
+    Raises
+    ------
+    BenchError
+        The method to start from is not trained yet, or is of other images or another network.
+    """
+    if spec.training.start is None:
+        return None, None
+    path = folder.parents[1] / spec.training.start / folder.name / "best.safetensors"
+    model, description = load_weights(path)
+    expected = about(spec, dataset)
+    if description != expected:
+        raise BenchError(
+            f"{path}: of another network or of other images than this run, which starts from it; "
+            f"train {spec.training.start} again"
+        )
+    return model.state_dict(), sha256(path)
+
+
+def identity_of(
+    spec: TrainSpec, dataset: Dataset, device: torch.device, start: str | None = None
+) -> str:
     """Return what must be equal for a state to be of the same training."""
     return json.dumps(
         {
             "spec": spec_json(spec),
             "code": train_digest(spec.method, spec.model.name, spec.training.engine),
             "images": dataset.fingerprint,
+            "start": start,
             "device": describe(device),
             "torch": packages()["torch"],
         }

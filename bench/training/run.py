@@ -6,7 +6,7 @@ Shape suffixes: B images of a batch, C channels, H rows, W columns.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -50,10 +50,17 @@ class Run:
 
     All of it follows from the spec's seed through named streams: initial weights, order of images,
     crops and mirrorings, and the noise of attacks. A method that draws more than another shifts
-    none of them, so two methods of one seed see the same batches.
+    none of them, so two methods of one seed see the same batches. `start` is the state of a network
+    to begin with in place of initial weights.
     """
 
-    def __init__(self, spec: TrainSpec, dataset: Dataset, device: torch.device) -> None:
+    def __init__(
+        self,
+        spec: TrainSpec,
+        dataset: Dataset,
+        device: torch.device,
+        start: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.spec, self.device = spec, device
         shell, train = spec.training, dataset.train
         self.method = create(spec.method, spec.options)
@@ -72,7 +79,10 @@ class Run:
             channels=train.pixels.shape[1],
             seed=spec.seed,
             width=spec.model.width,
-        ).to(device)
+        )
+        if start is not None:
+            self.model.load_state_dict(start)
+        self.model.to(device)
         self.engine = create_engine(shell.engine, self.model, precision=shell.precision)
         self.views = Views(spec.seed, len(train), shell.crop, shell.flip)
         self.memory: Memory | None = None
@@ -93,10 +103,10 @@ class Run:
 
     def batches(self, epoch: int) -> tuple[Tensor, ...]:
         """Return the image indices of every batch of `epoch`, in the order that the seed gives."""
-        order_N = torch.randperm(
-            len(self.index_N), generator=stream(self.spec.seed, "order", epoch)
-        )
-        index_N, size = self.index_N[order_N], self.spec.training.batch_size
+        index_N, size = self.index_N, self.spec.training.batch_size
+        if self.spec.training.shuffle:
+            generator = stream(self.spec.seed, "order", epoch)
+            index_N = index_N[torch.randperm(len(index_N), generator=generator)]
         if self.probe is not None:
             self.probe.expect(epoch, torch.split(index_N, size))
         return torch.split(index_N.to(self.device), size)

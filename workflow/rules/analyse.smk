@@ -76,6 +76,31 @@ rule claims:
         "python -m bench claims --folder {params.folder} --claims {input.claims} > {log} 2>&1"
 
 
+rule ablations:
+    input:
+        summary=rules.summary.output.summary,
+        verdicts=of_every_run("verdicts"),
+    output:
+        results("ablations.csv"),
+        results("tables/ablations.md"),
+        multiext(results("figures/ablations"), ".pdf", ".png"),
+        figure=report(
+            results("figures/ablations.svg"),
+            caption="../report/ablations.rst",
+            category="Figures",
+        ),
+    log:
+        results("logs/ablations.log"),
+    conda:
+        "../../environment.yml"
+    params:
+        folder=folder_of_summary,
+        code=analysis_code("ablations"),
+        spec=experiment_spec(),
+    shell:
+        "python -m bench ablations --spec {params.spec:q} --folder {params.folder} > {log} 2>&1"
+
+
 rule tables:
     input:
         summary=rules.summary.output.summary,

@@ -86,6 +86,13 @@ def figure_files(forms=FIGURE_FORMS):
     return [results(f"figures/{figure}.{form}") for figure in FIGURES for form in forms]
 
 
+def ablation_files(forms=FIGURE_FORMS):
+    if not EXPERIMENT.ablations:
+        return []
+    figures = [results(f"figures/ablations.{form}") for form in forms]
+    return [results("ablations.csv"), results("tables/ablations.md"), *figures]
+
+
 def table_files(forms=TABLE_FORMS):
     return [results(f"tables/comparison.{form}") for form in forms]
 
@@ -104,6 +111,7 @@ def final_files():
         *summary,
         *table_files(),
         *figure_files(),
+        *ablation_files(),
         *references(),
         *[path for name in left for path in of_every_run(name)],
     ]
@@ -130,6 +138,12 @@ def train_spec(wildcards):
     return json.dumps(
         spec_json(EXPERIMENT.train_spec(wildcards.method, int(wildcards.seed)))
     )
+
+
+def start_weights(wildcards):
+    start = EXPERIMENT.method(wildcards.method).training.start
+    run = f"models/{start}/seed{wildcards.seed}"
+    return [] if start is None else results(f"{run}/best.safetensors")
 
 
 def train_code(wildcards):

@@ -2,6 +2,7 @@ rule train:
     input:
         images=ancient(IMAGES),
         about=about_images,
+        start=start_weights,
     output:
         best=results("models/{method}/seed{seed}/best.safetensors"),
         last=results("models/{method}/seed{seed}/last.safetensors"),

@@ -13,7 +13,7 @@ from bench.analysis import labels
 from bench.analysis.figures import caption, components, curves, elsewhere, frontier, points, style
 from bench.analysis.figures.points import Other, Row
 from bench.analysis.options import options_of
-from bench.records import appearing
+from bench.records import write_bytes
 
 
 def draw(
@@ -45,8 +45,7 @@ def draw(
             for form in style.FORMATS:
                 content[out / f"{name}.{form}"] = style.encoded(figure, form)
     for path, data in content.items():
-        with appearing(path) as partial:
-            partial.write_bytes(data)
+        write_bytes(path, data)
     return list(content)
 
 

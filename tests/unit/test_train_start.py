@@ -1,0 +1,94 @@
+"""Where a training begins and in which order it sees images, when the config says otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from settings import settings
+from synthetic import settings_kept, some_data, some_spec
+
+from bench import weights
+from bench.config import TrainSpec, experiment
+from bench.data.dataset import save
+from bench.parsing import BenchError, ConfigError
+from bench.records import sha256
+from bench.training.job import start_of, train
+from bench.training.run import Run
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def kept() -> Iterator[None]:
+    with settings_kept():
+        yield
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    save(some_data(), tmp_path / "data.safetensors")
+    return tmp_path / "data.safetensors"
+
+
+def trained(data: Path, label: str, spec: TrainSpec) -> Path:
+    folder = data.parent / "models" / label / "seed0"
+    train(spec, experiment="tiny", label=label, data=data, folder=folder)
+    return folder
+
+
+def test_a_training_begins_with_the_best_weights_of_the_method_it_names(data):
+    standard = trained(data, "standard", some_spec("standard"))
+    spec = some_spec("trades", start="standard")
+    folder = trained(data, "late", spec)
+    record = json.loads((folder / "train.json").read_text())
+    assert record["start_sha256"] == sha256(standard / "best.safetensors")
+    state, _ = start_of(spec, some_data(), folder)
+    begun, _ = weights.load(standard / "best.safetensors")
+    run = Run(spec, some_data(), CPU, state)
+    for name, value in begun.state_dict().items():
+        assert torch.equal(run.model.state_dict()[name], value)
+    scratch = trained(data, "trades", some_spec("trades"))
+    assert json.loads((scratch / "train.json").read_text())["start_sha256"] is None
+    assert (scratch / "last.safetensors").read_bytes() != (folder / "last.safetensors").read_bytes()
+
+
+def test_what_it_starts_from_must_be_trained_first_and_fit(data):
+    spec = some_spec("trades", start="standard")
+    with pytest.raises(BenchError, match=r"standard/seed0/best\.safetensors: there is no such"):
+        trained(data, "late", spec)
+    other = replace(some_spec("standard"), model=replace(spec.model, width=8))
+    trained(data, "standard", other)
+    with pytest.raises(BenchError, match="of another network or of other images"):
+        trained(data, "late", spec)
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        ("standart", "methods.late.training.start: 'standart' is no method here; did you mean"),
+        ("late", "'late' does not start from scratch itself"),
+    ],
+)
+def test_a_start_that_cannot_be_is_refused(start, said):
+    methods = {
+        "standard": {},
+        "late": {"method": "trades", "training": {"start": start}},
+    }
+    with pytest.raises(ConfigError) as refused:
+        experiment(settings({"methods": methods}))
+    assert said in str(refused.value)
+
+
+def test_without_shuffling_every_epoch_has_the_images_in_their_own_order():
+    run = Run(some_spec(shuffle=False), some_data(), CPU)
+    for epoch in (1, 2):
+        assert torch.equal(torch.cat(run.batches(epoch)), run.index_N)
+    shuffled = Run(some_spec(), some_data(), CPU)
+    one, other = (torch.cat(shuffled.batches(epoch)) for epoch in (1, 2))
+    assert not torch.equal(one, other)
+    assert torch.equal(one.sort().values, shuffled.index_N.sort().values)
