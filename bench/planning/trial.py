@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
 from bench.attacks.pgd import pgd
 from bench.config import Experiment, Method
-from bench.data.dataset import Dataset, Images, to_unit
+from bench.data.dataset import to_unit
 from bench.device import convolutions, describe, prepare
 from bench.evaluation.judge import correct
 from bench.planning.costs import Rates, method_kind
 from bench.planning.sizes import Size, held_out
+from bench.stopwatch import synthetic, timed
 from bench.streams import stream
 from bench.training.measure import Tally, clean_accuracy, pgd_accuracy
 from bench.training.run import Run
@@ -70,17 +69,18 @@ def _training(
     spec = experiment.train_spec(method.label, experiment.seeds[0])
     # OneCycle counts its steps: there must be more than are taken here.
     shell = replace(spec.training, epochs=max(3, spec.training.epochs), validation_images=judged)
-    data = _synthetic(size, images + (judged if held else 0), judged)
+    train = images + (judged if held else 0)
+    data = synthetic(size.shape, size.classes, train, judged)
     run = Run(replace(spec, training=shell), data, device)
     seconds = 0.0
     with convolutions(tf32=spec.compute.tf32):
         for epoch in (1, 2):
             tally = Tally(device)
-            with _timed(device) as spent:
+            with timed(device) as spent:
                 for step, index_B in enumerate(run.batches(epoch)):
                     run.step(run.images(epoch, step, index_B), run.labels_N[index_B], tally)
             seconds = spent[0] / images
-        with _timed(device) as spent:
+        with timed(device) as spent:
             _select(run)
     selecting = spent[0] / judged * (held or size.test)
     return run, seconds + selecting / (size.train - held)
@@ -107,12 +107,12 @@ def _attack_costs(
 ) -> tuple[float, float]:
     """Return the seconds of one gradient step and of one query of one image."""
     count, steps = min(experiment.evaluation.batch_size, size.test), 2
-    test = _synthetic(size, 1, count).test
+    test = synthetic(size.shape, size.classes, 1, count).test
     images, labels = to_unit(test.pixels.to(device)), test.labels.to(device)
     eps = experiment.threat.eps
     gradient = query = 0.0
     for _ in range(2):  # the second is what counts: kernels are loaded in the first
-        with _timed(device) as spent, convolutions(tf32=run.spec.compute.tf32):
+        with timed(device) as spent, convolutions(tf32=run.spec.compute.tf32):
             pgd(
                 run.model,
                 images,
@@ -125,34 +125,7 @@ def _attack_costs(
                 generator=stream(0, "trial", device=device),
             )
         gradient = spent[0] / (count * steps)
-        with _timed(device) as spent:
+        with timed(device) as spent:
             correct(run.model, images, labels, count)
         query = spent[0] / count
     return gradient, query
-
-
-def _synthetic(size: Size, train: int, test: int) -> Dataset:
-    generator = torch.Generator().manual_seed(0)
-
-    def some(count: int) -> Images:
-        shape = (count, *size.shape)
-        pixels = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-        return Images(pixels, torch.arange(count) % size.classes)
-
-    return Dataset("synthetic", tuple(map(str, range(size.classes))), some(train), some(test))
-
-
-@contextmanager
-def _timed(device: torch.device) -> Iterator[list[float]]:
-    """Lend a list that holds the seconds of the block, the device's work included, at its end."""
-    spent: list[float] = []
-    _wait(device)
-    began = time.perf_counter()
-    yield spent
-    _wait(device)
-    spent.append(time.perf_counter() - began)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
