@@ -16,8 +16,13 @@ from bench.parsing import BenchError
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
-def prepare(compute: Compute) -> torch.device:
+def prepare(compute: Compute, *, pages: bool = True) -> torch.device:
     """Return the device that `compute` asks for, with its threads set.
+
+    Parameters
+    ----------
+    pages
+        Whether a process that computes on the CPU keeps the memory that it frees, see `keep_pages`.
 
     Raises
     ------
@@ -26,7 +31,7 @@ def prepare(compute: Compute) -> torch.device:
     """
     if compute.threads is not None:
         torch.set_num_threads(compute.threads)
-    if compute.device == "cpu":
+    if compute.device == "cpu" and pages:
         keep_pages()
     if compute.device == "cuda" and not torch.cuda.is_available():
         raise BenchError(ABSENT)

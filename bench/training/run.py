@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.config import TrainSpec
-from bench.data.augment import Views
+from bench.data.augment import Frame, Views
 from bench.data.dataset import Dataset, Images, to_unit
 from bench.data.memory import Memory
 from bench.data.splits import hold_out
@@ -111,14 +111,18 @@ class Run:
             self.probe.expect(epoch, torch.split(index_N, size))
         return torch.split(index_N.to(self.device), size)
 
+    def clean(self, epoch: int, index_B: Tensor) -> tuple[Frame, Tensor]:
+        """Return where the views of a batch lie in `epoch`, and the views [B, C, H, W]."""
+        frame = self.views.frame(epoch, index_B)
+        return frame, to_unit(frame.apply(self.pixels_NCHW[index_B]))
+
     def images(self, epoch: int, step: int, index_B: Tensor) -> dict[str, Tensor]:
         """Return the images [B, C, H, W] of every forward pass of a step: x, x' and x''.
 
         The memory takes in x' after x'' was recalled, so that x'' is one epoch old.
         """
         threat, shell = self.spec.threat, self.spec.training
-        frame = self.views.frame(epoch, index_B)
-        clean = to_unit(frame.apply(self.pixels_NCHW[index_B]))
+        frame, clean = self.clean(epoch, index_B)
         images = {"clean": self.engine.lay_out(clean)}
         attack = self.method.attack
         if attack is None:
