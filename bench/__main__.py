@@ -19,6 +19,7 @@ from bench.config import Experiment, TrainSpec
 from bench.config_file import read_config
 from bench.failures import exit_code
 from bench.parsing import BenchError, parse
+from bench.perf.command import add_command
 from bench.planning.commands import add_commands
 from bench.sections import Needs
 
@@ -34,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="command")
     add_commands(commands, _command)
+    add_command(commands, _command)
 
     data = _command(commands, "data", prepare_data, "read images and write one data file")
     _what(data)

@@ -51,7 +51,7 @@ __all__ = [
     "spec_json",
 ]
 # What results/ already holds beside the folders of experiments.
-TAKEN = ("reference", "summary.csv")
+TAKEN = ("performance", "reference", "summary.csv")
 
 
 @dataclass(frozen=True, kw_only=True)
