@@ -68,12 +68,28 @@ class ThreatRecord:
 
 
 @dataclass(frozen=True)
+class ShellRecord:
+    """Of the training shell, how many epochs it had."""
+
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
 class SpecRecord:
     """What decided the weights: the method behind the label, its options, its threat."""
 
     method: str
     options: dict[str, Any]
     threat: ThreatRecord
+    training: ShellRecord = ShellRecord()
+
+
+@dataclass(frozen=True)
+class PassesRecord:
+    """Passes of one image in one training step, of attack and update together."""
+
+    forward: int
+    backward: int
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,7 @@ class TrainRecord:
     seconds: float
     peak_memory_mb: float | None = None
     selected_by: str = ""
+    passes: PassesRecord | None = None
 
 
 @dataclass(frozen=True)

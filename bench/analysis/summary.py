@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from bench.analysis.agreement import check_alike, check_settings
@@ -23,7 +23,11 @@ from bench.records import write_text
 
 @dataclass(frozen=True)
 class Cost:
-    """One line of costs.csv: wall time in seconds, the device's peak memory in MB if known."""
+    """One line of costs.csv: wall time in seconds, the device's peak memory in MB if known.
+
+    `images_per_second` counts an image once an epoch, or once an attack; passes are those of one
+    image in one training step.
+    """
 
     experiment: str
     method: str
@@ -34,6 +38,9 @@ class Cost:
     seconds: float
     peak_memory_mb: float | None
     device: str
+    images_per_second: float | None = None
+    forward_passes: int | None = None
+    backward_passes: int | None = None
 
 
 def summarize(
@@ -107,28 +114,56 @@ def cost_rows(runs: Iterable[Run], references: Iterable[Reference] = ()) -> tupl
     costs = []
     for run in runs:
         trained = run.training
-        took: list[tuple[str, str, str, float, float | None, str]] = [
-            ("train", "", "", trained.seconds, trained.peak_memory_mb, trained.device),
-            *_evaluations(run.results, run.evaluation.device),
-        ]
-        costs += [Cost(trained.experiment, trained.method, trained.seed, *what) for what in took]
+        of = Cost(
+            experiment=trained.experiment,
+            method=trained.method,
+            seed=trained.seed,
+            stage="train",
+            checkpoint="",
+            attack="",
+            seconds=trained.seconds,
+            peak_memory_mb=trained.peak_memory_mb,
+            device=trained.device,
+        )
+        images = (trained.data.train_images or 0) * (trained.spec.training.epochs or 0)
+        costs.append(
+            replace(
+                of,
+                images_per_second=_speed(images, trained.seconds),
+                forward_passes=trained.passes.forward if trained.passes else None,
+                backward_passes=trained.passes.backward if trained.passes else None,
+            )
+        )
+        costs += _evaluations(of, run.results, run.evaluation.device)
     for reference in references:
         judged = reference.evaluation
-        costs += [
-            Cost(reference.experiment, judged.method, None, *what)
-            for what in _evaluations(reference.results, judged.device)
-        ]
+        of = Cost(
+            reference.experiment, judged.method, None, "evaluate", "", "", 0.0, None, judged.device
+        )
+        costs += _evaluations(of, reference.results, judged.device)
     return tuple(costs)
 
 
 def _evaluations(
-    results: Mapping[str, Mapping[str, Result]], device: str
-) -> Iterator[tuple[str, str, str, float, float | None, str]]:
+    of: Cost, results: Mapping[str, Mapping[str, Result]], device: str
+) -> Iterator[Cost]:
     for checkpoint in sorted(results, key=checkpoint_order):
         for attack in sorted(results[checkpoint], key=attack_order):
             record = results[checkpoint][attack].record
-            spent = (record.seconds, record.peak_memory_mb, device)
-            yield ("evaluate", checkpoint, attack, *spent)
+            yield replace(
+                of,
+                stage="evaluate",
+                checkpoint=checkpoint,
+                attack=attack,
+                seconds=record.seconds,
+                peak_memory_mb=record.peak_memory_mb,
+                device=device,
+                images_per_second=_speed(record.n, record.seconds),
+            )
+
+
+def _speed(images: int, seconds: float) -> float | None:
+    return images / seconds if images and seconds > 0 else None
 
 
 def to_csv(kind: type, rows: Iterable[Sequence[str]]) -> str:

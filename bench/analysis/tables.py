@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.analysis.cost_table import make_cost_table
 from bench.analysis.labels import attack_name, checkpoint_order, method_name, method_order
 from bench.analysis.options import options_of
 from bench.analysis.reported import ROBUSTBENCH
@@ -62,14 +63,14 @@ class Line:
 
 
 def make_tables(folder: Path) -> None:
-    """Write tables/comparison.csv, .md and .tex of the experiment in `folder`.
+    """Write the tables comparison and costs of the experiment in `folder`, as .csv, .md and .tex.
 
-    It reads nothing but summary.csv there.
+    They come from summary.csv there, and from costs.csv if it is there.
 
     Raises
     ------
     BenchError
-        If summary.csv is missing, empty or lacks a column.
+        If summary.csv is missing or empty, or one of the two lacks a column.
     """
     rows = read_rows(folder / "summary.csv")
     ours = [row for row in rows if row["model"] != ROBUSTBENCH]
@@ -80,6 +81,8 @@ def make_tables(folder: Path) -> None:
     write_text(folder / "tables" / "comparison.csv", csv_text(*_plain([*lines, *others])))
     write_text(folder / "tables" / "comparison.md", markdown(sheet))
     write_text(folder / "tables" / "comparison.tex", latex(sheet))
+    if ours and (folder / "costs.csv").is_file():
+        make_cost_table(folder, ours)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -17,6 +17,7 @@ from bench.config import TrainSpec, spec_json
 from bench.data.dataset import Dataset, load
 from bench.device import describe, peak_memory_mb, prepare
 from bench.interruption import stopping_cleanly
+from bench.methods.base import Method
 from bench.parsing import BenchError
 from bench.provenance import packages, train_digest
 from bench.records import sha256, write_json, write_text
@@ -124,6 +125,7 @@ def _train(
                 "label": spec.model.label,
                 "parameters": sum(p.numel() for p in run.model.parameters()),
             },
+            "passes": passes_of(spec, run.method),
             "selected_on": spec.training.selection,
             "selected_by": "clean accuracy" if run.method.attack is None else "PGD accuracy",
             "precision": spec.training.precision,
@@ -166,6 +168,16 @@ def start_of(
             f"train {spec.training.start} again"
         )
     return model.state_dict(), sha256(path)
+
+
+def passes_of(spec: TrainSpec, method: Method) -> dict[str, int]:
+    """Return the forward and backward passes of one image in one step, its memory filled."""
+    attack, updates = method.attack, len(method.passes)
+    if attack is None:
+        return {"forward": updates, "backward": updates}
+    steps = spec.training.attack.steps
+    # A KL attack looks at the clean image once for its target.
+    return {"forward": steps + (attack.loss == "kl") + updates, "backward": steps + updates}
 
 
 def identity_of(

@@ -210,14 +210,17 @@ def test_what_an_attack_was_warned_of_reaches_its_row_and_the_worst_case(results
 
 
 def test_costs_name_stage_checkpoint_and_attack(results_factory, nothing_reported):
-    results_factory.run("mart", 3, train={"peak_memory_mb": 512.0, "device": "NVIDIA H200"})
+    measured = {"peak_memory_mb": 512.0, "device": "NVIDIA H200"}
+    results_factory.run("mart", 3, train=measured | {"passes": {"forward": 12, "backward": 12}})
     summarize(results_factory.folder, expected=None, reported=nothing_reported)
     lines = (results_factory.folder / "costs.csv").read_text().splitlines()
     assert lines == [
-        "experiment,method,seed,stage,checkpoint,attack,seconds,peak_memory_mb,device",
-        "digits,mart,3,train,,,12.50,512.00,NVIDIA H200",
+        "experiment,method,seed,stage,checkpoint,attack,seconds,peak_memory_mb,device,"
+        "images_per_second,forward_passes,backward_passes",
+        # 90 images in 3 epochs, and 20 judged.
+        "digits,mart,3,train,,,12.50,512.00,NVIDIA H200,21.60,12,12",
         *(
-            f"digits,mart,3,evaluate,{place},1.25,,NVIDIA H200"
+            f"digits,mart,3,evaluate,{place},1.25,,NVIDIA H200,16.00,,"
             for place in ("best,clean", "best,pgd20", "best,autoattack", "last,clean", "last,pgd20")
         ),
     ]

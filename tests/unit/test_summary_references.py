@@ -174,7 +174,7 @@ def test_its_attacks_are_among_the_costs(cifar, summed):
     summed()
     lines = (cifar.folder / "costs.csv").read_text().splitlines()
     assert lines[-3:] == [
-        f"digits,{RICE},,evaluate,best,{attack},1.25,,cpu"
+        f"digits,{RICE},,evaluate,best,{attack},1.25,,cpu,16.00,,"
         for attack in ("clean", "pgd20", "autoattack")
     ]
 

@@ -104,8 +104,14 @@ rule ablations:
 rule tables:
     input:
         summary=rules.summary.output.summary,
+        costs=rules.summary.output.costs,
     output:
         table_files(["md", "tex"]),
+        costs=report(
+            results("tables/costs.csv"),
+            caption="../report/costs.rst",
+            category="Numbers",
+        ),
         csv=report(
             results("tables/comparison.csv"),
             caption="../report/comparison.rst",

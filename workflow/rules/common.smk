@@ -94,7 +94,8 @@ def ablation_files(forms=FIGURE_FORMS):
 
 
 def table_files(forms=TABLE_FORMS):
-    return [results(f"tables/comparison.{form}") for form in forms]
+    tables = ["comparison", "costs"]
+    return [results(f"tables/{name}.{form}") for name in tables for form in forms]
 
 
 def final_files():

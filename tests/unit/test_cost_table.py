@@ -1,0 +1,84 @@
+"""What trainings cost: passes as a step makes them, and a table that says what it rests on."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from factory import ResultsFactory
+from synthetic import METHODS, settings_kept, some_data, some_spec
+from torch import Tensor, nn
+
+from bench.analysis.summary import summarize
+from bench.analysis.tables import make_tables
+from bench.methods.base import create
+from bench.parsing import BenchError
+from bench.training.job import passes_of
+from bench.training.run import Run
+
+REPORTED = Path(__file__).parents[2] / "config" / "reported.csv"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_passes_are_those_that_a_step_makes(method, monkeypatch):
+    spec = some_spec(method, engine="plain")
+    counted = {"forward": 0, "backward": 0}
+
+    def count(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
+        counted["forward"] += len(given[0])
+        if made.requires_grad:
+            made.register_hook(lambda _: counted.update(backward=counted["backward"] + len(made)))
+
+    with settings_kept():
+        run = Run(spec, some_data(), torch.device("cpu"))
+        run.epoch(1, lambda *_: None)
+        index_B = run.batches(2)[0]
+        run.model.register_forward_hook(count)
+        images = run.images(2, 0, index_B)
+        logits = {name: run.model(images[name]) for name in run.method.passes}
+        run.method.objective(logits, run.labels_N[index_B]).backward()
+    found = passes_of(spec, create(spec.method, spec.options))
+    assert {kind: count / len(index_B) for kind, count in counted.items()} == found
+
+
+def tables(factory: ResultsFactory) -> list[dict[str, str]]:
+    summarize(factory.folder, expected=None, reported=REPORTED)
+    make_tables(factory.folder)
+    with (factory.folder / "tables" / "costs.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_has_means_over_seeds_and_accuracy_per_hour(results_factory):
+    passes = {"forward": 13, "backward": 12}
+    for seed, seconds in ((0, 1800.0), (1, 5400.0)):
+        results_factory.run("trades", seed, train={"seconds": seconds, "passes": passes})
+    (row,) = tables(results_factory)
+    assert (row["name"], row["seeds"]) == ("TRADES (β=6)", "2")
+    assert (row["seconds_mean"], row["seconds_std"]) == ("3600.00", "2545.58")
+    # 10 of 20 images stand under AutoAttack, and a training takes an hour.
+    assert (row["attack"], row["accuracy"], row["accuracy_per_hour"]) == (
+        "autoattack",
+        "50.00",
+        "50.00",
+    )
+    # Five attacks of 1.25 s each.
+    assert (row["forward_passes"], row["evaluation_seconds"]) == ("13.00", "6.25")
+    text = (results_factory.folder / "tables" / "costs.md").read_text()
+    assert "| TRADES (β=6) | 2 | 3600.0 ± 2545.6 | 0 | 13 + 12 |" in text
+
+
+def test_what_a_record_does_not_tell_is_empty(results_factory):
+    results_factory.run("trades", 0)
+    (row,) = tables(results_factory)
+    assert (row["seconds_std"], row["forward_passes"], row["peak_memory_mb"]) == ("", "", "")
+
+
+def test_costs_of_before_their_columns_are_named(results_factory):
+    results_factory.run("trades", 0)
+    tables(results_factory)
+    path = results_factory.folder / "costs.csv"
+    path.write_text(path.read_text().replace("images_per_second", "speed"))
+    with pytest.raises(BenchError, match=r"costs\.csv: the column 'images_per_second' is missing"):
+        make_tables(results_factory.folder)
