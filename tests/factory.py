@@ -36,6 +36,10 @@ TERMS = {
     "mart": ("boosted_cross_entropy", "weighted_divergence"),
     "memloss": ("cross_entropy", "divergence", "memory"),
 }
+REMEMBERED = (
+    *("remembered_fooling", "remembered_forgotten", "remembered_cosine"),
+    *("remembered_loss_age0", "remembered_loss_age1"),
+)
 # AutoAttack is left out of `last`, as a workflow that saves time does.
 CORRECT: dict[str, dict[str, int]] = {
     "best": {"clean": 16, "pgd20": 12, "autoattack": 10},
@@ -251,6 +255,8 @@ class ResultsFactory:
         terms = TERMS.get(method, ("cross_entropy",))
         header = ["epoch", "learning_rate", "loss", *(f"loss_{term}" for term in terms)]
         header += ["train_clean", "train_robust", "validation_clean", "validation_pgd"]
+        remembered = [] if method == "standard" else list(REMEMBERED)
+        header += remembered
         header += ["seconds", "images_per_second", "peak_memory_mb"]
         rows = []
         for epoch in range(1, self.epochs + 1):
@@ -258,7 +264,10 @@ class ResultsFactory:
             losses = ["" if term in empty else 1 / epoch for term in terms]
             robust = "" if method == "standard" else 40.0 + epoch
             values = [epoch, 0.1, float(len(terms)) / epoch, *losses]
-            rows.append([*values, 70.0 + epoch, robust, 68.0 + epoch, 38.0 + epoch, 4.0, 250.0, ""])
+            values += [70.0 + epoch, robust, 68.0 + epoch, 38.0 + epoch]
+            # Nothing is remembered in the first epoch but what it made itself.
+            old = [10.0 * epoch if epoch > 1 or "age0" in name else "" for name in remembered]
+            rows.append([*values, *old, 4.0, 250.0, ""])
         write_csv(path, header, rows)
 
 

@@ -14,7 +14,9 @@ from bench.analysis.summary import summarize
 from bench.parsing import BenchError
 
 NAMES = {
-    f"{name}.{form}" for name in ("frontier", "curves", "components") for form in style.FORMATS
+    f"{name}.{form}"
+    for name in ("frontier", "curves", "components", "remembered")
+    for form in style.FORMATS
 }
 REPORTED = (
     "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind\n"
@@ -49,7 +51,7 @@ def svg_texts(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def test_three_figures_in_three_formats_and_nothing_else(written: list[Path]) -> None:
+def test_four_figures_in_three_formats_and_nothing_else(written: list[Path]) -> None:
     assert {path.name for path in written} == NAMES
     assert {path.name for path in written[0].parent.iterdir()} == NAMES
 

@@ -151,6 +151,11 @@ rule figures:
             caption="../report/components.rst",
             category="Figures",
         ),
+        remembered=report(
+            results("figures/remembered.svg"),
+            caption="../report/remembered.rst",
+            category="Figures",
+        ),
     log:
         results("logs/figures.log"),
     conda:

@@ -35,7 +35,7 @@ if "gpu" not in workflow.global_resources:
 
 NAME = EXPERIMENT.experiment
 DEFAULT = "paper"  # its summary is copied to results/summary.csv
-FIGURES = ["frontier", "curves", "components"]
+FIGURES = ["frontier", "curves", "components", "remembered"]
 FIGURE_FORMS = ["svg", "pdf", "png"]
 TABLE_FORMS = ["csv", "md", "tex"]
 GPUS = 1 if EXPERIMENT.compute.device == "cuda" else 0

@@ -102,6 +102,13 @@ def turns(attack: str) -> list[str]:
     return ["Mean over seeds. Each attack in turn sees only the images that none before it broke."]
 
 
+REMEMBERED = (
+    "Up to 256 training images are followed with every method, remembering or not; means over "
+    "seeds.",
+    "Known then: did not fool the network at the end of the epoch in which the example was made.",
+)
+
+
 def training(rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:
     """Return the sentences for the learning curves, which know no test images."""
     return [*setting(rows), selection(rows, names)]

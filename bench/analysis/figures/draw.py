@@ -10,7 +10,16 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from bench.analysis import labels
-from bench.analysis.figures import caption, components, curves, elsewhere, frontier, points, style
+from bench.analysis.figures import (
+    caption,
+    components,
+    curves,
+    elsewhere,
+    frontier,
+    points,
+    remembered,
+    style,
+)
 from bench.analysis.figures.points import Other, Row
 from bench.analysis.options import options_of
 from bench.records import write_bytes
@@ -19,7 +28,7 @@ from bench.records import write_bytes
 def draw(
     results_dir: Path, *, reported: Path | None, reference: Path | None, out: Path
 ) -> list[Path]:
-    """Write out/{frontier,curves,components}.{svg,pdf,png} and return their paths.
+    """Write out/{frontier,curves,components,remembered}.{svg,pdf,png}; return their paths.
 
     The same CSV files give the same bytes. All figures are drawn before the first file is written,
     and each file replaces the older one whole.
@@ -90,6 +99,12 @@ def _figures(
             points.read_breakage(results, judged, attack),
             names=names,
             caption=[*facts, *caption.turns(attack), chosen],
+        ),
+        "remembered": remembered.draw(
+            points.read_remembered(results, runs),
+            names=names,
+            colours=scene.colours,
+            caption=[*caption.setting(rows), *caption.REMEMBERED],
         ),
     }
 

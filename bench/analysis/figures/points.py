@@ -222,6 +222,22 @@ def strays(points: Sequence[L]) -> list[L]:
     return away
 
 
+Series = tuple[list[int], list[float]]
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What became of a method's adversarial examples, means over seeds: epochs and values.
+
+    `by_age` has ages in epochs and losses at the end of training.
+    """
+
+    fooling: Series
+    forgotten: Series
+    cosine: Series
+    by_age: Series
+
+
 def read_curves(results: Path, runs: Iterable[tuple[str, int]]) -> dict[str, list[Curve]]:
     """Return the learning curves of each method, one for each of the (method, seed) `runs`."""
     curves: dict[str, list[Curve]] = {}
@@ -239,6 +255,40 @@ def read_curves(results: Path, runs: Iterable[tuple[str, int]]) -> dict[str, lis
         curve = Curve(whole, tuple(clean), tuple(robust), attacked)
         curves.setdefault(method, []).append(curve)
     return curves
+
+
+def read_remembered(results: Path, runs: Iterable[tuple[str, int]]) -> dict[str, Remembered]:
+    """Return what became of adversarial examples, for every method that has any, over seeds."""
+    found: dict[str, list[list[dict[str, str]]]] = {}
+    for method, seed in runs:
+        path = results / "models" / method / f"seed{seed}" / "history.csv"
+        rows = table(path, ("epoch",), f"train {method} with seed {seed} again")
+        if any(row.get("remembered_loss_age0") for row in rows):
+            found.setdefault(method, []).append(rows)
+    return {method: _remembered(seeds) for method, seeds in found.items()}
+
+
+def _remembered(seeds: list[list[dict[str, str]]]) -> Remembered:
+    def series(column: str) -> Series:
+        values: dict[int, list[float]] = {}
+        for rows in seeds:
+            for row in rows:
+                if row.get(column):
+                    values.setdefault(int(row["epoch"]), []).append(float(row[column]))
+        return list(values), [fmean(of_seeds) for of_seeds in values.values()]
+
+    head = "remembered_loss_age"
+    ages = {
+        int(column.removeprefix(head)): fmean(float(rows[-1][column]) for rows in seeds)
+        for column in seeds[0][-1]
+        if column.startswith(head) and all(rows[-1].get(column) for rows in seeds)
+    }
+    return Remembered(
+        fooling=series("remembered_fooling"),
+        forgotten=series("remembered_forgotten"),
+        cosine=series("remembered_cosine"),
+        by_age=(list(ages), list(ages.values())),
+    )
 
 
 def read_breakage(
