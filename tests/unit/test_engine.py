@@ -22,7 +22,7 @@ from bench.training.measure import Tally
 from bench.training.run import Run
 
 CPU = torch.device("cpu")
-SHAPE = (12, 3, 16, 16)
+SHAPE = (12, 3, 8, 8)
 LABELS = torch.arange(12) % 10
 TRADES_ATTACK = InnerAttack(loss="kl", start="gaussian")
 
@@ -70,9 +70,15 @@ def raised(model: nn.Module, moved: Tensor) -> float:
         return float(divergence(model(images().double()), model(moved.double())).mean())
 
 
+# What the loss may be off by, relatively, in either precision.
+TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("method", METHODS)
-def test_on_the_same_images_and_noise_the_loss_is_the_plain_one(method: str) -> None:
-    runs = {name: Run(spec_with(method, name), some_data(), CPU) for name in ("plain", "fast")}
+def test_on_the_same_images_and_noise_the_loss_is_the_plain_one(method, precision) -> None:
+    specs = {"plain": spec_with(method, "plain"), "fast": spec_with(method, "fast", precision)}
+    runs = {name: Run(spec, some_data(), CPU) for name, spec in specs.items()}
     losses: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
     for epoch in (1, 2):
         # The plain run's images for both: an attack's signs multiply the last bits.
@@ -85,7 +91,9 @@ def test_on_the_same_images_and_noise_the_loss_is_the_plain_one(method: str) -> 
             losses[name].append(tally.means())
     for plain, fast in zip(losses["plain"], losses["fast"], strict=True):
         assert plain.keys() == fast.keys()
-        assert fast == pytest.approx(plain, rel=1e-4, abs=1e-6)
+        losses_of = [{k: v for k, v in means.items() if "loss" in k} for means in (plain, fast)]
+        close = TOLERANCE[precision]
+        assert losses_of[1] == pytest.approx(losses_of[0], rel=close, abs=close / 100)
 
 
 def test_weights_after_a_step_are_the_plain_ones_up_to_rounding() -> None:
@@ -113,10 +121,15 @@ def test_the_first_gradient_points_where_the_plain_one_points(loss) -> None:
     assert same.float().mean() > 0.999
 
 
+# The attacks of TRADES and MemLoss, of MART, and of PGD-AT.
+@pytest.mark.parametrize(
+    ("loss", "start"), [("kl", "gaussian"), ("ce", "gaussian"), ("ce", "uniform")]
+)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("loss", ["kl", "ce"])
-def test_the_attack_reaches_the_plain_loss_as_nearly_as_other_noise_does(precision, loss) -> None:
-    attack = InnerAttack(loss=loss, start="gaussian")
+def test_the_attack_reaches_the_plain_loss_as_nearly_as_other_noise_does(
+    precision, loss, start
+) -> None:
+    attack = InnerAttack(loss=loss, start=start)
     model = trained()
     plain = create("plain", copy.deepcopy(model))
     fast = create("fast", copy.deepcopy(model), precision=precision)
