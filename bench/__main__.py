@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import config, gpus
+from bench.arguments import json_value, positive
 from bench.config import Experiment, TrainSpec
 from bench.config_file import read_config
+from bench.diagnostics import commands as diagnostics
 from bench.failures import exit_code
 from bench.parsing import BenchError, parse
 from bench.perf.command import add_command
-from bench.planning.commands import add_commands
+from bench.planning import commands as planning
 from bench.sections import Needs
 
 
@@ -34,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     top = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="command")
-    add_commands(commands, _command)
+    planning.add_commands(commands, _command)
+    diagnostics.add_commands(commands, _command)
     add_command(commands, _command)
 
     data = _command(commands, "data", prepare_data, "read images and write one data file")
@@ -53,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     _what(evaluate)
     _which(evaluate)
     evaluate.add_argument(
-        "--train-spec", type=_json, help="what it must have been trained with (with --spec)"
+        "--train-spec", type=json_value, help="what it must have been trained with (with --spec)"
     )
 
     reference = _command(commands, "reference", judge_reference, "judge a RobustBench model")
@@ -71,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     )
     several.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="default: all")
     several.add_argument(
-        "--time-limit", type=_positive, metavar="MINUTES", help="stop before, to go on another time"
+        "--time-limit", type=positive, metavar="MINUTES", help="stop before, to go on another time"
     )
 
     pack = _command(commands, "pack", pack_folder, "write a folder as small files with checksums")
@@ -79,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
         "--folder", type=Path, required=True, help="such as a run, .../<method>/seed<k>"
     )
     pack.add_argument("--out", type=Path, required=True, help="where the parts go")
-    pack.add_argument("--part-mib", type=_positive, default=16, help="size of a part at most (16)")
+    pack.add_argument("--part-mib", type=positive, default=16, help="size of a part at most (16)")
 
     unpack = _command(commands, "unpack", unpack_folder, "make the folder that pack wrote again")
     unpack.add_argument("--parts", type=Path, required=True, help="the .json that pack wrote")
@@ -131,7 +134,7 @@ def _command(
 def _what(command: argparse.ArgumentParser, *, required: bool = True) -> None:
     group = command.add_mutually_exclusive_group(required=required)
     group.add_argument("--config", type=Path, help="an experiment, such as config/digits.yaml")
-    group.add_argument("--spec", type=_json, help="JSON of what decides the result")
+    group.add_argument("--spec", type=json_value, help="JSON of what decides the result")
 
 
 def _which(command: argparse.ArgumentParser) -> None:
@@ -143,23 +146,6 @@ def _which(command: argparse.ArgumentParser) -> None:
 
 def _results(command: argparse.ArgumentParser) -> None:
     command.add_argument("--folder", type=Path, required=True, help="such as results/digits")
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not JSON ({error}), got {text!r}") from None
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
-    return number
 
 
 def _paths(chosen: argparse.Namespace, experiment: Experiment) -> None:

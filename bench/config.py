@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from bench.declared import declared_options, default_width, model_names
-from bench.parsing import ConfigError, Whole, nearest, parse, plain, value_of
+from bench.parsing import ConfigError, Count, Whole, nearest, parse, plain, value_of
 from bench.sections import (
     NAME,
     Ablation,
@@ -18,6 +18,7 @@ from bench.sections import (
     AutoAttack,
     Compute,
     Data,
+    Diagnostics,
     Evaluation,
     Method,
     Model,
@@ -35,6 +36,8 @@ __all__ = [
     "AutoAttack",
     "Compute",
     "Data",
+    "Diagnostics",
+    "DiagnosticsSpec",
     "Evaluation",
     "EvaluationSpec",
     "Experiment",
@@ -77,6 +80,16 @@ class EvaluationSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DiagnosticsSpec:
+    """All that decides what diagnostics find in one run's weights, but for weights and images."""
+
+    threat: Threat
+    diagnostics: Diagnostics
+    batch_size: Count
+    compute: Compute
+
+
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """Methods trained on one data set with the same seeds, and how they are judged."""
 
@@ -90,6 +103,7 @@ class Experiment:
     methods: tuple[Method, ...]
     evaluation: Evaluation
     reference: Reference
+    diagnostics: Diagnostics | None = None
     ablations: tuple[Ablation, ...] = ()
 
     def method(self, label: str) -> Method:
@@ -121,9 +135,45 @@ class Experiment:
             threat=self.threat, evaluation=self.evaluation, compute=decisive(self.compute)
         )
 
+    def diagnostics_spec(self) -> DiagnosticsSpec:
+        """Return all that decides what diagnostics find, for whichever runs.
+
+        Raises
+        ------
+        ConfigError
+            The config has no diagnostics.
+        """
+        if self.diagnostics is None:
+            raise ConfigError(
+                "diagnostics: this config has none; add the section, such as diagnostics: {}"
+            )
+        return DiagnosticsSpec(
+            threat=self.threat,
+            # Which seeds are examined changes nothing for one of them.
+            diagnostics=replace(self.diagnostics, seeds=None),
+            batch_size=self.evaluation.batch_size,
+            compute=decisive(self.compute),
+        )
+
     def runs(self) -> list[tuple[str, int]]:
         """Return every (method label, seed), methods in the order of the config."""
         return [(method.label, seed) for method in self.methods for seed in self.seeds]
+
+    def diagnosed_seeds(self) -> tuple[int, ...]:
+        """Return the seeds whose networks are examined."""
+        if self.diagnostics is None:
+            return ()
+        return self.seeds[:1] if self.diagnostics.seeds is None else self.diagnostics.seeds
+
+    def diagnosed(self) -> list[tuple[str, int]]:
+        """Return those of `runs` whose networks are examined."""
+        return [run for run in self.runs() if run[1] in self.diagnosed_seeds()]
+
+    def transfer_seeds(self) -> tuple[int, ...]:
+        """Return the seeds in which adversarial images are tried on other methods' networks."""
+        if self.diagnostics is None or not self.diagnostics.transfer or len(self.methods) < 2:
+            return ()
+        return self.diagnosed_seeds()
 
 
 def decisive(compute: Compute) -> Compute:
@@ -146,11 +196,11 @@ def experiment(raw: Any) -> Experiment:
         "evaluation": Evaluation,
         "reference": Reference,
     }
-    known = ("experiment", "seeds", "methods", *kinds, "ablations")
+    known = ("experiment", "seeds", "methods", *kinds, "diagnostics", "ablations")
     for key in raw:
         if key not in known:
             raise ConfigError(f"config: unknown key {key!r}; {nearest(str(key), known)}")
-    given = {"reference": {}, "ablations": {}, **raw}
+    given = {"reference": {}, "diagnostics": None, "ablations": {}, **raw}
     for key in known:
         if key not in given:
             raise ConfigError(f"config: the key {key!r} is missing")
@@ -170,6 +220,8 @@ def experiment(raw: Any) -> Experiment:
             for attack, pgd in sorted(parts["evaluation"].pgd.items())
         },
     )
+    seeds = _seeds(given["seeds"])
+    parts["diagnostics"] = _diagnostics(given["diagnostics"], seeds)
     methods = _methods(given["methods"], given["training"], eps)
     for method in methods:
         if method.label in parts["reference"].models:
@@ -184,7 +236,7 @@ def experiment(raw: Any) -> Experiment:
                 "compute.device is cpu; choose engine: fast"
             )
     parts["ablations"] = _ablations(given["ablations"], methods)
-    return Experiment(experiment=name, seeds=_seeds(given["seeds"]), methods=methods, **parts)
+    return Experiment(experiment=name, seeds=seeds, methods=methods, **parts)
 
 
 def with_own_width(model: Model) -> Model:
@@ -244,6 +296,16 @@ def _seeds(raw: Any) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds: {list(seeds)} names a seed twice")
     return seeds
+
+
+def _diagnostics(raw: Any, seeds: tuple[int, ...]) -> Diagnostics | None:
+    found: Diagnostics | None = value_of(Diagnostics | None, raw, "diagnostics")
+    for seed in (found and found.seeds) or ():
+        if seed not in seeds:
+            raise ConfigError(
+                f"diagnostics.seeds: {seed} is not one of the experiment's seeds {list(seeds)}"
+            )
+    return found
 
 
 def _methods(raw: Any, shell: Any, eps: float) -> tuple[Method, ...]:
@@ -320,7 +382,9 @@ def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def spec_json(spec: TrainSpec | EvaluationSpec | Data | Experiment) -> dict[str, Any]:
+def spec_json(
+    spec: TrainSpec | EvaluationSpec | DiagnosticsSpec | Data | Experiment,
+) -> dict[str, Any]:
     """Return `spec` as what JSON can hold; `parse` reads it back."""
     result: dict[str, Any] = plain(spec)
     return result

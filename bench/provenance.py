@@ -56,6 +56,16 @@ def evaluate_digest(model: str) -> str:
     return digest(("bench.evaluation.job", f"bench.models.{model}"))
 
 
+def diagnose_digest(model: str) -> str:
+    """Return the digest of all code that decides what diagnostics find in weights of `model`."""
+    return digest(("bench.diagnostics.job", f"bench.models.{model}"))
+
+
+def transfer_digest(model: str) -> str:
+    """Return the digest of all code that decides what transfers between networks of `model`."""
+    return digest(("bench.diagnostics.transfer", f"bench.models.{model}"))
+
+
 def reference_digest() -> str:
     """Return the digest of all code that decides the verdicts on others' models."""
     return digest(("bench.evaluation.reference",))

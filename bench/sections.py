@@ -247,6 +247,40 @@ class Ablation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Diagnostics:
+    """Whether robustness is real, asked on the first `images` test images of chosen runs.
+
+    `seeds` None is the first seed of the experiment. PGD has `steps` steps of eps / 4; the curve
+    over steps ends with `most_steps`. `surfaces` counts the images around which the loss is drawn.
+    With `transfer`, adversarial images of each method's network are tried on those of all others.
+    `seed` is that of the attacks.
+    """
+
+    images: Count = 500
+    seeds: tuple[Whole, ...] | None = None
+    checkpoints: tuple[Literal["best", "last"], ...] = ("best",)
+    steps: Count = 20
+    most_steps: Count = 200
+    restarts: Count = 10
+    square_queries: Count = 5000
+    surfaces: Whole = 4
+    transfer: bool = True
+    seed: Whole = 0
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "checkpoints"):
+            given = getattr(self, name)
+            if given is not None and (not given or len(set(given)) < len(given)):
+                raise ValueError(f"{name}: {list(given)} is empty or names something twice")
+        if self.steps < 4:
+            raise ValueError("steps: fewer than 4 steps of eps / 4 cannot cross the ball")
+        if self.most_steps < 2:
+            raise ValueError("most_steps: a curve over steps needs at least 2")
+        if self.restarts < 2:
+            raise ValueError("restarts: a curve over restarts needs at least 2")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reference:
     """RobustBench models judged beside ours, where there is a network."""
 

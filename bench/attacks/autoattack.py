@@ -79,6 +79,7 @@ def judge(
     device: torch.device | str,
     version: str = "standard",
     components: Sequence[str] = STANDARD,
+    queries: int | None = None,
     start: AutoAttackVerdict | None = None,
     report: Callable[[AutoAttackVerdict], None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
@@ -100,6 +101,8 @@ def judge(
         Radius of the Linf ball, in units of pixel value.
     components
         Which to run, in this order; the four standard ones make AutoAttack's number.
+    queries
+        Of Square for each image; None is the 5,000 that AutoAttack's number is made with.
     start
         A verdict that `report` was given for the same images, to go on from.
     report
@@ -127,6 +130,8 @@ def judge(
         )
         logger = attack.logger = Logger(lambda text: _keep_warning(heard, text))
         attack.apgd.logger = attack.apgd_targeted.logger = logger
+        if queries is not None:
+            attack.square.n_queries = queries
         for component in components[len(verdict.left) :]:
             while len(batch := _next_batch(verdict, batch_size)):
                 verdict = _advance(attack, component, verdict, batch, images, labels)

@@ -41,7 +41,12 @@ print(json.dumps([
     [meaning(ast.parse(source)) for source in ODD],
 ]))
 """
-STAGES = ("bench.training.job", "bench.evaluation.job")
+STAGES = (
+    "bench.training.job",
+    "bench.evaluation.job",
+    "bench.diagnostics.job",
+    "bench.diagnostics.transfer",
+)
 
 
 def run(python: str | Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

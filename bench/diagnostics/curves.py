@@ -1,0 +1,185 @@
+"""Accuracy against the strength of an attack: radius, steps, restarts.
+
+Athalye et al. 2018 (arXiv:1802.00420) and Carlini et al. 2019 (arXiv:1902.06705) say what such
+curves look like where gradients mislead: an attack with more freedom does not do more.
+
+Shape suffixes: X points of a curve, N images examined, B of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import torch
+from torch import Tensor
+
+from bench.attacks.linf import ascend, uniform_noise
+from bench.attacks.pgd import pgd
+from bench.diagnostics.checks import Outcome, share, stronger
+from bench.diagnostics.subject import Subject, only
+
+# In units of the radius that robustness is claimed for, as long as that is below 1.
+RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, *(2.0**power for power in range(2, 12)))
+STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What an attack leaves standing at each `x`: bool [X, N], and the losses it reaches.
+
+    An image that is wrong unattacked stands nowhere. `losses` are cross-entropies [X, N] in nats,
+    None where the attack raises something else.
+    """
+
+    name: str
+    x: tuple[float, ...]
+    stands: Tensor
+    losses: Tensor | None
+
+    def at(self, x: float) -> Tensor:
+        """Return what stands at the point `x` of the curve, bool [N]."""
+        return self.stands[self.x.index(x)]
+
+
+def radii(eps: float) -> tuple[float, ...]:
+    """Return the radii of a curve: up to twice `eps` evenly, then doubling, and 1 at the end.
+
+    In a ball of radius 1 any image can become any other.
+    """
+    return (*(scale * eps for scale in RADII if scale * eps < 1), 1.0)
+
+
+def step_counts(most: int) -> tuple[int, ...]:
+    """Return the numbers of steps of a curve that ends with `most`."""
+    return (*(steps for steps in STEPS if steps < most), most)
+
+
+def against_eps(subject: Subject) -> Curve:
+    """Return PGD's curve over radii, up to the first at which nothing stands.
+
+    At radius 0 these are the images themselves.
+    """
+    right_N = subject.right()
+    x, points = [], []
+    for eps in radii(subject.eps):
+        judged = []
+        for images, labels, generator in subject.batches():
+            moved = pgd(
+                subject.model,
+                images,
+                labels,
+                eps=eps,
+                step=eps / 4,
+                steps=subject.steps if eps else 0,
+                generator=generator,
+            )
+            judged.append(subject.judged(moved, labels))
+        x.append(eps)
+        points.append(_joined(judged, right_N))
+        if not points[-1][0].any():
+            break
+    return _curve("eps", x, points)
+
+
+def against_eps_fgsm(subject: Subject, x: Iterable[float]) -> Curve:
+    """Return FGSM's curve over the radii `x`."""
+    right_N, x = subject.right(), tuple(x)
+    points = [
+        _joined(
+            [
+                subject.judged(subject.one_step(images, labels, eps), labels)
+                for images, labels, _ in subject.batches()
+            ],
+            right_N,
+        )
+        for eps in x
+    ]
+    return _curve("fgsm", x, points)
+
+
+def against_steps(subject: Subject, most: int) -> Curve:
+    """Return PGD's curve over steps of a quarter of the radius, from 1 to `most`.
+
+    One ascent passes through all points: the first k steps of a longer attack are the attack with
+    k steps. What stands is judged where each attack ends, not at the best point on its way.
+    """
+    counts = step_counts(most)
+    judged: list[list[tuple[Tensor, Tensor]]] = [[] for _ in counts]
+    for images, labels, generator in subject.batches():
+        noise = uniform_noise(images.shape, eps=subject.eps, generator=generator)
+        moved = (images + noise).clamp(0.0, 1.0)
+        for place, (before, steps) in enumerate(pairwise((0, *counts))):
+            moved = ascend(
+                subject.loss(labels),
+                images,
+                moved,
+                eps=subject.eps,
+                step=subject.eps / 4,
+                steps=steps - before,
+            )
+            judged[place].append(subject.judged(moved, labels))
+    right_N = subject.right()
+    return _curve("steps", counts, [_joined(parts, right_N) for parts in judged])
+
+
+def against_restarts(subject: Subject, most: int) -> Curve:
+    """Return PGD's curve over restarts, from 1 to `most`; an image stands if it stands all of them.
+
+    It never rises, because the starts of fewer restarts are the first of more.
+    """
+    judged: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(most)]
+    for images, labels, generator in subject.batches():
+        stands_B = torch.ones_like(labels, dtype=torch.bool)
+        highest_B = torch.full_like(labels, -torch.inf, dtype=images.dtype)
+        for parts in judged:
+            moved = pgd(
+                subject.model,
+                images,
+                labels,
+                eps=subject.eps,
+                step=subject.eps / 4,
+                steps=subject.steps,
+                generator=generator,
+            )
+            stands_now_B, losses_B = subject.judged(moved, labels)
+            stands_B = stands_B & stands_now_B
+            highest_B = torch.maximum(highest_B, losses_B)
+            parts.append((stands_B, highest_B))
+    right_N = subject.right()
+    counts = range(1, most + 1)
+    return _curve("restarts", counts, [_joined(parts, right_N) for parts in judged])
+
+
+def zero(curve: Curve) -> Outcome:
+    """Return whether almost nothing stands at the end of a curve over radii."""
+    return share("eps_zero", int(curve.stands[-1].sum()), curve.stands.shape[1])
+
+
+def rise(check: str, curve: Curve) -> Outcome:
+    """Return whether accuracy never rises along a curve, whatever two of its points are taken."""
+    pairs = [only(weak, strong) for weak, strong in combinations(curve.stands, 2)]
+    return stronger(check, pairs, curve.stands.shape[1])
+
+
+def steps_flat(curve: Curve) -> Outcome:
+    """Return whether the last point of a curve over steps adds nothing to the one before."""
+    before, last = curve.stands[-2:]
+    return stronger("steps_flat", [only(last, before)], len(last))
+
+
+def restarts_flat(curve: Curve) -> Outcome:
+    """Return whether the second half of the restarts breaks almost nothing more."""
+    half, last = curve.stands[(len(curve.x) - 1) // 2], curve.stands[-1]
+    return share("restarts_flat", int((half & ~last).sum()), len(last))
+
+
+def _joined(judged: Iterable[tuple[Tensor, Tensor]], right_N: Tensor) -> tuple[Tensor, Tensor]:
+    stands, losses = zip(*judged, strict=True)
+    return torch.cat(stands) & right_N, torch.cat(losses)
+
+
+def _curve(name: str, x: Iterable[float], points: Iterable[tuple[Tensor, Tensor]]) -> Curve:
+    stands, losses = zip(*points, strict=True)
+    return Curve(name, tuple(x), torch.stack(stands).cpu(), torch.stack(losses).cpu())

@@ -1,0 +1,158 @@
+"""Adversarial images of each method's network, tried on the networks of all others.
+
+An image made on another network knows nothing of the gradients of the one it is tried on. Where it
+does more harm than an attack on that network itself, those gradients mislead (Athalye et al. 2018,
+arXiv:1802.00420; Papernot et al. 2017, arXiv:1602.02697).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.analysis.collect import Run, read_run
+from bench.attacks.pgd import pgd
+from bench.config import DiagnosticsSpec, spec_json
+from bench.data.dataset import Dataset, load
+from bench.device import describe, peak_memory_mb, prepare
+from bench.diagnostics.checks import Outcome, stronger
+from bench.diagnostics.job import checked_weights, examined, examining, plain, table, tell
+from bench.diagnostics.subject import Subject, only
+from bench.provenance import packages, transfer_digest
+from bench.records import sha256, write_json, write_text
+
+COLUMNS = ("checkpoint", "source", "target", "accuracy", "n")
+
+
+def transfer(
+    spec: DiagnosticsSpec, methods: Sequence[str], seed: int, *, data: Path, folder: Path
+) -> None:
+    """Try the images made on each of `methods`, label by label, on all of them.
+
+    Writes ``transfer/seed<k>.csv`` and, last, the record ``transfer/seed<k>.json``.
+
+    Parameters
+    ----------
+    methods
+        Labels of at least two runs with `seed`, trained and judged, in `folder`.
+    data
+        The data file.
+    folder
+        results/<experiment>.
+
+    Raises
+    ------
+    BenchError
+        As `bench.diagnostics.job.diagnose` does, for any of the runs.
+    """
+    began = time.perf_counter()
+    runs = [read_run(folder / "models" / label / f"seed{seed}") for label in methods]
+    dataset = load(data)
+    device = prepare(spec.compute)
+    rows: list[Sequence[object]] = []
+    checkpoints: dict[str, Any] = {}
+    for name in spec.diagnostics.checkpoints:
+        model, stands = _matrix(runs, dataset, spec, name, device)
+        rows += [
+            (name, source, target, f"{100 * int(kept.sum()) / len(kept):.2f}", len(kept))
+            for (source, target), kept in stands.items()
+        ]
+        outcomes = {label: _outcome(label, methods, stands) for label in methods}
+        checkpoints[name] = {
+            run.training.method: {
+                "weights_sha256": run.training.checkpoints[name].weights_sha256,
+                "checks": {"transfer_stronger": plain(outcomes[run.training.method])},
+            }
+            for run in runs
+        }
+        for label, outcome in outcomes.items():
+            tell(f"{label} seed {seed} {name}", {"transfer_stronger": outcome})
+    place = folder / "transfer"
+    write_text(place / f"seed{seed}.csv", table(COLUMNS, rows))
+    write_json(
+        place / f"seed{seed}.json",
+        {
+            "experiment": runs[0].training.experiment,
+            "methods": list(methods),
+            "seed": seed,
+            "spec": spec_json(spec),
+            "code_digest": transfer_digest(model),
+            "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
+            "device": describe(device),
+            "threads": spec.compute.threads,
+            "packages": packages(),
+            "seconds": round(time.perf_counter() - began, 2),
+            "peak_memory_mb": peak_memory_mb(device),
+            "sha256": sha256(place / f"seed{seed}.csv"),
+            "checkpoints": checkpoints,
+        },
+    )
+
+
+def attacked(subject: Subject) -> Tensor:
+    """Return the images [N, C, H, W] that PGD makes of those of `subject`, on the CPU."""
+    return torch.cat(
+        [
+            pgd(
+                subject.model,
+                images,
+                labels,
+                eps=subject.eps,
+                step=subject.eps / 4,
+                steps=subject.steps,
+                generator=generator,
+            ).cpu()
+            for images, labels, generator in subject.batches()
+        ]
+    )
+
+
+def standing(subject: Subject, moved: Tensor) -> Tensor:
+    """Return which images [N] are right unattacked and also as `moved`, on the CPU."""
+    right = [
+        subject.judged(images.to(labels.device), labels)[0]
+        for images, labels in zip(
+            torch.split(moved, subject.batch_size),
+            torch.split(subject.labels, subject.batch_size),
+            strict=True,
+        )
+    ]
+    return (subject.right() & torch.cat(right)).cpu()
+
+
+def _matrix(
+    runs: Sequence[Run],
+    dataset: Dataset,
+    spec: DiagnosticsSpec,
+    checkpoint: str,
+    device: torch.device,
+) -> tuple[str, dict[tuple[str, str], Tensor]]:
+    """Return the architecture, and what stands [N] by (source, target), by label."""
+    networks = {run.training.method: checked_weights(run, dataset, checkpoint) for run in runs}
+    test = examined(runs[0], dataset, spec)
+    moved, stands = {}, {}
+    # One network at a time is on the device.
+    for label, (network, _) in networks.items():
+        with examining(network.to(device), test, spec) as subject:
+            moved[label] = attacked(subject)
+        network.cpu()
+    for target, (network, _) in networks.items():
+        with examining(network.to(device), test, spec) as subject:
+            for source in networks:
+                stands[source, target] = standing(subject, moved[source])
+        network.cpu()
+    _, description = networks[runs[0].training.method]
+    return description.model, stands
+
+
+def _outcome(
+    target: str, methods: Sequence[str], stands: Mapping[tuple[str, str], Tensor]
+) -> Outcome:
+    own = stands[target, target]
+    pairs = [only(stands[source, target], own) for source in methods if source != target]
+    return stronger("transfer_stronger", pairs, len(own))

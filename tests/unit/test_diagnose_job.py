@@ -1,0 +1,370 @@
+"""What the diagnostics of a run leave, and what they refuse."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from settings import settings
+from synthetic import CPU, EPS, settings_kept, some_data, some_images, some_spec
+
+from bench import weights
+from bench.__main__ import main
+from bench.config import (
+    Diagnostics,
+    DiagnosticsSpec,
+    Evaluation,
+    EvaluationSpec,
+    Pgd,
+    Threat,
+    experiment,
+    spec_json,
+)
+from bench.data.dataset import Dataset, load, save
+from bench.diagnostics import geometry
+from bench.diagnostics.checks import LIMITS
+from bench.diagnostics.job import diagnose
+from bench.diagnostics.transfer import transfer
+from bench.evaluation.job import evaluate
+from bench.interruption import InterruptedJobError
+from bench.parsing import BenchError, ConfigError, parse
+from bench.records import sha256
+from bench.training.job import train
+
+METHODS = ("standard", "trades", "mart")
+SPEC = DiagnosticsSpec(
+    threat=Threat(eps=EPS),
+    diagnostics=Diagnostics(
+        images=12, steps=4, most_steps=5, restarts=2, square_queries=5, surfaces=1
+    ),
+    batch_size=8,
+    compute=CPU,
+)
+JUDGED = EvaluationSpec(
+    threat=Threat(eps=EPS),
+    evaluation=Evaluation(batch_size=8, pgd={"pgd20": Pgd(steps=2, step=EPS / 2)}),
+    compute=CPU,
+)
+FILES = ("curves.csv", "surfaces.csv", "record.json")
+
+
+@pytest.fixture(autouse=True)
+def kept() -> Iterator[None]:
+    with settings_kept():
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with a judged run of each method, their data file beside them."""
+    results = tmp_path_factory.mktemp("results") / "digits"
+    data = results / "data.safetensors"
+    save(some_data(), data)
+    with settings_kept():
+        for method in METHODS:
+            folder = results / "models" / method / "seed0"
+            spec = some_spec(method, epochs=1)
+            train(spec, experiment="digits", label=method, data=data, folder=folder)
+            evaluate(JUDGED, data=data, folder=folder)
+    return results
+
+
+@pytest.fixture
+def results(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "digits"))
+
+
+@pytest.fixture
+def folder(results: Path) -> Path:
+    return results / "models" / "trades" / "seed0"
+
+
+def diagnosed(results: Path, spec: DiagnosticsSpec = SPEC, data: Path | None = None) -> Any:
+    folder = results / "models" / "trades" / "seed0"
+    diagnose(spec, data=data or results / "data.safetensors", folder=folder)
+    return json.loads((folder / "diagnostics" / "record.json").read_text())
+
+
+def transferred(results: Path, spec: DiagnosticsSpec = SPEC) -> Any:
+    transfer(spec, METHODS, 0, data=results / "data.safetensors", folder=results)
+    return json.loads((results / "transfer" / "seed0.json").read_text())
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def timeless(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != "seconds"}
+
+
+def test_the_record_says_what_was_examined_and_what_each_check_found(results, folder):
+    record = diagnosed(results)
+    training = json.loads((folder / "train.json").read_text())
+    for key in ("experiment", "method", "seed"):
+        assert record[key] == training[key]
+    assert parse(DiagnosticsSpec, record["spec"], where="spec") == SPEC
+    assert record["data"]["fingerprint"] == training["data"]["fingerprint"]
+    assert (record["device"], record["threads"]) == ("cpu", 1)
+    for name, digest in record["sha256"].items():
+        assert digest == sha256(folder / "diagnostics" / f"{name}.csv")
+    (checkpoint,) = record["checkpoints"].items()
+    assert checkpoint[0] == "best"
+    assert checkpoint[1]["weights_sha256"] == sha256(folder / "best.safetensors")
+    checks = checkpoint[1]["checks"]
+    # AutoAttack was not run, and transfer is a job of its own.
+    assert set(checks) == set(LIMITS) - {"autoattack_gap", "transfer_stronger"}
+    for name, found in checks.items():
+        assert found["threshold"] == LIMITS[name]
+        assert found["n"] == 12
+        assert found["passed"] == (found["value"] <= LIMITS[name] or found["chance"] >= 0.001)
+
+
+def test_every_curve_is_in_the_table_with_its_accuracies_in_percent_of_all_images(results, folder):
+    diagnosed(results)
+    found = rows(folder / "diagnostics" / "curves.csv")
+    assert list(dict.fromkeys(row["check"] for row in found)) == [
+        "eps",
+        "fgsm",
+        "steps",
+        "restarts",
+        "square",
+    ]
+    for row in found:
+        assert (row["checkpoint"], row["n"]) == ("best", "12")
+        count = 12 * float(row["accuracy"]) / 100
+        assert abs(count - round(count)) < 0.01
+        assert (row["loss"] == "") == (row["check"] == "square")
+    eps = [row for row in found if row["check"] == "eps"]
+    assert (eps[0]["x"], eps[0]["loss"]) == ("0", next(r for r in found if r["x"] == "0")["loss"])
+    restarts = [float(row["accuracy"]) for row in found if row["check"] == "restarts"]
+    assert restarts == sorted(restarts, reverse=True)
+    steps = [row["x"] for row in found if row["check"] == "steps"]
+    assert steps == ["1", "2", "5"]
+
+
+def test_pictures_have_a_row_for_each_point(results, folder):
+    diagnosed(results)
+    found = rows(folder / "diagnostics" / "surfaces.csv")
+    right = len({row["index"] for row in found})
+    assert right <= 1
+    assert len(found) == right * geometry.SIDE**2
+
+
+def test_both_checkpoints_can_be_examined(results, folder):
+    asked = replace(SPEC.diagnostics, checkpoints=("best", "last"))
+    record = diagnosed(results, replace(SPEC, diagnostics=asked))
+    assert list(record["checkpoints"]) == ["best", "last"]
+    found = rows(folder / "diagnostics" / "curves.csv")
+    assert {row["checkpoint"] for row in found} == {"best", "last"}
+
+
+def test_equal_seeds_give_equal_bytes_and_another_seed_others(results, folder):
+    place = folder / "diagnostics"
+    first, files = timeless(diagnosed(results)), [(place / name).read_bytes() for name in FILES[:2]]
+    assert timeless(diagnosed(results)) == first
+    assert [(place / name).read_bytes() for name in FILES[:2]] == files
+    asked = replace(SPEC.diagnostics, seed=1)
+    diagnosed(results, replace(SPEC, diagnostics=asked))
+    assert (place / "curves.csv").read_bytes() != files[0]
+
+
+def test_an_interrupted_job_leaves_nothing(results, folder, monkeypatch):
+    def stopped(*_: object) -> None:
+        raise InterruptedJobError(signal.SIGTERM)
+
+    monkeypatch.setattr("bench.diagnostics.geometry.surfaces", stopped)
+    with pytest.raises(InterruptedJobError):
+        diagnosed(results)
+    assert not (folder / "diagnostics").exists()
+
+
+def test_the_gap_to_autoattack_is_counted_in_the_verdicts(results, folder):
+    record = json.loads((folder / "evaluation.json").read_text())
+    attacks = record["checkpoints"]["best"]["attacks"]
+    # AutoAttack broke all; PGD left 12 of 20 standing.
+    for name, kept in (("pgd20", 12), ("autoattack", 0)):
+        path = folder / "verdicts" / "best" / f"{name}.csv"
+        lines = [f"{index},{index % 10},1,{int(index < kept)}," for index in range(20)]
+        path.write_text("index,label,clean,robust,broken_by\n" + "\n".join(lines) + "\n")
+        attacks[name] = {**attacks["pgd20"], "correct": kept, "sha256": sha256(path)}
+    (folder / "evaluation.json").write_text(json.dumps(record))
+    found = diagnosed(results)["checkpoints"]["best"]["checks"]["autoattack_gap"]
+    assert (found["value"], found["n"], found["passed"]) == (60.0, 20, False)
+
+
+# Transfer
+
+
+def test_every_network_is_tried_with_the_images_of_every_other(results):
+    record = transferred(results)
+    found = rows(results / "transfer" / "seed0.csv")
+    assert [(row["source"], row["target"]) for row in found] == [
+        (source, target) for target in METHODS for source in METHODS
+    ]
+    assert record["sha256"] == sha256(results / "transfer" / "seed0.csv")
+    assert list(record["checkpoints"]["best"]) == list(METHODS)
+    for label, network in record["checkpoints"]["best"].items():
+        path = results / "models" / label / "seed0" / "best.safetensors"
+        assert network["weights_sha256"] == sha256(path)
+        accuracy = {
+            row["source"]: float(row["accuracy"]) for row in found if row["target"] == label
+        }
+        others = min(accuracy[other] for other in METHODS if other != label)
+        value = network["checks"]["transfer_stronger"]["value"]
+        assert value == pytest.approx(accuracy[label] - others, abs=0.011)
+
+
+def test_what_a_network_faces_from_itself_is_the_first_restart_of_its_own_curve(results, folder):
+    transferred(results)
+    diagnosed(results)
+    found = rows(results / "transfer" / "seed0.csv")
+    (own,) = (row for row in found if row["source"] == row["target"] == "trades")
+    curve = rows(folder / "diagnostics" / "curves.csv")
+    first = next(row for row in curve if row["check"] == "restarts")
+    assert own["accuracy"] == first["accuracy"]
+
+
+def test_transfer_gives_equal_bytes(results):
+    first = timeless(transferred(results))
+    table = (results / "transfer" / "seed0.csv").read_bytes()
+    assert timeless(transferred(results)) == first
+    assert (results / "transfer" / "seed0.csv").read_bytes() == table
+
+
+# What is refused
+
+
+def refused(results: Path, message: str, **given: Any) -> None:
+    with pytest.raises(BenchError, match=message) as said:
+        diagnosed(results, **given)
+    assert "\n" not in str(said.value)
+    assert not (results / "models" / "trades" / "seed0" / "diagnostics").exists()
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "train.json", "evaluation.json"])
+def test_a_missing_file_of_the_run_is_named(results, folder, name):
+    (folder / name).unlink()
+    refused(results, rf"{name}: (there is no such file; train|missing; remake it)")
+
+
+def test_other_weights_than_those_on_record_are_refused(results, folder):
+    path = folder / "best.safetensors"
+    model, about = weights.load(path)
+    with torch.no_grad():
+        model.linear.bias[0] += 1
+    weights.save(path, model.state_dict(), about)
+    refused(results, r"best\.safetensors: not the weights that train\.json records; train this run")
+
+
+def test_another_data_set_is_refused(results):
+    whole = load(results / "data.safetensors")
+    other = results / "other.safetensors"
+    save(Dataset("other", whole.classes, whole.train, some_images(20, seed=9)), other)
+    refused(results, r"train\.json: trained on other images than other", data=other)
+
+
+def test_more_images_than_there_are_are_refused(results):
+    asked = replace(SPEC.diagnostics, images=21)
+    message = r"diagnostics\.images: 21 are asked for and the test set has 20; lower it"
+    refused(results, message, spec=replace(SPEC, diagnostics=asked))
+
+
+def test_a_run_trained_for_another_radius_is_refused(results):
+    spec = replace(SPEC, threat=Threat(eps=0.5))
+    refused(results, r"trained with threat.eps 0.1, and the config says 0.5", spec=spec)
+
+
+def test_transfer_names_the_run_that_is_missing(results):
+    shutil.rmtree(results / "models" / "mart")
+    with pytest.raises(BenchError, match=r"mart/seed0/train\.json: missing; remake it"):
+        transferred(results)
+    assert not (results / "transfer").exists()
+
+
+# The command line and the config
+
+
+def test_the_commands_take_a_spec(results, folder):
+    text = json.dumps(spec_json(SPEC))
+    data = ("--spec", text, "--seed", "0", "--data", str(results / "data.safetensors"))
+    assert main(["diagnose", *data, "--method", "trades", "--folder", str(folder)]) == 0
+    assert all((folder / "diagnostics" / name).is_file() for name in FILES)
+    assert main(["transfer", *data, "--methods", *METHODS, "--folder", str(results)]) == 0
+    assert (results / "transfer" / "seed0.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("diagnose", "--method", "trades"), "diagnostics: this config has none; add the section"),
+        (("transfer",), "diagnostics: this config has none; add the section"),
+        (("diagnose", "--method", "trads"), "did you mean 'trades'"),
+        (("transfer", "--methods", "trads"), "did you mean 'trades'"),
+    ],
+)
+def test_a_config_that_does_not_have_it_is_told_so(tmp_path, capsys, arguments, said):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(settings()))
+    assert main([*arguments, "--config", str(path), "--seed", "0"]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_transfer_to_oneself_is_refused(capsys):
+    text = json.dumps(spec_json(SPEC))
+    given = ("--seed", "0", "--data", "none", "--folder", "none", "--methods", "trades")
+    assert main(["transfer", "--spec", text, *given]) == 1
+    assert (
+        "--methods: images transfer between networks; name at least two" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"imgaes": 3}, "diagnostics: unknown key 'imgaes'; did you mean 'images'?"),
+        ({"images": 0}, "diagnostics.images: expected a whole number of at least 1"),
+        ({"seeds": [7]}, "diagnostics.seeds: 7 is not one of the experiment's seeds"),
+        ({"seeds": [0, 0]}, "diagnostics.seeds: [0, 0] is empty or names something twice"),
+        ({"checkpoints": []}, "diagnostics.checkpoints: [] is empty or names something twice"),
+        ({"checkpoints": ["bset"]}, "diagnostics.checkpoints[0]: 'bset' is unknown; did you mean"),
+        ({"steps": 3}, "diagnostics.steps: fewer than 4 steps of eps / 4 cannot cross the ball"),
+        ({"restarts": 1}, "diagnostics.restarts: a curve over restarts needs at least 2"),
+        ({"most_steps": 1}, "diagnostics.most_steps: a curve over steps needs at least 2"),
+        (3, "diagnostics: expected keys and values, got 3"),
+    ],
+)
+def test_a_wrong_section_names_the_key(section, message):
+    with pytest.raises(ConfigError) as said:
+        experiment(settings({"diagnostics": section}))
+    assert str(said.value).startswith(message)
+
+
+def test_without_the_section_nothing_is_examined():
+    for raw in (settings(), settings({"diagnostics": None})):
+        assert experiment(raw).diagnosed() == []
+        assert experiment(raw).transfer_seeds() == ()
+
+
+def test_the_first_seed_is_examined_unless_others_are_named():
+    methods = {"methods.standard": {}}
+    first = experiment(settings({"diagnostics": {}, **methods}))
+    assert first.diagnosed() == [("trades", 0), ("standard", 0)]
+    assert first.transfer_seeds() == (0,)
+    both = experiment(settings({"diagnostics": {"seeds": [1, 0]}, **methods}))
+    assert set(both.diagnosed()) == set(both.runs())
+    assert both.transfer_seeds() == (1, 0)
+    assert both.diagnostics_spec() == first.diagnostics_spec()
+    without = experiment(settings({"diagnostics": {"transfer": False}, **methods}))
+    assert without.transfer_seeds() == ()
+    assert experiment(settings({"diagnostics": {}})).transfer_seeds() == ()
