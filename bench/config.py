@@ -149,8 +149,8 @@ class Experiment:
             )
         return DiagnosticsSpec(
             threat=self.threat,
-            # Which seeds are examined changes nothing for one of them.
-            diagnostics=replace(self.diagnostics, seeds=None),
+            # What else is examined changes nothing for one network.
+            diagnostics=replace(self.diagnostics, seeds=None, transfer=True),
             batch_size=self.evaluation.batch_size,
             compute=decisive(self.compute),
         )

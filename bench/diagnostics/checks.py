@@ -20,7 +20,7 @@ LIMITS = {
     "eps_rise": 1.0,
     "steps_rise": 1.0,
     "steps_flat": 1.0,
-    "restarts_flat": 2.0,
+    "restarts_flat": 5.0,
     "fgsm_stronger": 1.0,
     "square_stronger": 1.0,
     "autoattack_gap": 20.0,

@@ -107,14 +107,14 @@ def linearity(subject: Subject) -> tuple[Outcome, Tensor]:
 def surfaces(subject: Subject, count: int) -> list[Surface]:
     """Return pictures of the loss around the first `count` images that are right unattacked.
 
-    Directions are the sign of the gradient at the image and random signs; what leaves [0, 1] is
-    put back to its border.
+    Where fewer are right, wrong ones make up the number. Directions are the sign of the gradient
+    at the image and random signs; what leaves [0, 1] is put back to its border.
     """
     found = []
     ticks = torch.linspace(-1, 1, SIDE, device=subject.images.device) * subject.eps
-    right = subject.right().nonzero().flatten().tolist()[:count]
+    chosen = subject.right().logical_not().int().argsort(stable=True)[:count].tolist()
     _, _, generator = next(subject.batches())
-    for index in right:
+    for index in chosen:
         image, label = subject.images[index], subject.labels[index]
         _, slope = gradient(subject.loss(label[None]), image[None])
         aside = uniform_noise(image.shape, eps=1.0, generator=generator).sign()
