@@ -322,6 +322,7 @@ def write_summary(chosen: argparse.Namespace) -> None:
         references=experiment.reference.models if experiment else None,
         cards=chosen.reference,
         experiment=experiment,
+        diagnosed=experiment.diagnosed() if experiment else None,
     )
 
 

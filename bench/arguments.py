@@ -15,6 +15,14 @@ def json_value(text: str) -> Any:
         raise argparse.ArgumentTypeError(f"not JSON ({error}), got {text!r}") from None
 
 
+def run_name(text: str) -> tuple[str, int]:
+    """Return the method's label and the seed of a run such as trades/0."""
+    method, _, seed = text.rpartition("/")
+    if not method or not seed.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a run such as trades/0, got {text!r}")
+    return method, int(seed)
+
+
 def positive(text: str) -> float:
     """Return the number that `text` is, if it is above 0."""
     try:
@@ -24,3 +32,9 @@ def positive(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
     return number
+
+
+def add_diagnosed(command: argparse.ArgumentParser) -> None:
+    """Let `command` be told which runs' diagnostics count."""
+    text = "runs whose diagnostics count; default: all there"
+    command.add_argument("--diagnosed", nargs="*", type=run_name, metavar="METHOD/SEED", help=text)

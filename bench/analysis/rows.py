@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.collect import Result, Run
+from bench.analysis.diagnostics import Failures
 from bench.analysis.options import options_text
 from bench.analysis.references import Reference
 from bench.analysis.reported import ROBUSTBENCH, Reported, find, find_card
 from bench.analysis.run_records import AttackRecord
 from bench.analysis.statistics.accuracy import wilson
+from bench.diagnostics.checks import flag
 
 WORST = "worst_case"
 
@@ -75,8 +78,8 @@ class Judged:
     `test_images` are those of the source, judged or not, and `train_subset` says whether ours
     trained on a part of its training images.
 
-    `weights` and `results` are by checkpoint; `published` returns the reported number for a
-    checkpoint, an attack and its radius.
+    `weights`, `results` and `failed`, the diagnostics that it did not pass, are by checkpoint;
+    `published` returns the reported number for a checkpoint, an attack and its radius.
     """
 
     experiment: str
@@ -96,11 +99,14 @@ class Judged:
     selected_by: str
     weights: Mapping[str, str]
     results: Mapping[str, Mapping[str, Result]]
+    failed: Mapping[str, Sequence[str]]
     published: Callable[[str, str, float], Reported | None]
 
 
-def run_rows(run: Run, reported: Sequence[Reported] = ()) -> list[Row]:
-    """Return the rows of one of our runs beside what papers report."""
+def run_rows(
+    run: Run, reported: Sequence[Reported] = (), failures: Failures = MappingProxyType({})
+) -> list[Row]:
+    """Return the rows of one of our runs beside what papers report and where diagnostics failed."""
     trained = run.training
     trained_eps = trained.spec.threat.eps
     base, options = trained.spec.method, options_text(trained.spec.method, trained.spec.options)
@@ -139,6 +145,10 @@ def run_rows(run: Run, reported: Sequence[Reported] = ()) -> list[Row]:
             selected_by=trained.selected_by,
             weights={name: kept.weights_sha256 for name, kept in trained.checkpoints.items()},
             results=run.results,
+            failed={
+                name: failures.get((trained.method, trained.seed, name), ())
+                for name in trained.checkpoints
+            },
             published=published,
         )
     )
@@ -172,6 +182,7 @@ def reference_rows(reference: Reference, cards: Sequence[Reported] = ()) -> list
             selected_by="",
             weights={name: one.weights_sha256 for name, one in evaluation.checkpoints.items()},
             results=reference.results,
+            failed={},
             published=published,
         )
     )
@@ -284,6 +295,9 @@ def _row(
         flags = flags | {"subset"}
     if judged.train_subset:
         flags = flags | {"train_subset"}
+    # Nothing that misleads an attack touches an accuracy without one.
+    if attack != "clean":
+        flags = flags | {flag(check) for check in judged.failed.get(checkpoint, ())}
     # Papers and cards tell of all images: a difference from them would be of something else.
     if flags & {"subset", "train_subset"}:
         published = None

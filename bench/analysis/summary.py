@@ -10,9 +10,11 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from bench.analysis.agreement import check_alike, check_settings
 from bench.analysis.collect import Result, Run, collect
+from bench.analysis.diagnostics import DiagnosticsRecord, Failures, collect_diagnostics
 from bench.analysis.labels import attack_order, checkpoint_order, eps_text
 from bench.analysis.references import Reference, collect_references
 from bench.analysis.reported import Reported, read_cards, read_reported
@@ -51,6 +53,7 @@ def summarize(
     references: Iterable[str] | None = None,
     cards: Path | None = None,
     experiment: Experiment | None = None,
+    diagnosed: Iterable[tuple[str, int]] | None = None,
 ) -> tuple[Row, ...]:
     """Write summary.csv and costs.csv of the experiment in `folder`; return the summary's rows.
 
@@ -71,6 +74,8 @@ def summarize(
     experiment
         Whose settings every record must have been made under. Without it the runs are held against
         each other alone.
+    diagnosed
+        The (method, seed) pairs whose diagnostics count; None takes all that are in the folder.
 
     Raises
     ------
@@ -85,10 +90,12 @@ def summarize(
         names = [other.evaluation.method for other in others]
         check_settings(folder, experiment, runs, names)
     listed = read_cards(cards) if cards and others else ()
-    rows = summary_rows(runs, known, others, listed)
+    diagnosis = collect_diagnostics(folder, runs, diagnosed)
+    rows = summary_rows(runs, known, others, listed, diagnosis.failures)
     write_text(folder / "summary.csv", to_csv(Row, map(_cells, rows)))
     costs = [
-        tuple(_cell(value) for value in vars(cost).values()) for cost in cost_rows(runs, others)
+        tuple(_cell(value) for value in vars(cost).values())
+        for cost in cost_rows(runs, others, diagnosis.records)
     ]
     write_text(folder / "costs.csv", to_csv(Cost, costs))
     return rows
@@ -99,19 +106,28 @@ def summary_rows(
     reported: Sequence[Reported] = (),
     references: Iterable[Reference] = (),
     cards: Sequence[Reported] = (),
+    failures: Failures = MappingProxyType({}),
 ) -> tuple[Row, ...]:
     """Return the rows of summary.csv, sorted by method, seed, checkpoint and attack.
 
     RobustBench's models come after all of ours.
     """
-    ours = [row for run in runs for row in run_rows(run, reported)]
+    ours = [row for run in runs for row in run_rows(run, reported, failures)]
     theirs = [row for reference in references for row in reference_rows(reference, cards)]
     return (*sorted(ours, key=_order), *sorted(theirs, key=_order))
 
 
-def cost_rows(runs: Iterable[Run], references: Iterable[Reference] = ()) -> tuple[Cost, ...]:
-    """Return what each training and each attack took, in the order of `runs`, ours first."""
+def cost_rows(
+    runs: Iterable[Run],
+    references: Iterable[Reference] = (),
+    diagnostics: Iterable[DiagnosticsRecord] = (),
+) -> tuple[Cost, ...]:
+    """Return what each training, attack and examination took, in the order of `runs`, ours first.
+
+    An examination is one row for all its checks and checkpoints.
+    """
     costs = []
+    examined = {(record.method, record.seed): record for record in diagnostics}
     for run in runs:
         trained = run.training
         of = Cost(
@@ -135,6 +151,16 @@ def cost_rows(runs: Iterable[Run], references: Iterable[Reference] = ()) -> tupl
             )
         )
         costs += _evaluations(of, run.results, run.evaluation.device)
+        if record := examined.get((trained.method, trained.seed)):
+            costs.append(
+                replace(
+                    of,
+                    stage="diagnose",
+                    seconds=record.seconds,
+                    peak_memory_mb=record.peak_memory_mb,
+                    device=record.device,
+                )
+            )
     for reference in references:
         judged = reference.evaluation
         of = Cost(
