@@ -117,6 +117,7 @@ def parser() -> argparse.ArgumentParser:
 
     figures = _command(commands, "figures", draw_figures, "redraw the figures from CSV files")
     _results(figures)
+    add_diagnosed(figures)
     figures.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
     figures.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
     figures.add_argument("--out", type=Path, help="default: the folder's figures/")
@@ -364,6 +365,7 @@ def draw_figures(chosen: argparse.Namespace) -> None:
         chosen.folder,
         reported=chosen.reported,
         reference=chosen.reference,
+        diagnosed=chosen.diagnosed,
         out=chosen.out or chosen.folder / "figures",
     )
     print("\n".join(map(str, drawn)))

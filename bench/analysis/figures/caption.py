@@ -109,6 +109,44 @@ REMEMBERED = (
 )
 
 
+def strength(rows: Sequence[Row], seeds: Sequence[int], n: int) -> list[str]:
+    """Return how to read the figure of accuracy against stronger attacks."""
+    return [
+        *_of(rows, seeds, n),
+        "Left: against the radius, at the dotted line the ε that robustness is claimed for; right: "
+        "against PGD steps at that ε.",
+        "Curves that rise, that do not reach 0, or Square below PGD speak for masked gradients; "
+        "checks that failed are named in the panel.",
+    ]
+
+
+def surface(rows: Sequence[Row], seeds: Sequence[int]) -> list[str]:
+    """Return how to read the figure of loss surfaces."""
+    return [
+        *_of(rows, seeds[:1]),
+        "Each picture: an image that is classified correctly, in its middle, ±ε along the sign of "
+        "the loss's gradient (upwards) and along random signs (to the right).",
+        "Even slopes upwards are what gradients promise; plains, ripples and cliffs hide what is "
+        "there from them.",
+    ]
+
+
+def transferred(rows: Sequence[Row], seeds: Sequence[int], n: int) -> list[str]:
+    """Return how to read the figure of transfer."""
+    mean = " Mean over seeds." if len(seeds) > 1 else ""
+    return [
+        *_of(rows, seeds, n),
+        f"Accuracy in percent of each network on the PGD images of each other, same seed.{mean}",
+        "In a column the framed field, images made on the network itself, should be the lowest; "
+        "✗: another's are lower by more than chance.",
+    ]
+
+
+def _of(rows: Sequence[Row], seeds: Sequence[int], n: int | None = None) -> list[str]:
+    sentences = setting([row for row in rows if row.seed in seeds])
+    return sentences if n is None else [f"{sentences[0][:-1]} · first {n:,} test images."]
+
+
 def training(rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:
     """Return the sentences for the learning curves, which know no test images."""
     return [*setting(rows), selection(rows, names)]

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from bench.analysis import labels
+from bench.analysis.diagnostics import present
 from bench.analysis.figures import (
     caption,
     components,
     curves,
     elsewhere,
+    examined,
     frontier,
     points,
     remembered,
+    strength,
     style,
+    surfaces,
+    transfer,
 )
 from bench.analysis.figures.points import Other, Row
 from bench.analysis.options import options_of
@@ -26,12 +31,18 @@ from bench.records import write_bytes
 
 
 def draw(
-    results_dir: Path, *, reported: Path | None, reference: Path | None, out: Path
+    results_dir: Path,
+    *,
+    reported: Path | None,
+    reference: Path | None,
+    out: Path,
+    diagnosed: Iterable[tuple[str, int]] | None = None,
 ) -> list[Path]:
     """Write out/{frontier,curves,components,remembered}.{svg,pdf,png}; return their paths.
 
-    The same CSV files give the same bytes. All figures are drawn before the first file is written,
-    and each file replaces the older one whole.
+    Where runs were examined, out/{diagnostics,surfaces,transfer}.{svg,pdf,png} are among them. The
+    same CSV files give the same bytes. All figures are drawn before the first file is written, and
+    each file replaces the older one whole.
 
     Parameters
     ----------
@@ -41,6 +52,8 @@ def draw(
         The papers' and RobustBench's numbers; only those of the same dataset are shown.
     out : Path
         The folder for the figures; made if it does not exist.
+    diagnosed : iterable of (method, seed), or None
+        The runs whose diagnostics are shown; None shows all that are in `results_dir`.
 
     Raises
     ------
@@ -50,7 +63,8 @@ def draw(
     rows = points.read_summary(results_dir / "summary.csv")
     content = {}
     with style.styled():
-        for name, figure in _figures(results_dir, rows, reported, reference).items():
+        figures = _figures(results_dir, rows, reported, reference, diagnosed)
+        for name, figure in figures.items():
             for form in style.FORMATS:
                 content[out / f"{name}.{form}"] = style.encoded(figure, form)
     for path, data in content.items():
@@ -59,7 +73,11 @@ def draw(
 
 
 def _figures(
-    results: Path, rows: Sequence[Row], reported: Path | None, reference: Path | None
+    results: Path,
+    rows: Sequence[Row],
+    reported: Path | None,
+    reference: Path | None,
+    diagnosed: Iterable[tuple[str, int]] | None,
 ) -> dict[str, Figure]:
     attack = points.strongest(rows)
     means = points.means(rows, attack)
@@ -106,7 +124,31 @@ def _figures(
             colours=scene.colours,
             caption=[*caption.setting(rows), *caption.REMEMBERED],
         ),
+        **_examined(results, rows, present(results, runs, diagnosed), names),
     }
+
+
+def _examined(
+    results: Path, rows: Sequence[Row], runs: Sequence[tuple[str, int]], names: Mapping[str, str]
+) -> dict[str, Figure]:
+    """Return the figures of the diagnostics of `runs`, those that there is something for."""
+    found: dict[str, Figure] = {}
+    seeds = sorted({seed for _, seed in runs})
+    strengths = examined.read_strengths(results, runs)
+    if strengths:
+        n = max(network.n for networks in strengths.values() for network in networks.values())
+        eps = max(caption.our_radii(rows))
+        said = caption.strength(rows, seeds, n)
+        found["diagnostics"] = strength.draw(strengths, eps=eps, names=names, caption=said)
+    planes = examined.read_planes(results, runs)
+    if planes:
+        found["surfaces"] = surfaces.draw(planes, names=names, caption=caption.surface(rows, seeds))
+    methods = list(dict.fromkeys(method for method, _ in runs))
+    matrix = examined.read_matrix(results, seeds, methods)
+    if matrix:
+        said = caption.transferred(rows, matrix.seeds, matrix.n)
+        found["transfer"] = transfer.draw(matrix, methods, names=names, caption=said)
+    return found
 
 
 def _elsewhere(
