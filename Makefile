@@ -8,7 +8,7 @@ BIN := .venv/bin
 CORES ?= 2
 ARGS ?=
 
-.PHONY: demo ablations test golden lint lock clean
+.PHONY: demo demo-full ablations test golden lint lock clean
 
 demo: .venv/installed ## the whole benchmark on scikit-learn's digits, on a CPU
 	$(BIN)/snakemake --cores $(CORES) --configfile config/digits.yaml
@@ -17,6 +17,11 @@ demo: .venv/installed ## the whole benchmark on scikit-learn's digits, on a CPU
 	@echo
 	@cat results/digits/tables/claims.md
 	@echo "figures: results/digits/figures    every number: results/digits/summary.csv"
+
+demo-full: .venv/installed ## the demo with diagnostics of all seeds
+	$(BIN)/snakemake --cores $(CORES) --configfile config/digits.yaml \
+		--config 'diagnostics={seeds: [0, 1]}'
+	@grep -h . results/digits/logs/diagnose/*/*.log results/digits/logs/transfer/*.log
 
 ablations: .venv/installed ## which of the paper's open choices matter, on the digits; half an hour
 	$(BIN)/snakemake --cores $(CORES) --configfile config/ablations_digits.yaml

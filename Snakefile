@@ -1,5 +1,5 @@
-# The whole benchmark of one experiment: data, train, evaluate, summary, statistics, claims, tables,
-# figures.
+# The whole benchmark of one experiment: data, train, evaluate, diagnose, summary, statistics, claims,
+# tables, figures.
 #
 #   snakemake --cores 8 --use-conda                           the paper's experiment
 #   snakemake --cores 2 --configfile config/digits.yaml       minutes on a CPU
@@ -22,6 +22,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/diagnose.smk"
 include: "workflow/rules/analyse.smk"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import config, gpus
-from bench.arguments import json_value, positive
+from bench.arguments import add_diagnosed, json_value, positive
 from bench.config import Experiment, TrainSpec
 from bench.config_file import read_config
 from bench.diagnostics import commands as diagnostics

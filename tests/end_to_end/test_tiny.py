@@ -40,6 +40,7 @@ evaluation:
   pgd:
     pgd20: {steps: 20}
   autoattack: {version: standard}
+diagnostics: {images: 20, seeds: [0, 1], most_steps: 20, restarts: 2, square_queries: 50}
 """
 RUN = ("--cores", "2", "--configfile", "tiny.yaml")
 
@@ -151,6 +152,52 @@ def test_edited_claims_are_judged_again_and_nothing_else_is_made(project):
     assert counts == {"claims": 1, "all": 1, "total": 2}
 
 
+def test_diagnostics_are_there_and_their_flags_in_the_summary(project):
+    results = project / "results/tiny"
+    failed = set()
+    for path in results.glob("models/*/*/diagnostics/record.json"):
+        record = json.loads(path.read_text())
+        assert {"curves.csv", "surfaces.csv"} <= {file.name for file in path.parent.iterdir()}
+        checks = record["checkpoints"]["best"]["checks"]
+        assert "autoattack_gap" in checks
+        failed |= {
+            (record["method"], str(record["seed"]), f"diagnostics_{name}")
+            for name, found in checks.items()
+            if not found["passed"]
+        }
+    for seed in (0, 1):
+        table = rows(results / f"transfer/seed{seed}.csv")
+        assert len(table) == 4
+    flagged = {
+        (row["method"], row["seed"], flag)
+        for row in rows(results / "summary.csv")
+        for flag in row["flags"].split(";")
+        if flag.startswith("diagnostics_") and flag != "diagnostics_transfer_stronger"
+    }
+    assert flagged == failed
+    for figure in ("diagnostics", "surfaces", "transfer"):
+        assert (results / f"figures/{figure}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("lost", "rule"),
+    [
+        ("models/trades/seed1/diagnostics/curves.csv", "diagnose"),
+        ("models/trades/seed1/diagnostics/record.json", "diagnose"),
+        ("transfer/seed0.csv", "transfer"),
+    ],
+)
+def test_what_diagnostics_lost_is_made_again_alone(project, lost, rule):
+    path = project / "results/tiny" / lost
+    kept = path.rename(path.with_suffix(".kept"))
+    try:
+        counts = planned(project, *RUN)
+    finally:
+        kept.rename(path)
+    assert counts[rule] == 1
+    assert counts["train"] == counts["evaluate"] == counts["diagnose"] + counts["transfer"] - 1 == 0
+
+
 def test_a_second_run_has_nothing_to_do(project):
     done = snakemake(project, *RUN)
     assert done.returncode == 0, done.stderr
@@ -187,13 +234,14 @@ def test_the_report_builds_without_a_network_and_says_how_to_read_everything(pro
     assert done.returncode == 0, done.stdout + done.stderr
     page = (project / "report.html").read_text()
     shown = json.loads(re.search(r"^ *var results = (\{.*\});?$", page, re.MULTILINE)[1])
-    figures = [f"results/tiny/figures/{name}.svg" for name in ("frontier", "curves", "components")]
+    names = ("frontier", "curves", "components", "diagnostics", "surfaces", "transfer")
+    figures = [f"results/tiny/figures/{name}.svg" for name in names]
     numbers = ["results/tiny/summary.csv", "results/tiny/tables/comparison.csv"]
     assert sorted(shown) == sorted(figures + numbers)
     for path, result in shown.items():
         caption = " ".join(re.sub(r"<[^>]+>", "", result["caption"]).split())
-        assert "n = 20 test images" in caption or path.endswith("curves.svg")
-        assert "seeds 0, 1" in caption
+        assert "n = 20 test images" in caption or path.endswith(("curves.svg", "surfaces.svg"))
+        assert "seeds 0, 1" in caption or path.endswith("surfaces.svg")
         assert "ε = 0.2" in caption
         content = base64.b64decode(result["data_uri"].partition("base64,")[2])
         assert content == (project / path).read_bytes()

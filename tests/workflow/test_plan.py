@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from project import copy_project, planned, snakemake
+from project import ROOT, copy_project, planned, snakemake
 
 ANALYSIS = dict.fromkeys(("data", "summary", "statistics", "claims", "tables", "figures", "all"), 1)
 CONFIGS = {
-    "config/paper.yaml": {"train": 33, "evaluate": 33, "reference": 1, "default_summary": 1},
-    "config/digits.yaml": {"train": 20, "evaluate": 20},
+    "config/paper.yaml": {
+        "train": 33,
+        "evaluate": 33,
+        "diagnose": 11,
+        "transfer": 1,
+        "reference": 1,
+        "default_summary": 1,
+    },
+    "config/digits.yaml": {"train": 20, "evaluate": 20, "diagnose": 10, "transfer": 1},
     "config/cifar10_small.yaml": {"train": 5, "evaluate": 5},
 }
 
@@ -48,6 +57,22 @@ def test_another_seed_list_is_one_flag_away(project, no_torch):
     assert counts["train"] == counts["evaluate"] == 10
 
 
+def test_the_full_demo_examines_every_seed(project, no_torch):
+    makefile = (ROOT / "Makefile").read_text()
+    (given,) = re.findall(r"--config '(diagnostics=.*)'", makefile)
+    arguments = ("--configfile", "config/digits.yaml", "--config", given)
+    counts = planned(project, "--cores", "2", *arguments, path=no_torch)
+    assert (counts["diagnose"], counts["transfer"]) == (20, 2)
+    assert counts["train"] == counts["evaluate"] == 20
+
+
+def test_a_config_without_diagnostics_examines_nothing(project, no_torch):
+    arguments = ("--configfile", "config/digits.yaml", "--config", "diagnostics=null")
+    done = snakemake(project, "-n", "--cores", "2", *arguments, path=no_torch)
+    assert done.returncode == 0, done.stderr
+    assert "diagnose" not in done.stdout + done.stderr
+
+
 def test_a_single_run_can_be_asked_for(project, no_torch):
     target = "results/digits/models/mart/seed1/train.json"
     arguments = ("--cores", "2", "--configfile", "config/digits.yaml", "--", target)
@@ -61,6 +86,7 @@ def test_a_single_run_can_be_asked_for(project, no_torch):
         ("methods={tradse: {}}", "did you mean 'trades'"),
         ("seeds=[]", "seeds:"),
         ("epochs=3", "unknown key 'epochs'"),
+        ("diagnostics={imgaes: 3}", "diagnostics: unknown key 'imgaes'"),
     ],
 )
 def test_a_bad_key_stops_the_plan_with_a_sentence(project, no_torch, flag, sentence):

@@ -2,6 +2,8 @@ rule summary:
     input:
         trained=of_every_run("train.json"),
         judged=of_every_run("evaluation.json"),
+        diagnosed=of_every_examined("record.json"),
+        transferred=transfers("json"),
         references=references(),
         reported="config/reported.csv",
         cards="config/robustbench.csv",
@@ -132,6 +134,11 @@ rule figures:
     input:
         summary=rules.summary.output.summary,
         histories=of_every_run("history.csv"),
+        examined=[
+            *of_every_examined("curves.csv"),
+            *of_every_examined("surfaces.csv"),
+            *transfers("csv"),
+        ],
         reported="config/reported.csv",
         reference="config/robustbench.csv",
     output:
@@ -156,6 +163,7 @@ rule figures:
             caption="../report/remembered.rst",
             category="Figures",
         ),
+        examined=[examined_figure(name) for name in EXAMINED_FIGURES],
     log:
         results("logs/figures.log"),
     conda:
@@ -163,6 +171,7 @@ rule figures:
     params:
         folder=folder_of_summary,
         code=analysis_code("figures.draw"),
+        diagnosed=run_names(EXPERIMENT.diagnosed()),
     shell:
         "python -m bench figures --folder {params.folder} --reported {input.reported}"
-        " --reference {input.reference} > {log} 2>&1"
+        " --reference {input.reference} --diagnosed {params.diagnosed} > {log} 2>&1"

@@ -15,7 +15,14 @@ from bench.config import experiment, spec_json
 from bench.gpus import ABSENT, devices
 from bench.parsing import ConfigError
 from bench.planning.files import listing_digest
-from bench.provenance import data_digest, digest, evaluate_digest, train_digest
+from bench.provenance import (
+    data_digest,
+    diagnose_digest,
+    digest,
+    evaluate_digest,
+    train_digest,
+    transfer_digest,
+)
 
 # Without --use-conda the jobs run in the environment of Snakemake itself, also when its `python`
 # is not the first in PATH.
@@ -36,6 +43,16 @@ if "gpu" not in workflow.global_resources:
 NAME = EXPERIMENT.experiment
 DEFAULT = "paper"  # its summary is copied to results/summary.csv
 FIGURES = ["frontier", "curves", "components", "remembered"]
+# Drawn where diagnostics are asked for.
+EXAMINED_FIGURES = [
+    *(["diagnostics"] if EXPERIMENT.diagnosed() else []),
+    *(
+        ["surfaces"]
+        if EXPERIMENT.diagnosed() and EXPERIMENT.diagnostics.surfaces
+        else []
+    ),
+    *(["transfer"] if EXPERIMENT.transfer_seeds() else []),
+]
 FIGURE_FORMS = ["svg", "pdf", "png"]
 TABLE_FORMS = ["csv", "md", "tex"]
 GPUS = 1 if EXPERIMENT.compute.device == "cuda" else 0
@@ -50,7 +67,8 @@ wildcard_constraints:
 def stop_without_device():
     """End a run on this machine before its first job if jobs need a device and it has none."""
     waiting = {job.rule.name for job in workflow.dag.needrun_jobs()}
-    if GPUS and workflow.local_exec and waiting & {"train", "evaluate", "reference"}:
+    need = {"train", "evaluate", "reference", "diagnose", "transfer"}
+    if GPUS and workflow.local_exec and waiting & need:
         if not devices():
             raise WorkflowError(ABSENT)
 
@@ -75,6 +93,27 @@ def of_every_run(path):
     ]
 
 
+def of_every_method(path):
+    """The paths of all methods' runs with the seed of a job."""
+    return [
+        results(f"models/{method.label}/seed{{seed}}/{path}")
+        for method in EXPERIMENT.methods
+    ]
+
+
+def of_every_examined(path):
+    return [
+        results(f"models/{method}/seed{seed}/diagnostics/{path}")
+        for method, seed in EXPERIMENT.diagnosed()
+    ]
+
+
+def transfers(form):
+    return [
+        results(f"transfer/seed{seed}.{form}") for seed in EXPERIMENT.transfer_seeds()
+    ]
+
+
 def references():
     return [
         results(f"reference/{name}/evaluation.json")
@@ -83,7 +122,17 @@ def references():
 
 
 def figure_files(forms=FIGURE_FORMS):
-    return [results(f"figures/{figure}.{form}") for figure in FIGURES for form in forms]
+    return [
+        results(f"figures/{figure}.{form}")
+        for figure in [*FIGURES, *EXAMINED_FIGURES]
+        for form in forms
+    ]
+
+
+def examined_figure(name):
+    """The vector file of a figure of the diagnostics, as a part of the report."""
+    path, caption = results(f"figures/{name}.svg"), f"../report/{name}.rst"
+    return report(path, caption=caption, category="Figures")
 
 
 def ablation_files(forms=FIGURE_FORMS):
@@ -102,6 +151,7 @@ def final_files():
     # What a run leaves, too: a lost file is made again although all made from it is still there.
     left = ["best.safetensors", "last.safetensors", "history.csv", "train.json"]
     left += ["evaluation.json", "verdicts"]
+    examined = ["record.json", "curves.csv", "surfaces.csv"]
     summary = ["results/summary.csv"] if NAME == DEFAULT else []
     return [
         results("summary.csv"),
@@ -114,6 +164,9 @@ def final_files():
         *figure_files(),
         *ablation_files(),
         *references(),
+        *[path for name in examined for path in of_every_examined(name)],
+        *transfers("csv"),
+        *transfers("json"),
         *[path for name in left for path in of_every_run(name)],
     ]
 
@@ -122,12 +175,20 @@ def run_folder(wildcards, output):
     return Path(output.record).parent
 
 
+def examined_folder(wildcards, output):
+    return Path(output.record).parents[1]
+
+
 def folder_of_new_summary(wildcards, output):
     return Path(output.summary).parent
 
 
 def folder_of_summary(wildcards, input):
     return Path(input.summary).parent
+
+
+def run_names(runs):
+    return [f"{method}/{seed}" for method, seed in runs]
 
 
 # A job runs again when one of these changes: the JSON of its settings, or the digest of its code.
@@ -166,3 +227,9 @@ def evaluation_spec():
 
 def evaluation_code():
     return evaluate_digest(EXPERIMENT.model.name)
+
+
+def diagnostics_spec():
+    if EXPERIMENT.diagnostics is None:
+        return ""
+    return json.dumps(spec_json(EXPERIMENT.diagnostics_spec()))
