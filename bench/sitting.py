@@ -19,9 +19,11 @@ from bench.planning.records import (
     CHECKPOINTS,
     Recorded,
     about_images,
+    examining_differs,
     judging_differs,
     recorded,
     training_differs,
+    transfer_differs,
 )
 from bench.shortage import free_memory
 
@@ -43,8 +45,9 @@ class Work:
 def sit(experiment: Experiment, runs: Runs, *, results: Path, minutes: float | None) -> int:
     """Do what is left of `runs`, (method label, seed) in this order; return the exit code.
 
-    A run is trained and then judged before the next one begins, so that a sitting leaves something
-    whole. A run that fails is reported and the others go on.
+    A run is trained, judged and, where the config asks for it, examined before the next one begins,
+    so that a sitting leaves something whole. What transfers between the methods of a seed comes at
+    the end, if all of them are there. A run that fails is reported and the others go on.
 
     Parameters
     ----------
@@ -70,6 +73,7 @@ def sit(experiment: Experiment, runs: Runs, *, results: Path, minutes: float | N
                     failed.append(f"{label} seed {seed}")
                     print(f"{label} seed {seed} failed: {error}", flush=True)
                 free_memory()
+            _transfer(experiment, {seed for _, seed in runs}, results)
     except InterruptedJobError as stopped:
         if not stopped.at_limit:
             raise
@@ -80,7 +84,7 @@ def sit(experiment: Experiment, runs: Runs, *, results: Path, minutes: float | N
         ]
         print(
             f"the time is up after {(time.monotonic() - began) / 60:.1f} minutes; left: "
-            f"{', '.join(left)}; the same command goes on from here"
+            f"{', '.join(left) or 'transfer'}; the same command goes on from here"
         )
         return AGAIN
     if failed:
@@ -115,10 +119,30 @@ def _left(experiment: Experiment, label: str, seed: int, results: Path) -> Work 
     reasons = judging_differs(run, experiment, fingerprint) or _lost(run, ("verdicts",))
     if reasons:
         return Work(name="evaluate", why=reasons[0], do=partial(_evaluate, experiment, run, data))
+    if (label, seed) in experiment.diagnosed():
+        reasons = examining_differs(run, experiment) or _lost(run, _EXAMINED)
+        if reasons:
+            do = partial(_diagnose, experiment, run, data)
+            return Work(name="diagnose", why=reasons[0], do=do)
     return None
 
 
+def _transfer(experiment: Experiment, seeds: set[int], results: Path) -> None:
+    labels = [method.label for method in experiment.methods]
+    folder = results / experiment.experiment
+    for seed in sorted(seeds.intersection(experiment.transfer_seeds())):
+        if any(_left(experiment, label, seed, results) for label in labels):
+            continue
+        if reasons := transfer_differs(folder, seed, experiment):
+            print(f"seed {seed}: transfer ({reasons[0]})", flush=True)
+            from bench.diagnostics.transfer import transfer
+
+            data = folder / "data.safetensors"
+            transfer(experiment.diagnostics_spec(), labels, seed, data=data, folder=folder)
+
+
 _TRAINED = (*(f"{name}.safetensors" for name in CHECKPOINTS), "history.csv")
+_EXAMINED = ("diagnostics/curves.csv", "diagnostics/surfaces.csv")
 
 
 def _lost(run: Recorded, names: Sequence[str]) -> list[str]:
@@ -138,3 +162,9 @@ def _evaluate(experiment: Experiment, run: Recorded, data: Path) -> None:
 
     spec = experiment.train_spec(run.label, run.seed)
     evaluate(experiment.evaluation_spec(), data=data, folder=run.folder, training=spec)
+
+
+def _diagnose(experiment: Experiment, run: Recorded, data: Path) -> None:
+    from bench.diagnostics.job import diagnose
+
+    diagnose(experiment.diagnostics_spec(), data=data, folder=run.folder)

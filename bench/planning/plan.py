@@ -228,6 +228,8 @@ def as_text(plan: Plan) -> str:
         lines[-1] += ", and the images are still to be read"
     if experiment.reference.models:
         lines.append(f"not in the table: {len(experiment.reference.models)} RobustBench model(s)")
+    if examined := experiment.diagnosed():
+        lines.append(f"not in the table: diagnostics of {len(examined)} run(s)")
     lines.append(
         f"device hours left: {missing}"
         if unknown

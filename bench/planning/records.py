@@ -13,7 +13,7 @@ from typing import Any
 from bench.changes import changes, listed
 from bench.config import Experiment
 from bench.parsing import BenchError
-from bench.provenance import evaluate_digest, train_digest
+from bench.provenance import diagnose_digest, evaluate_digest, train_digest, transfer_digest
 from bench.records import read_json
 
 CHECKPOINTS = ("best", "last")
@@ -102,6 +102,53 @@ def judging_differs(run: Recorded, experiment: Experiment, fingerprint: str | No
     trained, judged = weights(run.training), weights(run.evaluation)
     if run.training is not None and trained != judged:
         reasons.append("it was judged with other weights than train.json has")
+    return reasons
+
+
+def examining_differs(run: Recorded, experiment: Experiment) -> list[str]:
+    """Return why the diagnostics of `run` are not those that would come out now: nothing if so.
+
+    Weights or verdicts that must be made again count by themselves.
+    """
+    path = run.folder / "diagnostics" / "record.json"
+    found = record(path)
+    if found is None:
+        return ["it is not examined"]
+    reasons = _examined_otherwise(found, experiment, diagnose_digest(experiment.model.name))
+    examined, trained = weights(found), weights(run.training)
+    if any(digest not in (None, trained[name]) for name, digest in examined.items()):
+        reasons.append("it was examined with other weights than train.json has")
+    judged = run.folder / "evaluation.json"
+    if judged.is_file() and judged.stat().st_mtime > path.stat().st_mtime:
+        reasons.append("it was judged since")
+    return reasons
+
+
+def transfer_differs(folder: Path, seed: int, experiment: Experiment) -> list[str]:
+    """Return why a seed's transfer is not what would come out now: nothing if it is.
+
+    `folder` is the experiment's, and all its runs with that seed are trained and judged.
+    """
+    path = folder / "transfer" / f"seed{seed}.json"
+    found = record(path)
+    if found is None or not path.with_suffix(".csv").is_file():
+        return ["it has not been tried"]
+    reasons = _examined_otherwise(found, experiment, transfer_digest(experiment.model.name))
+    labels = [method.label for method in experiment.methods]
+    if found.get("methods") != labels:
+        reasons.append("the config has other methods")
+    judged = [folder / "models" / label / f"seed{seed}" / "evaluation.json" for label in labels]
+    if any(one.stat().st_mtime > path.stat().st_mtime for one in judged if one.is_file()):
+        reasons.append("a run was judged since")
+    return reasons
+
+
+def _examined_otherwise(found: dict[str, Any], experiment: Experiment, code: str) -> list[str]:
+    reasons = []
+    if keys := changes(experiment.diagnostics_spec(), found.get("spec")):
+        reasons.append(f"the config has another {listed(keys)}")
+    if found.get("code_digest") != code:
+        reasons.append("the code that examines it has changed")
     return reasons
 
 

@@ -14,10 +14,12 @@ from bench.planning.records import (
     Recorded,
     about_images,
     attacks,
+    examining_differs,
     judging_differs,
     record,
     recorded,
     training_differs,
+    transfer_differs,
     weights,
 )
 from bench.provenance import packages, reference_digest
@@ -65,6 +67,10 @@ def verify(experiment: Experiment, config: Path, results: Path) -> list[Finding]
             findings += _training(run, experiment, fingerprint, installed, config)
         if run.training is not None and run.evaluation is not None:
             findings += _evaluation(run, experiment, fingerprint, installed, config)
+            findings += _diagnostics(run, experiment, config)
+    for seed in experiment.transfer_seeds():
+        if all(run.evaluation is not None for run in runs if run.seed == seed):
+            findings += _transfer(results / name, seed, experiment, config)
     for model in experiment.reference.models:
         findings += _reference(
             results / name / "reference" / model, experiment, fingerprint, installed, config
@@ -125,6 +131,22 @@ def _evaluation(
         yield Finding(str(path), " and ".join(reasons), again, path)
     yield from _verdicts(run.folder, run.evaluation, config)
     yield from _packages(path, run.evaluation, installed, config, alone=not reasons)
+
+
+def _diagnostics(run: Recorded, experiment: Experiment, config: Path) -> Iterator[Finding]:
+    if (run.label, run.seed) not in experiment.diagnosed():
+        return
+    if reasons := examining_differs(run, experiment):
+        path = run.folder / "diagnostics" / "record.json"
+        again = f"{remake(config, path)} examines it again"
+        yield Finding(str(path), " and ".join(reasons), again, path)
+
+
+def _transfer(folder: Path, seed: int, experiment: Experiment, config: Path) -> Iterator[Finding]:
+    if reasons := transfer_differs(folder, seed, experiment):
+        path = folder / "transfer" / f"seed{seed}.json"
+        again = f"{remake(config, path)} tries it again"
+        yield Finding(str(path), " and ".join(reasons), again, path)
 
 
 def _reference(
