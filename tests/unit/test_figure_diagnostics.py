@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from examinations import write_diagnostics, write_transfer
 from factory import EPS, ResultsFactory
 
 from bench.analysis.figures import examined, strength, style, surfaces, transfer
@@ -20,8 +21,8 @@ NAMES = {"trades": "TRADES", "memloss_v1": "MemLoss V1"}
 def folder(results_factory: ResultsFactory) -> Path:
     folder = results_factory.all()
     for run in RUNS:
-        results_factory.diagnostics(*run, failed=["eps_zero"] if run == RUNS[0] else [])
-    results_factory.transfer(weak="trades")
+        write_diagnostics(results_factory, *run, failed=["eps_zero"] if run == RUNS[0] else [])
+    write_transfer(results_factory, weak="trades")
     return folder
 
 
@@ -50,7 +51,7 @@ def test_the_matrix_is_the_mean_over_seeds_that_were_tried(results_factory, fold
     assert (matrix.seeds, matrix.n, matrix.weak) == ((0,), 10, {"trades"})
     assert matrix.accuracy["trades", "trades"] == 50.0
     assert matrix.accuracy["memloss_v1", "trades"] == 70.0
-    results_factory.transfer(seed=1)
+    write_transfer(results_factory, seed=1)
     assert examined.read_matrix(folder, [0, 1], ["trades", "memloss_v1"]).seeds == (0, 1)
     assert examined.read_matrix(folder, [2], ["trades"]) is None
 
@@ -72,7 +73,7 @@ def test_a_panel_shows_the_mean_the_seeds_and_what_failed(folder):
 
 
 def test_a_curve_that_goes_far_has_doublings_for_ticks(results_factory, folder):
-    place = results_factory.diagnostics("trades", 0)
+    place = write_diagnostics(results_factory, "trades", 0)
     path = place / "curves.csv"
     path.write_text(path.read_text() + "eps,best,1.0,40.00,10,1.5\n")
     found = examined.read_strengths(folder, RUNS[:1])

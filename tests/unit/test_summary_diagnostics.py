@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from examinations import write_diagnostics, write_transfer
 from factory import ResultsFactory, edit_json
 
 from bench.__main__ import main
@@ -41,8 +42,8 @@ def flags(folder: Path, reported: Path, diagnosed: list[tuple[str, int]] | None 
 
 
 def test_a_failed_check_flags_every_attacked_row_of_that_network(results_factory, folder, reported):
-    results_factory.diagnostics("trades", 0, failed=["eps_zero", "linearity"])
-    results_factory.diagnostics("memloss_v1", 0)
+    write_diagnostics(results_factory, "trades", 0, failed=["eps_zero", "linearity"])
+    write_diagnostics(results_factory, "memloss_v1", 0)
     for (method, seed, checkpoint, attack), found in flags(folder, reported).items():
         examined = (method, seed, checkpoint) == ("trades", "0", "best")
         expected = {"diagnostics_eps_zero", "diagnostics_linearity"} if examined else set()
@@ -50,8 +51,8 @@ def test_a_failed_check_flags_every_attacked_row_of_that_network(results_factory
 
 
 def test_what_transfers_flags_the_network_that_it_breaks(results_factory, folder, reported):
-    results_factory.diagnostics("trades", 0, failed=["eps_zero"])
-    results_factory.transfer(weak="trades")
+    write_diagnostics(results_factory, "trades", 0, failed=["eps_zero"])
+    write_transfer(results_factory, weak="trades")
     found = flags(folder, reported)
     both = {"diagnostics_eps_zero", "diagnostics_transfer_stronger"}
     assert found["trades", "0", "best", "pgd20"] == both
@@ -61,14 +62,14 @@ def test_what_transfers_flags_the_network_that_it_breaks(results_factory, folder
 def test_results_without_diagnostics_are_summarized_as_ever(results_factory, folder, reported):
     assert not any(flags(folder, reported).values())
     before = (folder / "summary.csv").read_bytes()
-    results_factory.diagnostics("trades", 0)
+    write_diagnostics(results_factory, "trades", 0)
     flags(folder, reported)
     assert (folder / "summary.csv").read_bytes() == before
 
 
 def test_only_the_diagnostics_that_are_asked_for_count(results_factory, folder, reported):
-    results_factory.diagnostics("trades", 0, failed=["eps_zero"])
-    results_factory.transfer(weak="trades")
+    write_diagnostics(results_factory, "trades", 0, failed=["eps_zero"])
+    write_transfer(results_factory, weak="trades")
     assert not any(flags(folder, reported, diagnosed=[]).values())
     with pytest.raises(BenchError, match=r"seed1/diagnostics/record\.json: missing; remake it"):
         flags(folder, reported, diagnosed=[("trades", 0), ("trades", 1)])
@@ -79,7 +80,7 @@ def test_only_the_diagnostics_that_are_asked_for_count(results_factory, folder, 
 
 
 def test_an_examination_has_its_cost(results_factory, folder, reported):
-    results_factory.diagnostics("trades", 1)
+    write_diagnostics(results_factory, "trades", 1)
     flags(folder, reported)
     lines = (folder / "costs.csv").read_text().splitlines()
     assert "digits,trades,1,diagnose,,,4.50,,cpu" in lines
@@ -100,7 +101,7 @@ def test_an_examination_has_its_cost(results_factory, folder, reported):
 def test_a_record_that_does_not_agree_stops_the_summary(
     results_factory, folder, reported, change, message
 ):
-    place = results_factory.diagnostics("trades", 0)
+    place = write_diagnostics(results_factory, "trades", 0)
     edit_json(place / "record.json", **change)
     with pytest.raises(BenchError, match=message) as said:
         flags(folder, reported)
@@ -110,14 +111,14 @@ def test_a_record_that_does_not_agree_stops_the_summary(
 
 @pytest.mark.parametrize("lost", ["curves", "surfaces"])
 def test_a_lost_table_is_named(results_factory, folder, reported, lost):
-    (results_factory.diagnostics("trades", 0) / f"{lost}.csv").unlink()
+    (write_diagnostics(results_factory, "trades", 0) / f"{lost}.csv").unlink()
     with pytest.raises(BenchError, match=rf"{lost}\.csv: missing; remake it"):
         flags(folder, reported)
 
 
 def test_transfer_of_other_weights_stops_the_summary(results_factory, folder, reported):
-    results_factory.diagnostics("trades", 0)
-    path = results_factory.transfer()
+    write_diagnostics(results_factory, "trades", 0)
+    path = write_transfer(results_factory)
     edit_json(path, checkpoints__best__trades__weights_sha256="0")
     with pytest.raises(BenchError, match=r"seed0\.json: it examined other weights .*--forcerun tr"):
         flags(folder, reported)
