@@ -30,6 +30,7 @@ UNDECIDING = {
     "bench.records",
     "bench.sections",
     "bench.shortage",
+    "bench.specs",
     "bench.training.fitting",
     "bench.training.progress",
 }
