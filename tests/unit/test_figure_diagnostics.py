@@ -116,7 +116,7 @@ def drawn(folder: Path, diagnosed: list[tuple[str, int]] | None, out: Path) -> s
 
 
 def test_what_was_examined_is_drawn_and_the_same_files_give_the_same_bytes(folder, tmp_path):
-    usual = {"frontier", "curves", "components"}
+    usual = {"frontier", "curves", "components", "remembered"}
     examined_too = usual | {"diagnostics", "surfaces", "transfer"}
     assert drawn(folder, None, tmp_path / "one") == examined_too
     assert drawn(folder, RUNS, tmp_path / "two") == examined_too

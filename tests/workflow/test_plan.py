@@ -10,15 +10,17 @@ from project import ROOT, copy_project, planned, snakemake
 ANALYSIS = dict.fromkeys(("data", "summary", "statistics", "claims", "tables", "figures", "all"), 1)
 CONFIGS = {
     "config/paper.yaml": {
-        "train": 33,
-        "evaluate": 33,
-        "diagnose": 11,
+        "train": 36,
+        "evaluate": 36,
+        "diagnose": 12,
         "transfer": 1,
         "reference": 1,
         "default_summary": 1,
     },
-    "config/digits.yaml": {"train": 20, "evaluate": 20, "diagnose": 10, "transfer": 1},
+    "config/digits.yaml": {"train": 22, "evaluate": 22, "diagnose": 11, "transfer": 1},
     "config/cifar10_small.yaml": {"train": 5, "evaluate": 5},
+    "config/ablations.yaml": {"train": 48, "evaluate": 48, "ablations": 1},
+    "config/ablations_digits.yaml": {"train": 32, "evaluate": 32, "ablations": 1},
 }
 
 
@@ -54,7 +56,7 @@ def test_bare_run_is_the_paper(project, no_torch):
 def test_another_seed_list_is_one_flag_away(project, no_torch):
     arguments = ("--configfile", "config/digits.yaml", "--config", "seeds=[7]")
     counts = planned(project, "--cores", "2", *arguments, path=no_torch)
-    assert counts["train"] == counts["evaluate"] == 10
+    assert counts["train"] == counts["evaluate"] == 11
 
 
 def test_the_full_demo_examines_every_seed(project, no_torch):
@@ -62,8 +64,8 @@ def test_the_full_demo_examines_every_seed(project, no_torch):
     (given,) = re.findall(r"--config '(diagnostics=.*)'", makefile)
     arguments = ("--configfile", "config/digits.yaml", "--config", given)
     counts = planned(project, "--cores", "2", *arguments, path=no_torch)
-    assert (counts["diagnose"], counts["transfer"]) == (20, 2)
-    assert counts["train"] == counts["evaluate"] == 20
+    assert (counts["diagnose"], counts["transfer"]) == (22, 2)
+    assert counts["train"] == counts["evaluate"] == 22
 
 
 def test_a_config_without_diagnostics_examines_nothing(project, no_torch):

@@ -175,6 +175,10 @@ def run_folder(wildcards, output):
     return Path(output.record).parent
 
 
+def experiment_folder(wildcards, output):
+    return Path(output.record).parents[1]
+
+
 def examined_folder(wildcards, output):
     return Path(output.record).parents[1]
 

@@ -1,8 +1,8 @@
 # Both need the verdicts: a run that is not what its evaluation says is not examined.
 rule diagnose:
     input:
-        images=ancient(rules.data.output.images),
-        about=rules.data.output.about,
+        images=ancient(IMAGES),
+        about=about_images,
         best=rules.train.output.best,
         last=rules.train.output.last,
         trained=rules.train.output.record,
@@ -32,8 +32,8 @@ rule diagnose:
 
 rule transfer:
     input:
-        images=ancient(rules.data.output.images),
-        about=rules.data.output.about,
+        images=ancient(IMAGES),
+        about=about_images,
         best=of_every_method("best.safetensors"),
         last=of_every_method("last.safetensors"),
         trained=of_every_method("train.json"),
@@ -55,7 +55,7 @@ rule transfer:
         spec=diagnostics_spec(),
         code=transfer_digest(EXPERIMENT.model.name),
         methods=[method.label for method in EXPERIMENT.methods],
-        folder=results(""),
+        folder=experiment_folder,
     shell:
         "python -m bench transfer --spec {params.spec:q} --methods {params.methods}"
         " --seed {wildcards.seed} --data {input.images} --folder {params.folder} > {log} 2>&1"
