@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.analysis.figures.draw import _beside
+from bench.analysis.figures.elsewhere import _of_our_runs
 from bench.analysis.figures.points import Other
 
 MART = Other("mart", 80.0, 47.0, "secondary", None, "mart", "beta=5")
@@ -32,5 +32,5 @@ def ours(**labels: str) -> list[SimpleNamespace]:
     ],
 )
 def test_a_point_stands_beside_the_run_that_it_is_about(labels, expected):
-    (found,) = _beside(ours(**labels), [MART])
+    (found,) = _of_our_runs(ours(**labels), [MART])
     assert found.name == expected

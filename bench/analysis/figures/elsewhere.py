@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.analysis import reported
-from bench.analysis.figures.points import Other, number, table
+from bench.analysis.figures import caption
+from bench.analysis.figures.points import Other, Row, number, table
 from bench.analysis.reported import Reported
 
 # TRADES and its heirs attack with 0.031, which is 7.9/255: near enough to show, and to be named.
 NEAR = 0.001
+
+
+def beside(
+    rows: Sequence[Row], attack: str, reported: Path | None, reference: Path | None
+) -> tuple[list[Other], list[Other]]:
+    """Return the papers' points and RobustBench's that may stand beside our `rows`.
+
+    `reported` and `reference` are the files of both; None shows none.
+    """
+    dataset, model = rows[0].dataset, rows[0].model
+    papers, others = [], []
+    if reported:
+        found = read_reported(reported, dataset=dataset, model=model, attack=attack)
+        papers = _of_our_runs(rows, found)
+    # RobustBench's robustness is AutoAttack's alone: beside PGD it would look worse than it is.
+    if reference and attack == "autoattack":
+        ours = caption.our_radii(rows)
+        others = read_reference(reference, dataset=dataset, radii=ours)
+    return papers, others
 
 
 def read_reported(path: Path, *, dataset: str, model: str, attack: str) -> list[Other]:
@@ -63,3 +84,21 @@ def read_reference(path: Path, *, dataset: str, radii: Collection[float]) -> lis
 def yes(text: str) -> bool:
     """Say whether a cell of a table of facts says yes."""
     return text.strip().lower() in ("true", "yes", "1")
+
+
+def _of_our_runs(rows: Sequence[Row], papers: Sequence[Other]) -> list[Other]:
+    """Return the reported points under the label of the run that they are about, if there is one.
+
+    Where a run of ours has the point's label but stands for something else, the point is renamed.
+    """
+    ours: dict[tuple[str, str], str] = {}
+    # Of runs with the same options, such as one in its authors' own shell, the point's label wins.
+    for row in sorted(rows, key=lambda row: row.method in {paper.name for paper in papers}):
+        if row.base_method:
+            ours[row.base_method, row.options] = row.method
+    taken = {row.method for row in rows if row.base_method}
+    renamed = []
+    for paper in papers:
+        own = f"{paper.name}_reported" if paper.name in taken else paper.name
+        renamed.append(replace(paper, name=ours.get((paper.base_method, paper.options), own)))
+    return renamed

@@ -124,6 +124,11 @@ def short(name: str) -> str:
     return f"{found[1]} {found[2]}" if found else name
 
 
+def shortened(others: Sequence[Other]) -> dict[str, str]:
+    """Return the short names of RobustBench's models, by their names."""
+    return {other.name: short(other.name) for other in others}
+
+
 def _window(axes: Axes) -> tuple[float, float, float, float]:
     left, right = map(float, axes.get_xlim())
     bottom, top = map(float, axes.get_ylim())

@@ -173,11 +173,11 @@ def strongest(rows: Iterable[Row]) -> str:
     return next((attack for attack in STRENGTH if attack in seen), min(seen))
 
 
-def means(rows: Iterable[Row], attack: str) -> list[Mean]:
-    """Return each method's mean over those seeds whose `best` checkpoint `attack` has judged."""
+def means(rows: Iterable[Row], attack: str, checkpoint: str = "best") -> list[Mean]:
+    """Return each method's mean over those seeds whose `checkpoint` was judged by `attack`."""
     found: dict[str, dict[int, dict[str, float]]] = {}
     for row in rows:
-        if row.checkpoint == "best" and row.attack in ("clean", attack):
+        if row.checkpoint == checkpoint and row.attack in ("clean", attack):
             found.setdefault(row.method, {}).setdefault(row.seed, {})[row.attack] = row.accuracy
     groups = [
         tuple(
