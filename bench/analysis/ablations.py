@@ -6,7 +6,6 @@ that both have, with the interval over seeds and images of docs/statistics.md. F
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -16,7 +15,7 @@ import numpy as np
 
 from bench.analysis.figures import ablations as forest
 from bench.analysis.figures import style
-from bench.analysis.labels import attack_name, method_name
+from bench.analysis.labels import attack_name, distinct, method_name
 from bench.analysis.options import options_of
 from bench.analysis.statistics.crossed import Estimate, over_both
 from bench.analysis.statistics.evidence import Evidence, Judged, read_evidence
@@ -206,10 +205,8 @@ def display_names(evidence: Evidence) -> dict[str, str]:
         row["method"]: method_name(row["method"], row["base_method"], options_of(row["options"]))
         for row in evidence.rows
     }
-    shared = Counter(named.values())
     names = {}
-    for label, text in named.items():
-        own = text if shared[text] == 1 else f"{text}: {label}"
+    for label, own in distinct(named).items():
         names[f"{label}/best"], names[f"{label}/last"] = own, f"{own}, last epoch"
     return names
 

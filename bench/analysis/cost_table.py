@@ -155,15 +155,20 @@ def _sheet(rows: Sequence[Mapping[str, str]], lines: Sequence[Spent]) -> Sheet:
         caption="What one training costs: mean ± standard deviation over seeds.",
         header=header,
         body=[_texts(line) for line in lines],
-        notes=[
-            "Passes per image and step: forward + backward, of attack and update together; for "
-            "MemLoss from the second epoch on.",
-            f"Device: {listed(line.device for line in lines)}. Other work on the machine counts "
-            "too, so compare within a table, and a few percent are no finding.",
-            "Accuracy per hour is the best checkpoint's accuracy in points over the hours of one "
-            "training: it rewards cheap trainings, not good ones.",
-        ],
+        notes=notes(lines),
     )
+
+
+def notes(lines: Sequence[Spent]) -> list[str]:
+    """Return what a reader must know of the table."""
+    return [
+        "Passes per image and step: forward + backward, of attack and update together; for "
+        "MemLoss from the second epoch on.",
+        f"Device: {listed(line.device for line in lines)}. Other work on the machine counts "
+        "too, so compare within a table, and a few percent are no finding.",
+        "Accuracy per hour is the best checkpoint's accuracy in points over the hours of one "
+        "training: it rewards cheap trainings, not good ones.",
+    ]
 
 
 def _texts(line: Spent) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,6 +69,14 @@ def method_name(
     if rest:
         remarks.append(SUFFIXES.get(rest, rest.replace("_", " ")))
     return f"{name} ({', '.join(remarks)})" if remarks else name
+
+
+def distinct(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the names by label, with the label where several have the same name."""
+    shared = Counter(names.values())
+    return {
+        label: name if shared[name] == 1 else f"{name}: {label}" for label, name in names.items()
+    }
 
 
 def method_order(label: str, method: str = "") -> tuple[int, str]:

@@ -71,10 +71,15 @@ def gaps(
     absent = joined(names[row.method] for row in rows if row.method not in shown)
     if absent:
         sentences.append(f"Not shown, as {attack_name(attack)} was not run: {absent}.")
+    return sentences
+
+
+def twins(means: Sequence[Mean]) -> list[str]:
+    """Return that seeds were moved apart, where some lie on one spot."""
     equal = Counter((seed.clean, seed.robust) for mean in means for seed in mean.seeds)
     if any(count > 1 for count in equal.values()):
-        sentences.append("Seeds with equal accuracies stand side by side.")
-    return sentences
+        return ["Seeds with equal accuracies stand side by side."]
+    return []
 
 
 def our_radii(rows: Iterable[Row]) -> set[float]:

@@ -31,10 +31,11 @@ class Known:
         known: dict[str, Row | Other] = {row.method: row for row in rows}
         order = sorted(known, key=lambda method: _place(method, known[method]))
         betas = {method: _beta(method, known[method]) for method in order}
+        names = labels.distinct({method: _name(method, known[method]) for method in order})
         known |= {other.name: other for other in papers if other.name not in known}
         return cls(
             order=order,
-            names={method: _name(method, of) for method, of in known.items()},
+            names={method: names.get(method) or _name(method, of) for method, of in known.items()},
             colours=_colours(known),
             betas={method: beta for method, beta in betas.items() if beta is not None},
         )
