@@ -121,6 +121,13 @@ def parser() -> argparse.ArgumentParser:
     figures.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
     figures.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
     figures.add_argument("--out", type=Path, help="default: the folder's figures/")
+
+    report = _command(commands, "report", write_report, "one interactive page of all results")
+    _results(report)
+    report.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
+    report.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
+    report.add_argument("--citation", type=Path, default=Path("CITATION.cff"))
+    report.add_argument("--out", type=Path, help="default: the folder's report.html")
     return top
 
 
@@ -369,6 +376,21 @@ def draw_figures(chosen: argparse.Namespace) -> None:
         out=chosen.out or chosen.folder / "figures",
     )
     print("\n".join(map(str, drawn)))
+
+
+def write_report(chosen: argparse.Namespace) -> None:
+    """Write the page of an experiment."""
+    from bench.analysis.report.page import make_report
+
+    out = chosen.out or chosen.folder / "report.html"
+    make_report(
+        chosen.folder,
+        out=out,
+        reported=chosen.reported,
+        reference=chosen.reference,
+        cite=chosen.citation,
+    )
+    print(out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,51 @@
+"""What a flag of summary.csv means, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bench.analysis.report.grid import Mark
+
+MEANINGS = {
+    "autoattack_above_pgd": "AutoAttack left more images standing than PGD, which a stronger "
+    "attack should not: look for masked gradients or too few images",
+    "autoattack_warned": "AutoAttack's own checks warned that its number may be too high",
+    "selected_on_test": "the epoch was chosen on the test images, which flatters it",
+    "subset": "not all test images of the source were judged: no published number is comparable",
+    "train_subset": "not all training images of the source were used: no published number is "
+    "comparable",
+    "batch_halved": "the memory was too small for the configured batch; random starts are drawn "
+    "per batch, so single verdicts may differ",
+    "attacked_with_tf32": "the attack computed in TF32, not in full float32",
+}
+DIAGNOSTICS = "diagnostics_"
+ATTACKED_IN = "attacked_in_"
+
+
+def meaning(flag: str) -> str:
+    """Return what `flag` means."""
+    if flag in MEANINGS:
+        return MEANINGS[flag]
+    if flag.startswith(DIAGNOSTICS):
+        check = flag.removeprefix(DIAGNOSTICS)
+        return (
+            f"the check {check} failed: the robust accuracy is likely an overestimate; "
+            f"docs/diagnostics.md has cause and remedy under {check}"
+        )
+    if flag.startswith(ATTACKED_IN):
+        return f"the attack computed in {flag.removeprefix(ATTACKED_IN)}, not in float32"
+    return "a flag that this version does not know"
+
+
+def flags_of(row: Mapping[str, str]) -> list[str]:
+    """Return the flags of a row of summary.csv or claims.csv."""
+    return [flag for flag in row["flags"].split(";") if flag]
+
+
+def marks(row: Mapping[str, str]) -> list[Mark]:
+    """Return the flags of a row with their meanings, AutoAttack's own warning among them."""
+    said = row.get("warnings", "")
+    return [
+        Mark(flag, f"{meaning(flag)}: {said}" if flag == "autoattack_warned" else meaning(flag))
+        for flag in flags_of(row)
+    ]

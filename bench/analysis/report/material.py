@@ -1,0 +1,175 @@
+"""What the report reads: summary.csv, and whatever else an experiment has left beside it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.analysis.cost_table import NEEDED
+from bench.analysis.figures import points
+from bench.analysis.figures.points import Row
+from bench.analysis.reported import ROBUSTBENCH
+from bench.analysis.tables import read_rows
+from bench.parsing import BenchError
+from bench.records import read_json
+
+Rows = Sequence[Mapping[str, str]]
+Run = tuple[str, int]
+
+STATISTICS = (
+    *("checkpoint", "quantity", "attack", "method", "against", "n_seeds", "n_images"),
+    *("estimate", "std", "interval", "low", "high", "p", "p_holm"),
+)
+CLAIMS = (
+    *("id", "verdict", "text", "kind", "metric", "methods", "claimed", "estimate", "low", "high"),
+    *("interval", "n_seeds", "n_images", "detail", "flags", "stated_for", "checkpoint", "source"),
+)
+ABLATIONS = (
+    *("choice", "base", "variant", "quantity", "attack", "difference", "low", "high", "verdict"),
+)
+HISTORY = ("epoch", "validation_clean", "validation_pgd")
+CURVES = ("check", "checkpoint", "x", "accuracy", "n")
+SURFACES = ("checkpoint", "index", "label", "along", "aside", "loss")
+TRANSFER = ("checkpoint", "source", "target", "accuracy", "n")
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """What the diagnostics of one run left: the record of checks, curves and loss surfaces."""
+
+    record: Mapping[str, Any]
+    curves: Rows
+    surfaces: Rows
+
+
+@dataclass(frozen=True)
+class Material:
+    """All files of an experiment that the report shows; None or no entry where one is missing.
+
+    `summary` has every line of summary.csv as text, `rows` those of our own runs as figures read
+    them. `trained` and `judged` are the records train.json and evaluation.json.
+    """
+
+    summary: Rows
+    rows: Sequence[Row]
+    statistics: Rows | None = None
+    claims: Rows | None = None
+    costs: Rows | None = None
+    ablations: Rows | None = None
+    histories: Mapping[Run, Rows] = field(default_factory=dict)
+    trained: Mapping[Run, Mapping[str, Any]] = field(default_factory=dict)
+    judged: Mapping[Run, Mapping[str, Any]] = field(default_factory=dict)
+    diagnosed: Mapping[Run, Diagnosed] = field(default_factory=dict)
+    transfers: Mapping[int, tuple[Mapping[str, Any], Rows]] = field(default_factory=dict)
+
+    @property
+    def experiment(self) -> str:
+        """Its name."""
+        return self.summary[0]["experiment"]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The (method, seed) pairs of our own runs, in the order of the summary."""
+        return list(dict.fromkeys((row.method, row.seed) for row in self.rows))
+
+    @property
+    def ours(self) -> Rows:
+        """The summary's lines of our own runs."""
+        return [row for row in self.summary if row["model"] != ROBUSTBENCH]
+
+
+def read_material(folder: Path) -> Material:
+    """Read what there is in results/<experiment>.
+
+    Raises
+    ------
+    BenchError
+        Naming the file that is damaged, or summary.csv where it is missing, and the remedy.
+    """
+    path = folder / "summary.csv"
+    if _table(path, (), "make it with `python -m bench summarize`") is None:
+        raise BenchError(f"{path}: missing; make it with `python -m bench summarize`")
+    summary = read_rows(path)
+    rows = points.read_summary(path)
+    if not rows:
+        raise BenchError(f"{path}: it has no run of this suite; train and judge a method first")
+    seeds = sorted({row.seed for row in rows})
+    runs = list(dict.fromkeys((row.method, row.seed) for row in rows))
+    places = {run: folder / "models" / run[0] / f"seed{run[1]}" for run in runs}
+    transfers = {seed: _transfer(folder / "transfer", seed) for seed in seeds}
+    histories = {
+        run: _table(place / "history.csv", HISTORY, f"train {run[0]} with seed {run[1]} again")
+        for run, place in places.items()
+    }
+    diagnosed = {run: _diagnosed(place / "diagnostics", run) for run, place in places.items()}
+    return Material(
+        summary=summary,
+        rows=rows,
+        statistics=_table(
+            folder / "statistics.csv", STATISTICS, "make it with `python -m bench statistics`"
+        ),
+        claims=_table(folder / "claims.csv", CLAIMS, "make it with `python -m bench claims`"),
+        costs=_table(folder / "costs.csv", NEEDED, "make it with `python -m bench summarize`"),
+        ablations=_table(
+            folder / "ablations.csv", ABLATIONS, "make it with `python -m bench ablations`"
+        ),
+        histories={run: rows for run, rows in histories.items() if rows is not None},
+        trained=_records(places, "train.json"),
+        judged=_records(places, "evaluation.json"),
+        diagnosed={run: found for run, found in diagnosed.items() if found is not None},
+        transfers={seed: found for seed, found in transfers.items() if found is not None},
+    )
+
+
+def look(record: Any, dotted: str) -> Any:
+    """Return what a record has under a dotted key, None where it has nothing there."""
+    for key in dotted.split("."):
+        record = record.get(key) if isinstance(record, Mapping) else None
+    return record
+
+
+def _records(places: Mapping[Run, Path], name: str) -> dict[Run, Mapping[str, Any]]:
+    return {run: _record(place / name) for run, place in places.items() if (place / name).is_file()}
+
+
+def _record(path: Path) -> Mapping[str, Any]:
+    record = read_json(path)
+    if not isinstance(record, Mapping):
+        raise BenchError(f"{path}: it is no record of a run; delete it and make it again")
+    return record
+
+
+def _diagnosed(folder: Path, run: Run) -> Diagnosed | None:
+    path, remedy = folder / "record.json", f"diagnose {run[0]} with seed {run[1]} again"
+    if not path.is_file():
+        return None
+    curves = _table(folder / "curves.csv", CURVES, remedy) or ()
+    return Diagnosed(_record(path), curves, _table(folder / "surfaces.csv", SURFACES, remedy) or ())
+
+
+def _transfer(folder: Path, seed: int) -> tuple[Mapping[str, Any], Rows] | None:
+    path = folder / f"seed{seed}.json"
+    if not path.is_file():
+        return None
+    remedy = f"make it with `python -m bench transfer` and seed {seed}"
+    return _record(path), _table(path.with_suffix(".csv"), TRANSFER, remedy) or ()
+
+
+def _table(path: Path, columns: Sequence[str], remedy: str) -> Rows | None:
+    """Return the rows of a CSV file, None where there is none; BenchError if it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        rows = points.table(path, columns, remedy)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BenchError(f"{path}: it is not CSV text ({error}); {remedy}") from None
+    for line, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise BenchError(
+                f"{path}: row {line} has not as many cells as the header; it was cut or edited: "
+                f"{remedy}"
+            )
+    return rows

@@ -1,0 +1,72 @@
+"""The ablations: each variant of an open choice against its base, where the experiment has any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.analysis.ablations import SMALL
+from bench.analysis.figures.known import Known
+from bench.analysis.labels import attack_name
+from bench.analysis.report.grid import Cell, Column, Grid, Line, between, chosen_from, plain
+from bench.analysis.report.material import Rows
+from bench.analysis.report.numbers import optional
+
+Row = Mapping[str, str]
+
+
+def ablations_grid(rows: Rows, known: Known, path: Path) -> Grid:
+    """Return a row for each variant, with its differences from the base side by side."""
+    quantities: dict[tuple[str, str], str] = {}
+    variants: dict[tuple[str, str, str], dict[tuple[str, str], Row]] = {}
+    for row in rows:
+        key = (row["quantity"], row["attack"])
+        name = attack_name(row["attack"]) if key[0] == "accuracy" else "Harmonic mean"
+        quantities[key] = name
+        variants.setdefault((row["choice"], row["variant"], row["base"]), {})[key] = row
+    lines = [
+        Line(
+            [
+                Cell(choice),
+                Cell(_name(variant, known)),
+                Cell(_name(base, known)),
+                *(_difference(found.get(key), path) for key in quantities),
+            ],
+            {"choice": choice},
+        )
+        for (choice, variant, base), found in variants.items()
+    ]
+    return Grid(
+        name="ablations",
+        caption="Variant minus base in points, over the same seeds and images.",
+        columns=[
+            Column("Choice"),
+            Column("Variant"),
+            Column("Against"),
+            *(Column(name, True) for name in quantities.values()),
+        ],
+        lines=lines,
+        filters=[chosen_from("choice", "Choice", lines, {})],
+        notes=[
+            f"[ ]: 95 % over seeds and images. A choice matters where it leaves out zero, does not "
+            f"where it lies within {SMALL:g} point, and is undecided otherwise."
+        ],
+    )
+
+
+def _name(at: str, known: Known) -> str:
+    label, _, checkpoint = at.partition("/")
+    name = known.names.get(label, label)
+    return f"{name}, last epoch" if checkpoint == "last" else name
+
+
+def _difference(row: Row | None, path: Path) -> Cell:
+    value = optional(row, "difference", path) if row else None
+    if row is None or value is None:
+        return Cell("–")
+    interval = between(optional(row, "low", path), optional(row, "high", path))
+    return Cell(
+        f"{'+' if value > 0 else ''}{plain(value)}",
+        value,
+        below=": ".join(filter(None, (row["verdict"], interval))),
+    )
