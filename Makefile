@@ -17,6 +17,7 @@ demo: .venv/installed ## the whole benchmark on scikit-learn's digits, on a CPU
 	@echo
 	@cat results/digits/tables/claims.md
 	@echo "figures: results/digits/figures    every number: results/digits/summary.csv"
+	@echo "all of it on one page, for a browser: results/digits/report.html"
 
 demo-full: .venv/installed ## the demo with diagnostics of all seeds
 	$(BIN)/snakemake --cores $(CORES) --configfile config/digits.yaml \
@@ -26,6 +27,7 @@ demo-full: .venv/installed ## the demo with diagnostics of all seeds
 ablations: .venv/installed ## which of the paper's open choices matter, on the digits; half an hour
 	$(BIN)/snakemake --cores $(CORES) --configfile config/ablations_digits.yaml
 	@cat results/ablations_digits/tables/ablations.md
+	@echo "all of it on one page, for a browser: results/ablations_digits/report.html"
 
 test: .venv/installed ## unit, contract, workflow and end-to-end tests; minutes on a CPU
 	$(BIN)/python -m pytest $(ARGS)

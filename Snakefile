@@ -1,5 +1,5 @@
 # The whole benchmark of one experiment: data, train, evaluate, diagnose, summary, statistics, claims,
-# tables, figures.
+# tables, figures, report.
 #
 #   snakemake --cores 8 --use-conda                           the paper's experiment
 #   snakemake --cores 2 --configfile config/digits.yaml       minutes on a CPU

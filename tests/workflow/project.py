@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "environment.yml", "bench", "config", "profiles", "workflow")
+PARTS = ("Snakefile", "environment.yml", "CITATION.cff", "bench", "config", "profiles", "workflow")
 
 
 def copy_project(folder: Path) -> Path:

@@ -175,3 +175,40 @@ rule figures:
     shell:
         "python -m bench figures --folder {params.folder} --reported {input.reported}"
         " --reference {input.reference} --diagnosed {params.diagnosed} > {log} 2>&1"
+
+
+rule report_page:
+    input:
+        summary=rules.summary.output.summary,
+        costs=rules.summary.output.costs,
+        statistics=rules.statistics.output,
+        claims=rules.claims.output[0],
+        ablations=ablation_numbers(),
+        trained=of_every_run("train.json"),
+        judged=of_every_run("evaluation.json"),
+        histories=of_every_run("history.csv"),
+        examined=[
+            *of_every_examined("record.json"),
+            *of_every_examined("curves.csv"),
+            *of_every_examined("surfaces.csv"),
+            *transfers("csv"),
+            *transfers("json"),
+        ],
+        reported="config/reported.csv",
+        reference="config/robustbench.csv",
+        citation="CITATION.cff",
+    output:
+        results("report.html"),
+    log:
+        results("logs/report_page.log"),
+    conda:
+        "../../environment.yml"
+    params:
+        folder=folder_of_summary,
+        code=analysis_code("report.page"),
+        texts=page_texts(),
+        diagnosed=run_names(EXPERIMENT.diagnosed()),
+    shell:
+        "python -m bench report --folder {params.folder} --reported {input.reported}"
+        " --reference {input.reference} --citation {input.citation}"
+        " --diagnosed {params.diagnosed} > {log} 2>&1"

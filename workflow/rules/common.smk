@@ -23,6 +23,7 @@ from bench.provenance import (
     train_digest,
     transfer_digest,
 )
+from bench.records import sha256
 
 # Without --use-conda the jobs run in the environment of Snakemake itself, also when its `python`
 # is not the first in PATH.
@@ -142,6 +143,10 @@ def ablation_files(forms=FIGURE_FORMS):
     return [results("ablations.csv"), results("tables/ablations.md"), *figures]
 
 
+def ablation_numbers():
+    return ablation_files()[:1]
+
+
 def table_files(forms=TABLE_FORMS):
     tables = ["comparison", "costs"]
     return [results(f"tables/{name}.{form}") for name in tables for form in forms]
@@ -159,6 +164,7 @@ def final_files():
         results("statistics.csv"),
         results("claims.csv"),
         results("tables/claims.md"),
+        results("report.html"),
         *summary,
         *table_files(),
         *figure_files(),
@@ -219,6 +225,13 @@ def train_code(wildcards):
 
 def analysis_code(stage):
     return digest([f"bench.analysis.{stage}"])
+
+
+def page_texts():
+    """Return the digests of what the report is made of beside its code."""
+    folder = Path(ROOT, "bench", "analysis", "report")
+    names = ["page.html", "page.css", "page.js", "choices.yaml"]
+    return {name: sha256(folder / name) for name in names}
 
 
 def experiment_spec():
