@@ -118,17 +118,26 @@ def table(path: Path, columns: Iterable[str], remedy: str) -> list[dict[str, str
     Raises
     ------
     BenchError
-        If the file is missing or empty or lacks a column; it names the file and the remedy.
+        If the file is missing, empty or damaged or lacks a column; it names file and remedy.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, strict=True)
             missing = [name for name in columns if name not in (reader.fieldnames or [])]
             if missing:
                 raise BenchError(f"{path}: the column {missing[0]!r} is missing; {remedy}")
             rows = list(reader)
     except FileNotFoundError:
         raise BenchError(f"{path} is missing; {remedy}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BenchError(f"{path}: it is damaged, no CSV text ({error}); {remedy}") from None
+    for line, row in enumerate(rows, 1):
+        # What is beyond the header is under None, and what is missing is None.
+        if None in row or None in row.values():
+            raise BenchError(
+                f"{path}: row {line} has not as many cells as the header; it was cut or edited: "
+                f"{remedy}"
+            )
     if not rows:
         raise BenchError(f"{path} has no rows; {remedy}")
     return rows

@@ -45,7 +45,5 @@ def flags_of(row: Mapping[str, str]) -> list[str]:
 def marks(row: Mapping[str, str]) -> list[Mark]:
     """Return the flags of a row with their meanings, AutoAttack's own warning among them."""
     said = row.get("warnings", "")
-    return [
-        Mark(flag, f"{meaning(flag)}: {said}" if flag == "autoattack_warned" else meaning(flag))
-        for flag in flags_of(row)
-    ]
+    told = {"autoattack_warned": f"{meaning('autoattack_warned')}: {said}"} if said else {}
+    return [Mark(flag, told.get(flag, meaning(flag))) for flag in flags_of(row)]

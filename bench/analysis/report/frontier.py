@@ -76,6 +76,7 @@ def frontier(
                 *_betas(near, known),
                 *(trace for mean in found for trace in texts.method(mean, checkpoint, attacked)),
             ]
+            _told_together(own)
             # A published number is of one epoch; which, decides the checkpoint that it stands with.
             papers, cards = (
                 beside(material.rows, attacked, *files) if checkpoint == "best" else ([], [])
@@ -234,3 +235,16 @@ def _betas(near: Sequence[Mean], known: Known) -> list[Trace]:
             "meta": {"kind": "betas"},
         }
     ]
+
+
+def _told_together(traces: Sequence[Trace]) -> None:
+    """Let each point tell of all that lie on its spot: hovering finds only one of them."""
+    spots: dict[tuple[str, float, float], list[str]] = {}
+    for trace in traces:
+        for x, y, text in zip(trace["x"], trace["y"], trace.get("text", ()), strict=False):
+            spots.setdefault((trace["meta"]["kind"], x, y), []).append(text)
+    for trace in traces:
+        if "text" in trace:
+            kind = trace["meta"]["kind"]
+            places = zip(trace["x"], trace["y"], strict=True)
+            trace["text"] = ["<br><br>".join(spots[kind, x, y]) for x, y in places]

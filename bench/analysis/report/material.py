@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.cost_table import NEEDED
+from bench.analysis.cost_table import NEEDED as COSTS
 from bench.analysis.figures import points
 from bench.analysis.figures.points import Row
 from bench.analysis.reported import ROBUSTBENCH
-from bench.analysis.tables import read_rows
+from bench.analysis.tables import NEEDED as IN_TABLES
 from bench.parsing import BenchError
 from bench.records import read_json
 
 Rows = Sequence[Mapping[str, str]]
 Run = tuple[str, int]
 
+SUMMARY = (
+    *IN_TABLES,
+    *("attack_source", "attack_seed", "accuracy", "ci_low", "ci_high", "difference"),
+    *("precision", "engine", "tf32", "code_digest", "weights_sha256"),
+)
 STATISTICS = (
     *("checkpoint", "quantity", "attack", "method", "against", "n_seeds", "n_images"),
     *("estimate", "std", "interval", "low", "high", "p", "p_holm"),
@@ -90,9 +94,7 @@ def read_material(folder: Path) -> Material:
         Naming the file that is damaged, or summary.csv where it is missing, and the remedy.
     """
     path = folder / "summary.csv"
-    if _table(path, (), "make it with `python -m bench summarize`") is None:
-        raise BenchError(f"{path}: missing; make it with `python -m bench summarize`")
-    summary = read_rows(path)
+    summary = points.table(path, SUMMARY, "make it with `python -m bench summarize`")
     rows = points.read_summary(path)
     if not rows:
         raise BenchError(f"{path}: it has no run of this suite; train and judge a method first")
@@ -112,7 +114,7 @@ def read_material(folder: Path) -> Material:
             folder / "statistics.csv", STATISTICS, "make it with `python -m bench statistics`"
         ),
         claims=_table(folder / "claims.csv", CLAIMS, "make it with `python -m bench claims`"),
-        costs=_table(folder / "costs.csv", NEEDED, "make it with `python -m bench summarize`"),
+        costs=_table(folder / "costs.csv", COSTS, "make it with `python -m bench summarize`"),
         ablations=_table(
             folder / "ablations.csv", ABLATIONS, "make it with `python -m bench ablations`"
         ),
@@ -160,16 +162,4 @@ def _transfer(folder: Path, seed: int) -> tuple[Mapping[str, Any], Rows] | None:
 
 def _table(path: Path, columns: Sequence[str], remedy: str) -> Rows | None:
     """Return the rows of a CSV file, None where there is none; BenchError if it is damaged."""
-    if not path.is_file():
-        return None
-    try:
-        rows = points.table(path, columns, remedy)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BenchError(f"{path}: it is not CSV text ({error}); {remedy}") from None
-    for line, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise BenchError(
-                f"{path}: row {line} has not as many cells as the header; it was cut or edited: "
-                f"{remedy}"
-            )
-    return rows
+    return points.table(path, columns, remedy) if path.is_file() else None

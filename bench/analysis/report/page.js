@@ -20,11 +20,9 @@
   }
 
   function themed(layout) {
-    const axis = {
-      gridcolor: ink("--rule"), linecolor: ink("--soft"), zeroline: false, automargin: true,
-    };
+    const axis = { gridcolor: ink("--rule"), linecolor: ink("--soft"), zeroline: false };
     return {
-      margin: { l: 50, r: 12, t: 8, b: 42 },
+      margin: { l: 56, r: 12, t: 8, b: 44 },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: ink("--ink") },
@@ -137,9 +135,8 @@
       at = (at + step + points.length) % points.length;
       const { curveNumber, pointNumber } = points[at];
       Plotly.Fx.hover(plot, [{ curveNumber, pointNumber }]);
-      const said = document.createElement("p");
-      said.innerHTML = plot.data[curveNumber].text[pointNumber].replaceAll("<br>", "; ");
-      live.textContent = said.textContent;
+      const told = plot.data[curveNumber].text[pointNumber].replace(/(<br>)+/g, "; ");
+      live.textContent = new DOMParser().parseFromString(told, "text/html").body.textContent;
     });
     plot.addEventListener("blur", () => Plotly.Fx.unhover(plot));
   }

@@ -188,8 +188,9 @@ def _curves(material: Material, known: Known, looks: Looks, folder: Path) -> lis
                 "yaxis": {"range": [-2, 102]},
             }
             places = sorted({x for trace in traces for x in trace["x"]})
-            if powers and len(places) > 1:
-                layout["xaxis"] = {"type": "log", "tickvals": places, "ticktext": places}
+            if powers:
+                kind = "log" if len(places) > 1 else "linear"
+                layout["xaxis"] = {"type": kind, "tickvals": places, "ticktext": places}
             label = f"{title}: what stands, mean over seeds, a line for each method"
             charts.append(Chart(f"strength-{name}", label, x, "stand, %", traces, layout, title))
     return charts
