@@ -140,6 +140,22 @@ def test_statistics_and_claims_are_there_and_of_the_digits(project):
     assert claims["v1-clean"]["text"] in (results / "tables/claims.md").read_text()
 
 
+def test_the_page_of_all_results_is_there_and_has_them(project):
+    page = (project / "results/tiny/report.html").read_text()
+    for row in rows(project / "results/tiny/summary.csv"):
+        assert row["weights_sha256"] in page
+        assert f"[{row['ci_low']}, {row['ci_high']}]" in page
+    for claim in rows(project / "results/tiny/claims.csv"):
+        assert claim["verdict"] in page
+    assert "remembered-age" in page
+
+
+def test_another_look_of_the_page_makes_the_page_alone(restored):
+    path = restored / "bench/analysis/report/page.css"
+    path.write_text(path.read_text().replace("#1a1a1a", "#1b1b1b"))
+    assert planned(restored, *RUN) == {"report_page": 1, "all": 1, "total": 2}
+
+
 def test_edited_claims_are_judged_again_and_nothing_else_is_made(project):
     path = project / "config/claims.yaml"
     text, status = path.read_text(), path.stat()
@@ -149,7 +165,7 @@ def test_edited_claims_are_judged_again_and_nothing_else_is_made(project):
     finally:
         path.write_text(text)
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert counts == {"claims": 1, "all": 1, "total": 2}
+    assert counts == {"claims": 1, "report_page": 1, "all": 1, "total": 3}
 
 
 def test_diagnostics_are_there_and_their_flags_in_the_summary(project):
@@ -305,10 +321,11 @@ def test_made_again_is_byte_equal(project):
     assert (results / "models/memloss_v1/seed1/best.safetensors").read_bytes() == weights
 
 
-def test_statistics_and_claims_made_again_from_the_same_files_are_byte_equal(project):
+def test_all_made_again_from_the_same_files_is_byte_equal(project):
     results = project / "results/tiny"
-    files = [results / name for name in ("statistics.csv", "claims.csv", "tables/claims.md")]
+    names = ("statistics.csv", "claims.csv", "tables/claims.md", "report.html")
+    files = [results / name for name in names]
     first = [file.read_bytes() for file in files]
-    done = snakemake(project, *RUN, "--forcerun", "statistics", "claims")
+    done = snakemake(project, *RUN, "--forcerun", "statistics", "claims", "report_page")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [file.read_bytes() for file in files] == first

@@ -7,7 +7,9 @@ import re
 import pytest
 from project import ROOT, copy_project, planned, snakemake
 
-ANALYSIS = dict.fromkeys(("data", "summary", "statistics", "claims", "tables", "figures", "all"), 1)
+ANALYSIS = dict.fromkeys(
+    ("data", "summary", "statistics", "claims", "tables", "figures", "report_page", "all"), 1
+)
 CONFIGS = {
     "config/paper.yaml": {
         "train": 36,
