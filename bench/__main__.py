@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import config, gpus
-from bench.arguments import add_diagnosed, json_value, positive
+from bench.analysis import commands as analysis
+from bench.arguments import add_what, json_value, positive
 from bench.config import Experiment, TrainSpec
 from bench.config_file import read_config
 from bench.diagnostics import commands as diagnostics
@@ -39,28 +40,29 @@ def parser() -> argparse.ArgumentParser:
     planning.add_commands(commands, _command)
     diagnostics.add_commands(commands, _command)
     add_command(commands, _command)
+    analysis.add_commands(commands, _command)
 
     data = _command(commands, "data", prepare_data, "read images and write one data file")
-    _what(data)
+    add_what(data)
     data.add_argument("--out", type=Path, help="default: results/<experiment>/data.safetensors")
     least = "what the attacks need (with --spec)"
     data.add_argument("--classes-at-least", type=int, default=1, help=least)
     data.add_argument("--test-images-at-least", type=int, default=1, help=least)
 
     train = _command(commands, "train", train_run, "train one method with one seed")
-    _what(train)
+    add_what(train)
     _which(train)
     train.add_argument("--experiment", help="its name in the record (with --spec)")
 
     evaluate = _command(commands, "evaluate", evaluate_run, "judge the weights of one run")
-    _what(evaluate)
+    add_what(evaluate)
     _which(evaluate)
     evaluate.add_argument(
         "--train-spec", type=json_value, help="what it must have been trained with (with --spec)"
     )
 
     reference = _command(commands, "reference", judge_reference, "judge a RobustBench model")
-    _what(reference)
+    add_what(reference)
     reference.add_argument("--name", required=True, help="RobustBench's name of the model")
     reference.add_argument("--data", type=Path, help="data file; default: the experiment's")
     reference.add_argument("--folder", type=Path, help="where its verdicts go")
@@ -92,42 +94,6 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--folder", type=Path, required=True, help="the run, .../<method>/seed<k>")
     export.add_argument("--checkpoint", default="best", help="best (default) or last")
     export.add_argument("--out", type=Path, required=True, help="folder to write")
-
-    summarize = _command(commands, "summarize", write_summary, "verdicts into summary.csv")
-    _what(summarize, required=False)
-    summarize.add_argument("--folder", type=Path, help="default: that of --config")
-    summarize.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
-    summarize.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
-
-    statistics = _command(
-        commands, "statistics", write_statistics, "intervals and comparisons into statistics.csv"
-    )
-    _results(statistics)
-
-    claims = _command(commands, "claims", write_claims, "what papers claim, with a verdict on each")
-    _results(claims)
-    claims.add_argument("--claims", type=Path, default=Path("config/claims.yaml"))
-
-    tables = _command(commands, "tables", write_tables, "summary.csv into comparison tables")
-    _results(tables)
-
-    ablations = _command(commands, "ablations", write_ablations, "which open choices matter")
-    _what(ablations)
-    ablations.add_argument("--folder", type=Path, help="default: that of --config")
-
-    figures = _command(commands, "figures", draw_figures, "redraw the figures from CSV files")
-    _results(figures)
-    add_diagnosed(figures)
-    figures.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
-    figures.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
-    figures.add_argument("--out", type=Path, help="default: the folder's figures/")
-
-    report = _command(commands, "report", write_report, "one interactive page of all results")
-    _results(report)
-    report.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
-    report.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
-    report.add_argument("--citation", type=Path, default=Path("CITATION.cff"))
-    report.add_argument("--out", type=Path, help="default: the folder's report.html")
     return top
 
 
@@ -139,21 +105,11 @@ def _command(
     return command
 
 
-def _what(command: argparse.ArgumentParser, *, required: bool = True) -> None:
-    group = command.add_mutually_exclusive_group(required=required)
-    group.add_argument("--config", type=Path, help="an experiment, such as config/digits.yaml")
-    group.add_argument("--spec", type=json_value, help="JSON of what decides the result")
-
-
 def _which(command: argparse.ArgumentParser) -> None:
     command.add_argument("--method", required=True, help="its label in the config")
     command.add_argument("--seed", type=int, required=True)
     command.add_argument("--data", type=Path, help="data file; default: the experiment's")
     command.add_argument("--folder", type=Path, help="the run's folder; default: the experiment's")
-
-
-def _results(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--folder", type=Path, required=True, help="such as results/digits")
 
 
 def _paths(chosen: argparse.Namespace, experiment: Experiment) -> None:
@@ -304,93 +260,6 @@ def export_run(chosen: argparse.Namespace) -> None:
 
     readme = export(chosen.folder, chosen.checkpoint, chosen.out)
     print(f"{readme} says how to load it")
-
-
-def _experiment(chosen: argparse.Namespace) -> Experiment | None:
-    """Return the experiment of --config or --spec, if one is given, and fill in its folder."""
-    experiment = read_config(chosen.config) if chosen.config else None
-    if chosen.spec:
-        experiment = parse(Experiment, chosen.spec, where="spec")
-    if chosen.folder is None:
-        if experiment is None:
-            raise BenchError("--folder is needed without --config")
-        chosen.folder = Path("results") / experiment.experiment
-    return experiment
-
-
-def write_summary(chosen: argparse.Namespace) -> None:
-    """Write summary.csv and costs.csv: of the config's runs, or else of all that are there."""
-    experiment = _experiment(chosen)
-    from bench.analysis.summary import summarize
-
-    summarize(
-        chosen.folder,
-        expected=experiment.runs() if experiment else None,
-        reported=chosen.reported,
-        references=experiment.reference.models if experiment else None,
-        cards=chosen.reference,
-        experiment=experiment,
-        diagnosed=experiment.diagnosed() if experiment else None,
-    )
-
-
-def write_ablations(chosen: argparse.Namespace) -> None:
-    """Write ablations.csv with its table and figure."""
-    experiment = _experiment(chosen)
-    assert experiment is not None  # --config or --spec is required
-    from bench.analysis.ablations import make_ablations
-
-    make_ablations(chosen.folder, experiment.ablations)
-
-
-def write_statistics(chosen: argparse.Namespace) -> None:
-    """Write statistics.csv."""
-    from bench.analysis.statistics.table import make_statistics
-
-    make_statistics(chosen.folder)
-
-
-def write_claims(chosen: argparse.Namespace) -> None:
-    """Write claims.csv and its table in Markdown."""
-    from bench.analysis.claims.table import make_claims
-
-    make_claims(chosen.folder, chosen.claims)
-
-
-def write_tables(chosen: argparse.Namespace) -> None:
-    """Write the comparison as CSV, Markdown and LaTeX."""
-    from bench.analysis.tables import make_tables
-
-    make_tables(chosen.folder)
-
-
-def draw_figures(chosen: argparse.Namespace) -> None:
-    """Draw every figure as SVG, PDF and PNG."""
-    from bench.analysis.figures.draw import draw
-
-    drawn = draw(
-        chosen.folder,
-        reported=chosen.reported,
-        reference=chosen.reference,
-        diagnosed=chosen.diagnosed,
-        out=chosen.out or chosen.folder / "figures",
-    )
-    print("\n".join(map(str, drawn)))
-
-
-def write_report(chosen: argparse.Namespace) -> None:
-    """Write the page of an experiment."""
-    from bench.analysis.report.page import make_report
-
-    out = chosen.out or chosen.folder / "report.html"
-    make_report(
-        chosen.folder,
-        out=out,
-        reported=chosen.reported,
-        reference=chosen.reference,
-        cite=chosen.citation,
-    )
-    print(out)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 
@@ -38,3 +39,10 @@ def add_diagnosed(command: argparse.ArgumentParser) -> None:
     """Let `command` be told which runs' diagnostics count."""
     text = "runs whose diagnostics count; default: all there"
     command.add_argument("--diagnosed", nargs="*", type=run_name, metavar="METHOD/SEED", help=text)
+
+
+def add_what(command: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Let `command` be told what to do: by a config, or by the JSON that a workflow hands over."""
+    group = command.add_mutually_exclusive_group(required=required)
+    group.add_argument("--config", type=Path, help="an experiment, such as config/digits.yaml")
+    group.add_argument("--spec", type=json_value, help="JSON of what decides the result")

@@ -1,0 +1,145 @@
+"""The commands that turn records and verdicts into numbers to read: none needs torch."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.arguments import add_diagnosed, add_what
+from bench.config import Experiment
+from bench.config_file import read_config
+from bench.parsing import BenchError, parse
+
+Add = Callable[[Any, str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
+
+
+def add_commands(commands: Any, add: Add) -> None:
+    """Add the commands to `commands` by `add`."""
+    summarize = add(commands, "summarize", write_summary, "verdicts into summary.csv")
+    add_what(summarize, required=False)
+    summarize.add_argument("--folder", type=Path, help="default: that of --config")
+    summarize.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
+    summarize.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
+
+    statistics = add(
+        commands, "statistics", write_statistics, "intervals and comparisons into statistics.csv"
+    )
+    _results(statistics)
+
+    claims = add(commands, "claims", write_claims, "what papers claim, with a verdict on each")
+    _results(claims)
+    claims.add_argument("--claims", type=Path, default=Path("config/claims.yaml"))
+
+    tables = add(commands, "tables", write_tables, "summary.csv into comparison tables")
+    _results(tables)
+
+    ablations = add(commands, "ablations", write_ablations, "which open choices matter")
+    add_what(ablations)
+    ablations.add_argument("--folder", type=Path, help="default: that of --config")
+
+    figures = add(commands, "figures", draw_figures, "redraw the figures from CSV files")
+    _results(figures)
+    add_diagnosed(figures)
+    figures.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
+    figures.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
+    figures.add_argument("--out", type=Path, help="default: the folder's figures/")
+
+    report = add(commands, "report", write_report, "one interactive page of all results")
+    _results(report)
+    report.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
+    report.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
+    report.add_argument("--citation", type=Path, default=Path("CITATION.cff"))
+    report.add_argument("--out", type=Path, help="default: the folder's report.html")
+
+
+def _results(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--folder", type=Path, required=True, help="such as results/digits")
+
+
+def _experiment(chosen: argparse.Namespace) -> Experiment | None:
+    """Return the experiment of --config or --spec, if one is given, and fill in its folder."""
+    experiment = read_config(chosen.config) if chosen.config else None
+    if chosen.spec:
+        experiment = parse(Experiment, chosen.spec, where="spec")
+    if chosen.folder is None:
+        if experiment is None:
+            raise BenchError("--folder is needed without --config")
+        chosen.folder = Path("results") / experiment.experiment
+    return experiment
+
+
+def write_summary(chosen: argparse.Namespace) -> None:
+    """Write summary.csv and costs.csv: of the config's runs, or else of all that are there."""
+    experiment = _experiment(chosen)
+    from bench.analysis.summary import summarize
+
+    summarize(
+        chosen.folder,
+        expected=experiment.runs() if experiment else None,
+        reported=chosen.reported,
+        references=experiment.reference.models if experiment else None,
+        cards=chosen.reference,
+        experiment=experiment,
+        diagnosed=experiment.diagnosed() if experiment else None,
+    )
+
+
+def write_ablations(chosen: argparse.Namespace) -> None:
+    """Write ablations.csv with its table and figure."""
+    experiment = _experiment(chosen)
+    assert experiment is not None  # --config or --spec is required
+    from bench.analysis.ablations import make_ablations
+
+    make_ablations(chosen.folder, experiment.ablations)
+
+
+def write_statistics(chosen: argparse.Namespace) -> None:
+    """Write statistics.csv."""
+    from bench.analysis.statistics.table import make_statistics
+
+    make_statistics(chosen.folder)
+
+
+def write_claims(chosen: argparse.Namespace) -> None:
+    """Write claims.csv and its table in Markdown."""
+    from bench.analysis.claims.table import make_claims
+
+    make_claims(chosen.folder, chosen.claims)
+
+
+def write_tables(chosen: argparse.Namespace) -> None:
+    """Write the comparison as CSV, Markdown and LaTeX."""
+    from bench.analysis.tables import make_tables
+
+    make_tables(chosen.folder)
+
+
+def draw_figures(chosen: argparse.Namespace) -> None:
+    """Draw every figure as SVG, PDF and PNG."""
+    from bench.analysis.figures.draw import draw
+
+    drawn = draw(
+        chosen.folder,
+        reported=chosen.reported,
+        reference=chosen.reference,
+        diagnosed=chosen.diagnosed,
+        out=chosen.out or chosen.folder / "figures",
+    )
+    print("\n".join(map(str, drawn)))
+
+
+def write_report(chosen: argparse.Namespace) -> None:
+    """Write the page of an experiment."""
+    from bench.analysis.report.page import make_report
+
+    out = chosen.out or chosen.folder / "report.html"
+    make_report(
+        chosen.folder,
+        out=out,
+        reported=chosen.reported,
+        reference=chosen.reference,
+        cite=chosen.citation,
+    )
+    print(out)
