@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from factory import COMPONENTS, ResultsFactory, edit_json, write_csv, write_json
+from factory import COMPONENTS, ResultsFactory, digest, edit_json, write_csv, write_json
 
 from bench.__main__ import main
 
@@ -40,18 +40,16 @@ def experiment(folder: Path, *, dataset: str = "digits", seeds: tuple[int, ...] 
                 warned = {"warnings": [WARNING], "components": dict.fromkeys(COMPONENTS, 10)}
                 edit_json(run / "evaluation.json", **{attack: warned})
             if method == "trades":
-                diagnose(run / "diagnostics")
+                diagnose(factory, run, seed)
     command("summarize", folder)
     command("statistics", folder)
     command("claims", folder, "--claims", str(ROOT / "config" / "claims.yaml"))
     return folder
 
 
-def diagnose(folder: Path) -> None:
+def diagnose(factory: ResultsFactory, run: Path, seed: int) -> None:
     """Leave what the diagnostics of a run leave, with one check that failed."""
-    failed = {**CHECK, "value": 9.0, "chance": 0.0001, "passed": False}
-    checks = {"eps_zero": CHECK, "square_stronger": failed}
-    write_json(folder / "record.json", {"checkpoints": {"best": {"checks": checks}}})
+    folder = run / "diagnostics"
     points = [("eps", x, 90 - 300 * x) for x in (0.0, 0.1, 0.2)]
     points += [("steps", x, 60 - x / 10) for x in (1, 10, 100)]
     write_csv(
@@ -65,6 +63,24 @@ def diagnose(folder: Path) -> None:
         ["checkpoint", "index", "label", "along", "aside", "loss", "right"],
         [("best", 0, 3, x, y, 1 + x * y, 1) for x in ticks for y in ticks],
     )
+    failed = {**CHECK, "value": 9.0, "chance": 0.0001, "passed": False}
+    network = {
+        "weights_sha256": digest((run / "best.safetensors").read_bytes()),
+        "checks": {"eps_zero": CHECK, "square_stronger": failed},
+    }
+    record = {
+        "experiment": factory.experiment,
+        "method": run.parent.name,
+        "seed": seed,
+        "data": {"name": factory.dataset, "fingerprint": digest(factory.dataset)},
+        "device": "cpu",
+        "seconds": 4.5,
+        "sha256": {
+            name: digest((folder / f"{name}.csv").read_bytes()) for name in ("curves", "surfaces")
+        },
+        "checkpoints": {"best": network},
+    }
+    write_json(folder / "record.json", record)
 
 
 def command(name: str, folder: Path, *arguments: str) -> None:

@@ -52,6 +52,7 @@ def add_commands(commands: Any, add: Add) -> None:
     report.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
     report.add_argument("--citation", type=Path, default=Path("CITATION.cff"))
     report.add_argument("--out", type=Path, help="default: the folder's report.html")
+    add_diagnosed(report)
 
 
 def _results(command: argparse.ArgumentParser) -> None:
@@ -141,5 +142,6 @@ def write_report(chosen: argparse.Namespace) -> None:
         reported=chosen.reported,
         reference=chosen.reference,
         cite=chosen.citation,
+        diagnosed=chosen.diagnosed,
     )
     print(out)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import paged
 import pytest
+from factory import write_csv, write_json
 
 REFERENCE = paged.ROOT / "results" / "reference" / "digits"
 SECTIONS = (
@@ -162,9 +163,23 @@ def test_diagnostics_are_shown_where_they_were_run_and_named_where_not(html):
     page = Page(html)
     assert "2 of 4 checks failed. Not diagnosed: Standard, TRADES (β=3), MART" in page.text
     assert "9.00 ✗" in page.text
+    assert "diagnostics_square_stronger the check square_stronger failed" in page.text
     assert page.charts["strength-eps"]["data"][0]["y"] == [90.0, 60.0, 30.0]
     assert page.charts["strength-steps"]["layout"]["xaxis"]["type"] == "log"
     assert page.charts["surface-2"]["data"][0]["z"] == [[2.0, 1.0, 0.0], [1.0] * 3, [0.0, 1.0, 2.0]]
+
+
+def test_what_transfers_is_a_table_with_attacks_on_oneself_on_the_diagonal(folder):
+    networks = ("trades", "memloss_v1")
+    lines = [("best", a, b, "50.00" if a == b else "70.00", 20) for a in networks for b in networks]
+    header = ["checkpoint", "source", "target", "accuracy", "n"]
+    write_csv(folder / "transfer" / "seed0.csv", header, lines)
+    checks = {"memloss_v1": {"checks": {"transfer_stronger": paged.CHECK}}}
+    write_json(folder / "transfer" / "seed0.json", {"checkpoints": {"best": checks}})
+    page = shown(folder)
+    assert "made on TRADES (β=6) made on MemLoss V1" in page.text
+    assert "TRADES (β=6) 50.0 70.0 MemLoss V1 70.0 50.0" in page.text
+    assert "transfer_stronger, ≤ 1 %" in page.text
 
 
 def test_curves_and_remembered_examples_are_means_over_seeds(html):

@@ -44,7 +44,7 @@ def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
         ("claims.csv", "bench claims"),
         ("costs.csv", "summarize"),
         (f"{RUN}/history.csv", "train trades with seed 0 again"),
-        (f"{RUN}/diagnostics/curves.csv", "diagnose trades with seed 0 again"),
+        (f"{RUN}/diagnostics/curves.csv", "bench diagnose` for trades with seed 0 again"),
     ],
 )
 @pytest.mark.parametrize("damage", ["cut", "binary", "empty", "column"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.analysis.cost_table import NEEDED as COSTS
+from bench.analysis.diagnostics import present, record_path, transfer_path
 from bench.analysis.figures import points
 from bench.analysis.figures.points import Row
 from bench.analysis.reported import ROBUSTBENCH
@@ -85,8 +86,8 @@ class Material:
         return [row for row in self.summary if row["model"] != ROBUSTBENCH]
 
 
-def read_material(folder: Path) -> Material:
-    """Read what there is in results/<experiment>.
+def read_material(folder: Path, diagnosed: Iterable[Run] | None = None) -> Material:
+    """Read what there is in results/<experiment>, of diagnostics those of `diagnosed`, if given.
 
     Raises
     ------
@@ -98,15 +99,15 @@ def read_material(folder: Path) -> Material:
     rows = points.read_summary(path)
     if not rows:
         raise BenchError(f"{path}: it has no run of this suite; train and judge a method first")
-    seeds = sorted({row.seed for row in rows})
     runs = list(dict.fromkeys((row.method, row.seed) for row in rows))
     places = {run: folder / "models" / run[0] / f"seed{run[1]}" for run in runs}
-    transfers = {seed: _transfer(folder / "transfer", seed) for seed in seeds}
+    chosen = present(folder, runs, diagnosed)
+    transfers = {seed: _transfer(folder, seed) for seed in sorted({seed for _, seed in chosen})}
     histories = {
         run: _table(place / "history.csv", HISTORY, f"train {run[0]} with seed {run[1]} again")
         for run, place in places.items()
     }
-    diagnosed = {run: _diagnosed(place / "diagnostics", run) for run, place in places.items()}
+    examined = {run: _examined(record_path(folder, *run), run) for run in chosen}
     return Material(
         summary=summary,
         rows=rows,
@@ -121,7 +122,7 @@ def read_material(folder: Path) -> Material:
         histories={run: rows for run, rows in histories.items() if rows is not None},
         trained=_records(places, "train.json"),
         judged=_records(places, "evaluation.json"),
-        diagnosed={run: found for run, found in diagnosed.items() if found is not None},
+        diagnosed={run: found for run, found in examined.items() if found is not None},
         transfers={seed: found for seed, found in transfers.items() if found is not None},
     )
 
@@ -144,20 +145,23 @@ def _record(path: Path) -> Mapping[str, Any]:
     return record
 
 
-def _diagnosed(folder: Path, run: Run) -> Diagnosed | None:
-    path, remedy = folder / "record.json", f"diagnose {run[0]} with seed {run[1]} again"
+def _examined(path: Path, run: Run) -> Diagnosed | None:
     if not path.is_file():
         return None
-    curves = _table(folder / "curves.csv", CURVES, remedy) or ()
-    return Diagnosed(_record(path), curves, _table(folder / "surfaces.csv", SURFACES, remedy) or ())
+    remedy = f"run `python -m bench diagnose` for {run[0]} with seed {run[1]} again"
+    curves, surfaces = (
+        _table(path.with_name(f"{name}.csv"), columns, remedy) or ()
+        for name, columns in (("curves", CURVES), ("surfaces", SURFACES))
+    )
+    return Diagnosed(_record(path), curves, surfaces)
 
 
 def _transfer(folder: Path, seed: int) -> tuple[Mapping[str, Any], Rows] | None:
-    path = folder / f"seed{seed}.json"
+    path = transfer_path(folder, seed)
     if not path.is_file():
         return None
-    remedy = f"make it with `python -m bench transfer` and seed {seed}"
-    return _record(path), _table(path.with_suffix(".csv"), TRANSFER, remedy) or ()
+    remedy = f"run `python -m bench transfer` for seed {seed} again"
+    return _record(path), _table(transfer_path(folder, seed, ".csv"), TRANSFER, remedy) or ()
 
 
 def _table(path: Path, columns: Sequence[str], remedy: str) -> Rows | None:

@@ -24,7 +24,7 @@ from bench.analysis.report.choices import choices_grid
 from bench.analysis.report.costs import costs_grid
 from bench.analysis.report.curves import learning_curves, remembered
 from bench.analysis.report.frontier import frontier
-from bench.analysis.report.material import Material, read_material
+from bench.analysis.report.material import Material, Run, read_material
 from bench.analysis.report.numbers import comparison_grid, statistics_grid, summary_grid
 from bench.analysis.report.origins import attacks_grid, citation, networks_grid, package_sets
 from bench.analysis.report.robustness import robustness
@@ -42,6 +42,7 @@ def make_report(
     reported: Path | None,
     reference: Path | None,
     cite: Path,
+    diagnosed: Iterable[Run] | None = None,
 ) -> None:
     """Write the page of the experiment in `folder` to `out`, whole or not at all.
 
@@ -54,13 +55,15 @@ def make_report(
         The papers' and RobustBench's numbers; only those of the same data set are shown.
     cite
         CITATION.cff.
+    diagnosed
+        The (method, seed) pairs whose diagnostics are shown; None shows all that are there.
 
     Raises
     ------
     BenchError
         Naming the file that is damaged and the remedy.
     """
-    material = read_material(folder)
+    material = read_material(folder, diagnosed)
     write_text(out, render(content(material, folder, (reported, reference), cite)))
 
 

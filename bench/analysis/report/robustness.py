@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from bench.analysis.diagnostics import record_path, transfer_path
 from bench.analysis.figures.known import Known
 from bench.analysis.report.chart import Chart, Looks, Trace
 from bench.analysis.report.grid import (
@@ -135,10 +136,6 @@ def _outcome(check: Check | None) -> Cell:
     )
 
 
-def _path(folder: Path, run: Run) -> Path:
-    return folder / "models" / run[0] / f"seed{run[1]}" / "diagnostics" / "record.json"
-
-
 def _checks(
     material: Material, known: Known, folder: Path
 ) -> dict[tuple[Run, str], dict[str, Check]]:
@@ -146,12 +143,12 @@ def _checks(
     found: dict[tuple[Run, str], dict[str, Check]] = {}
     for run, diagnosed in material.diagnosed.items():
         for checkpoint, told in _checkpoints(diagnosed.record):
-            found.setdefault((run, checkpoint), {}).update(_read(told, _path(folder, run)))
+            found.setdefault((run, checkpoint), {}).update(_read(told, record_path(folder, *run)))
     for seed, (record, _) in material.transfers.items():
         for checkpoint, by_method in _checkpoints(record):
             for method, told in by_method.items():
                 if method in known.order:
-                    checks = _read(told, folder / "transfer" / f"seed{seed}.json")
+                    checks = _read(told, transfer_path(folder, seed))
                     found.setdefault(((method, seed), checkpoint), {}).update(checks)
     return found
 
@@ -176,7 +173,7 @@ def _curves(material: Material, known: Known, looks: Looks, folder: Path) -> lis
             found: dict[float, list[float]] = {}
             for run, told in material.diagnosed.items():
                 if run[0] == method:
-                    for at, value in _points(told.curves, name, _path(folder, run)):
+                    for at, value in _points(told.curves, name, record_path(folder, *run)):
                         found.setdefault(at, []).append(value)
             if found:
                 places = sorted(found)
@@ -218,7 +215,7 @@ def _surfaces(material: Material, known: Known, folder: Path) -> list[Chart]:
         first = [row for row in rows if row["index"] == rows[0]["index"]]
         if not first:
             continue
-        file = _path(folder, run).with_name("surfaces.csv")
+        file = record_path(folder, *run).with_name("surfaces.csv")
         losses: dict[tuple[float, float], float] = {}
         for row in first:
             along, aside, loss = (optional(row, c, file) for c in ("along", "aside", "loss"))
@@ -237,7 +234,8 @@ def _surfaces(material: Material, known: Known, folder: Path) -> list[Chart]:
         }
         title = known.names[method]
         label = f"Loss around image {first[0]['index']} for {title}, seed {run[1]}"
-        layout = {"height": 260}
+        axis = {"tickvals": [-1, 0, 1]}
+        layout = {"height": 260, "xaxis": axis, "yaxis": axis}
         charts.append(
             Chart(
                 f"surface-{place}", label, "along gradient, ε", "aside, ε", [trace], layout, title
@@ -250,7 +248,7 @@ def _transfer(material: Material, known: Known, folder: Path) -> Grid | None:
     found: dict[tuple[str, str], list[float]] = {}
     for seed, (_, rows) in material.transfers.items():
         for row in rows:
-            value = optional(row, "accuracy", folder / "transfer" / f"seed{seed}.csv")
+            value = optional(row, "accuracy", transfer_path(folder, seed, ".csv"))
             if row["checkpoint"] == CHECKPOINT and value is not None:
                 found.setdefault((row["source"], row["target"]), []).append(value)
     if not found:
