@@ -218,3 +218,31 @@ def test_images_outside_the_unit_range_are_refused(model, judged, bad):
     images[2, 0, 3, 3] = bad
     with pytest.raises(ValueError, match=r"float32 in \[0, 1\]"):
         judge(model, images, labels, **ALL)
+
+
+def test_square_asks_no_more_often_than_it_is_allowed_to():
+    class Asked(Blocks):
+        times = 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.times += 1
+            return super().forward(images)
+
+    asked = {}
+    for queries in (5, 9):
+        model = Asked(SHAPE)
+        images = pixels([0], [100], SHAPE).float() / 255
+        verdict = judge(
+            model,
+            images,
+            torch.tensor([0]),
+            eps=1 / 255,
+            seed=0,
+            batch_size=1,
+            device="cpu",
+            components=("square",),
+            queries=queries,
+        )
+        assert verdict.robust.all()
+        asked[queries] = model.times
+    assert asked[9] - asked[5] == 4

@@ -186,6 +186,7 @@ def experiment_folder(wildcards, output):
 
 
 def examined_folder(wildcards, output):
+    """The folder that diagnostics are about: a run's, or the experiment's for transfer."""
     return Path(output.record).parents[1]
 
 
