@@ -181,10 +181,6 @@ def run_folder(wildcards, output):
     return Path(output.record).parent
 
 
-def experiment_folder(wildcards, output):
-    return Path(output.record).parents[1]
-
-
 def examined_folder(wildcards, output):
     """The folder that diagnostics are about: a run's, or the experiment's for transfer."""
     return Path(output.record).parents[1]

@@ -55,7 +55,7 @@ rule transfer:
         spec=diagnostics_spec(),
         code=transfer_digest(EXPERIMENT.model.name),
         methods=[method.label for method in EXPERIMENT.methods],
-        folder=experiment_folder,
+        folder=examined_folder,
     shell:
         "python -m bench transfer --spec {params.spec:q} --methods {params.methods}"
         " --seed {wildcards.seed} --data {input.images} --folder {params.folder} > {log} 2>&1"
