@@ -250,14 +250,17 @@ def test_the_report_builds_without_a_network_and_says_how_to_read_everything(pro
     assert done.returncode == 0, done.stdout + done.stderr
     page = (project / "report.html").read_text()
     shown = json.loads(re.search(r"^ *var results = (\{.*\});?$", page, re.MULTILINE)[1])
-    names = ("frontier", "curves", "components", "diagnostics", "surfaces", "transfer")
+    names = ("frontier", "curves", "components", "remembered")
+    names += ("diagnostics", "surfaces", "transfer")
     figures = [f"results/tiny/figures/{name}.svg" for name in names]
-    numbers = ["results/tiny/summary.csv", "results/tiny/tables/comparison.csv"]
+    tables = [f"results/tiny/tables/{name}.csv" for name in ("comparison", "costs")]
+    numbers = ["results/tiny/summary.csv", *tables]
     assert sorted(shown) == sorted(figures + numbers)
     for path, result in shown.items():
         caption = " ".join(re.sub(r"<[^>]+>", "", result["caption"]).split())
-        assert "n = 20 test images" in caption or path.endswith(("curves.svg", "surfaces.svg"))
-        assert "seeds 0, 1" in caption or path.endswith("surfaces.svg")
+        about_others = ("curves.svg", "surfaces.svg", "remembered.svg", "costs.csv")
+        assert "n = 20 test images" in caption or path.endswith(about_others)
+        assert "seeds 0, 1" in caption.casefold() or path.endswith("surfaces.svg")
         assert "ε = 0.2" in caption
         content = base64.b64decode(result["data_uri"].partition("base64,")[2])
         assert content == (project / path).read_bytes()
