@@ -120,7 +120,9 @@ class Probe:
             self._made[epoch].put(self._places[step], delta, frame[rows])
 
     @torch.no_grad()
-    def measure(self, network: nn.Module, epoch: int) -> dict[str, float | None]:
+    def measure(
+        self, network: nn.Module, epoch: int, batch_size: int = FOLLOWED
+    ) -> dict[str, float | None]:
         """Return the `COLUMNS` at the end of `epoch`; None where nothing is as old as that.
 
         Shares are in percent, losses in nats. With x'(e) made in epoch e:
@@ -138,8 +140,11 @@ class Probe:
         for age in AGES:
             if epoch - age not in self._made:
                 continue
+            images_PCHW = self._made[epoch - age].images(self.pixels_PCHW)
             with evaluating(network):
-                logits_PK = network(self._made[epoch - age].images(self.pixels_PCHW))
+                logits_PK = torch.cat(
+                    [network(part) for part in torch.split(images_PCHW, batch_size)]
+                )
             fools_P = logits_PK.argmax(dim=1) != self.labels_P
             found[f"remembered_loss_age{age}"] = float(
                 cross_entropy(logits_PK, self.labels_P).mean()

@@ -189,7 +189,11 @@ class Run:
                 )
             judged = self.engine.judged()
             clean, robust = self._judge(judged)
-            remembered = self.probe.measure(judged, epoch) if self.probe is not None else {}
+            remembered: dict[str, float | None] = {}
+            if self.probe is not None:
+                # No more images at once than the validation has: they must fit into the memory.
+                size = 2 * self.spec.training.batch_size
+                remembered = self.probe.measure(judged, epoch, size)
         means = tally.means()
         terms = {name: value for name, value in means.items() if name.startswith("loss_")}
         return Epoch(
