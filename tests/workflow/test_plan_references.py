@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -21,6 +22,6 @@ def test_the_models_of_the_configuration_are_judged_and_summarized(project, name
     text = done.stdout + done.stderr
     assert done.returncode == 0, text
     assert sorted(re.findall(r"bench reference --name (\w+)", text)) == names
-    (told,) = re.findall(r"bench summarize .* --references ([^>]*)>", text)
-    assert told.split() == names
+    (told,) = re.findall(r"bench summarize --spec '(.*?)' --folder", text)
+    assert json.loads(told)["reference"]["models"] == names
     assert "--reference config/robustbench.csv" in text
