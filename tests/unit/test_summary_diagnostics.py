@@ -81,7 +81,7 @@ def test_an_examination_has_its_cost(results_factory, folder, reported):
     write_diagnostics(results_factory, "trades", 1)
     flags(folder, reported)
     lines = (folder / "costs.csv").read_text().splitlines()
-    assert "digits,trades,1,diagnose,,,4.50,,cpu" in lines
+    assert "digits,trades,1,diagnose,,,4.50,,cpu,,," in lines
     assert len([line for line in lines if ",diagnose," in line]) == 1
 
 
