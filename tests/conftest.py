@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,15 @@ from factory import ResultsFactory
 # Before anything imports torch: networks as tiny as these are slower on two threads than on one,
 # and much slower where other work shares the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def settings_of_the_process_kept() -> Iterator[None]:
+    """What a job sets for its whole process does not reach the next test."""
+    from synthetic import settings_kept  # imports torch: after the environment was set
+
+    with settings_kept():
+        yield
 
 
 @pytest.fixture

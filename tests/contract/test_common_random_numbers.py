@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
 import pytest
 import torch
-from synthetic import MEMLOSS, METHODS, settings_kept, some_data, some_spec
+from synthetic import MEMLOSS, METHODS, some_data, some_spec
 from torch import Tensor
 
 from bench.attacks.inner import InnerAttack
@@ -24,12 +23,6 @@ PAIRS = list(combinations(names(), 2))
 STARTS = {
     name: getattr(run.create(name, METHODS.get(name, {})).attack, "start", None) for name in names()
 }
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
 
 
 @dataclass

@@ -6,7 +6,7 @@ import functools
 import importlib
 import importlib.util
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,6 @@ import pytest
 import torch
 from factory import ResultsFactory, edit_json
 from PIL import Image
-from synthetic import settings_kept
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -108,13 +107,6 @@ def exported(tmp_path: Path) -> nn.Module:
     spec.loader.exec_module(module)
     model: nn.Module = module.load()
     return model
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Batches this small are slower with more, by far where other work has the cores."""
-    with settings_kept():
-        yield
 
 
 @pytest.fixture(scope="module")

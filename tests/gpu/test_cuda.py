@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from margins import Blocks, pixels
-from synthetic import EPS, MEMLOSS, METHODS, settings_kept, some_data, some_images, some_spec
+from synthetic import EPS, MEMLOSS, METHODS, some_data, some_images, some_spec
 from torch import Tensor, nn
 
 from bench import weights
@@ -43,12 +42,6 @@ TF32 = Compute(device="cuda", tf32=True)
 FLOAT32 = Compute(device="cuda", tf32=False)
 SHAPE = (1, 16, 16)
 LEVELS = [6, 20, 6, 20, 6, 20, 6, 20, 6, 20]
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from factory import ResultsFactory
-from synthetic import METHODS, settings_kept, some_data, some_spec
+from synthetic import METHODS, some_data, some_spec
 from torch import Tensor, nn
 
 from bench.analysis.summary import summarize
@@ -31,14 +31,13 @@ def test_passes_are_those_that_a_step_makes(method, monkeypatch):
         if made.requires_grad:
             made.register_hook(lambda _: counted.update(backward=counted["backward"] + len(made)))
 
-    with settings_kept():
-        run = Run(spec, some_data(), torch.device("cpu"))
-        run.epoch(1, lambda *_: None)
-        index_B = run.batches(2)[0]
-        run.model.register_forward_hook(count)
-        images = run.images(2, 0, index_B)
-        logits = {name: run.model(images[name]) for name in run.method.passes}
-        run.method.objective(logits, run.labels_N[index_B]).backward()
+    run = Run(spec, some_data(), torch.device("cpu"))
+    run.epoch(1, lambda *_: None)
+    index_B = run.batches(2)[0]
+    run.model.register_forward_hook(count)
+    images = run.images(2, 0, index_B)
+    logits = {name: run.model(images[name]) for name in run.method.passes}
+    run.method.objective(logits, run.labels_N[index_B]).backward()
     found = passes_of(spec, create(spec.method, spec.options))
     assert {kind: count / len(index_B) for kind, count in counted.items()} == found
 

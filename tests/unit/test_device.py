@@ -1,22 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
-from synthetic import settings_kept
 
 from bench.config import Compute
 from bench.device import convolutions, describe, peak_memory_mb, prepare
 from bench.parsing import BenchError
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
 
 
 def tf32() -> tuple[bool, bool]:

@@ -6,7 +6,6 @@ import csv
 import json
 import shutil
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,12 +53,6 @@ JUDGED = EvaluationSpec(
     compute=CPU,
 )
 FILES = ("curves.csv", "surfaces.csv", "record.json")
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
 
 
 @pytest.fixture(scope="module")

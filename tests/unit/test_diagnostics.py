@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from margins import Blocks
 from masked import COUNT, EPS, LEVELS, SHAPE, SPEC, networks, some_images, subject
-from synthetic import settings_kept
 from torch import Tensor, nn
 
 from bench.attacks.pgd import pgd
 from bench.diagnostics import curves, geometry
 from bench.diagnostics.job import examine
 from bench.diagnostics.subject import Subject
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
 
 
 def failed(network: nn.Module, levels: list[int] | None = None) -> set[str]:

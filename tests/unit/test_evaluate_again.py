@@ -30,12 +30,6 @@ SPEC = EvaluationSpec(
 ALL = ["clean", "pgd20", "autoattack", "clean", "pgd20"]
 
 
-@pytest.fixture(autouse=True)
-def kept():
-    with settings_kept():
-        yield
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "run"

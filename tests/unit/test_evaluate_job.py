@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,12 +39,6 @@ SPEC = EvaluationSpec(
 )
 REFERENCE = autoattack.judge
 JUDGED = {"best": ["clean", "pgd20", "autoattack"], "last": ["clean", "pgd20", "cw"]}
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from synthetic import CPU, EPS, settings_kept, some_data
+from synthetic import CPU, EPS, some_data
 
 from bench import weights
 from bench.attacks import autoattack
@@ -34,12 +34,6 @@ SPEC = EvaluationSpec(
     ),
     compute=CPU,
 )
-
-
-@pytest.fixture(autouse=True)
-def kept():
-    with settings_kept():
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from synthetic import settings_kept, some_data, some_spec
+from synthetic import some_data, some_spec
 
 from bench import weights
 from bench.__main__ import main
@@ -124,28 +124,27 @@ def test_a_results_folder_that_is_a_file_is_one_line(config, tmp_path, capsys):
 def test_no_room_for_the_state_keeps_the_epochs_before(tmp_path, monkeypatch):
     data, folder, spec = tmp_path / "data.safetensors", tmp_path / "seed0", some_spec(epochs=2)
     save(some_data(), data)
-    with settings_kept():
-        train(spec, experiment="digits", label="mine", data=data, folder=tmp_path / "whole")
-        writes = iter(range(100))
+    train(spec, experiment="digits", label="mine", data=data, folder=tmp_path / "whole")
+    writes = iter(range(100))
 
-        def full(tensors: object, path: Path, *rest: object) -> None:
-            from safetensors import SafetensorError
-            from safetensors.torch import save_file
+    def full(tensors: object, path: Path, *rest: object) -> None:
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
 
-            if next(writes) == 1:
-                path.write_bytes(b"half")
-                raise SafetensorError("I/O error: No space left on device (os error 28)")
-            save_file(tensors, path, *rest)
+        if next(writes) == 1:
+            path.write_bytes(b"half")
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        save_file(tensors, path, *rest)
 
-        with monkeypatch.context() as patch:
-            patch.setattr("bench.training.state.save_file", full)
-            message = r"state/training\.safetensors: cannot be written: .* run the same command"
-            with pytest.raises(BenchError, match=message):
-                train(spec, experiment="digits", label="mine", data=data, folder=folder)
-        weights.load(folder / "last.safetensors")
-        assert [path.name for path in (folder / "state").iterdir()] == ["training.safetensors"]
-        assert not (folder / "train.json").exists()
-        train(spec, experiment="digits", label="mine", data=data, folder=folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.training.state.save_file", full)
+        message = r"state/training\.safetensors: cannot be written: .* run the same command"
+        with pytest.raises(BenchError, match=message):
+            train(spec, experiment="digits", label="mine", data=data, folder=folder)
+    weights.load(folder / "last.safetensors")
+    assert [path.name for path in (folder / "state").iterdir()] == ["training.safetensors"]
+    assert not (folder / "train.json").exists()
+    train(spec, experiment="digits", label="mine", data=data, folder=folder)
     for name in ("best", "last"):
         made, whole = (parent / f"{name}.safetensors" for parent in (folder, tmp_path / "whole"))
         assert made.read_bytes() == whole.read_bytes()

@@ -30,12 +30,6 @@ RUN = ("--method", "trades", "--seed", "0")
 Say = Callable[..., str]
 
 
-@pytest.fixture(autouse=True)
-def kept():
-    with settings_kept():
-        yield
-
-
 @pytest.fixture
 def line(capsys: pytest.CaptureFixture[str]) -> Say:
     """Run a command that must fail, and return the only line on standard error."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from synthetic import CPU, EPS, settings_kept, some_data, some_spec
+from synthetic import CPU, EPS, some_data, some_spec
 from torch import Tensor, nn
 
 from bench.attacks import autoattack
@@ -35,12 +35,6 @@ SPEC = EvaluationSpec(
 FORWARD = SmallCNN.forward
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
 OLDER = RuntimeError("CUDA error: out of memory")
-
-
-@pytest.fixture(autouse=True)
-def kept():
-    with settings_kept():
-        yield
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import torch
-from synthetic import MEMLOSS, settings_kept, some_data, some_spec
+from synthetic import MEMLOSS, some_data, some_spec
 
 from bench.data.augment import Frame
 from bench.data.dataset import to_unit
@@ -20,10 +19,8 @@ CROP = 2
 
 
 @pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        torch.manual_seed(0)
-        yield
+def seeded() -> None:
+    torch.manual_seed(0)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
-from synthetic import METHODS, settings_kept, some_data, some_spec
+from synthetic import METHODS, some_data, some_spec
 from torch import Tensor, nn
 
 from bench.data.augment import Views
@@ -145,12 +143,11 @@ def test_watching_changes_no_weight(method, monkeypatch):
             run.epoch(number, lambda *_: None)
         return run.model.state_dict()
 
-    with settings_kept():
-        watched = trained()
-        monkeypatch.setattr(Probe, "expect", lambda *_: None)
-        monkeypatch.setattr(Probe, "see", lambda *_: None)
-        monkeypatch.setattr(Probe, "measure", lambda *_: {})
-        unwatched = trained()
+    watched = trained()
+    monkeypatch.setattr(Probe, "expect", lambda *_: None)
+    monkeypatch.setattr(Probe, "see", lambda *_: None)
+    monkeypatch.setattr(Probe, "measure", lambda *_: {})
+    unwatched = trained()
     for name, value in watched.items():
         assert torch.equal(unwatched[name], value)
 
@@ -158,11 +155,4 @@ def test_watching_changes_no_weight(method, monkeypatch):
 def test_a_method_without_an_attack_has_no_examples():
     run = Run(some_spec("standard"), some_data(), CPU)
     assert run.probe is None
-    with settings_kept():
-        assert run.epoch(1, lambda *_: None).remembered == {}
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
+    assert run.epoch(1, lambda *_: None).remembered == {}

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from synthetic import METHODS, settings_kept, some_data, some_images, some_spec
+from synthetic import METHODS, some_data, some_images, some_spec
 from torch import Tensor, nn
 
 from bench.config import TrainSpec
@@ -17,12 +17,6 @@ from bench.training.measure import Tally
 from bench.training.run import Epoch, Run
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
 
 
 def quiet(_step: int, _tally: Tally) -> None:

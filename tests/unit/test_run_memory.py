@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
-from synthetic import EPS, MEMLOSS, settings_kept, some_data, some_spec
+from synthetic import EPS, MEMLOSS, some_data, some_spec
 from torch import Tensor
 
 from bench.training.measure import Tally
@@ -15,12 +13,6 @@ from bench.training.run import Run
 CPU = torch.device("cpu")
 # How far a remembered perturbation may be off, by the way it is kept.
 EXACT = {"float32": 1e-6, "float16": EPS / 2048 + 1e-6, "int8": EPS / 254 + 1e-6}
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
 
 
 def quiet(_step: int, _tally: Tally) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from settings import settings
-from synthetic import settings_kept
 
 from bench import sitting
 from bench.__main__ import main
@@ -29,12 +27,6 @@ CHANGES = {
     "evaluation.pgd.pgd20.steps": 4,
     "methods.standard": {},
 }
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
 
 
 @pytest.fixture

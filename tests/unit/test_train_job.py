@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from synthetic import EPS, METHODS, settings_kept, some_data, some_images, some_spec
+from synthetic import EPS, METHODS, some_data, some_images, some_spec
 from torch import Tensor
 
 from bench import weights
@@ -27,12 +27,6 @@ from bench.training.run import Epoch, Run
 FILES = ["best.safetensors", "history.csv", "last.safetensors", "train.json"]
 TRAINED = ("train_clean", "train_robust", "validation_clean", "validation_pgd")
 CLOCK = ("seconds", "images_per_second", "peak_memory_mb")
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
 
 
 @pytest.fixture

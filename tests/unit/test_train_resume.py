@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from synthetic import settings_kept, some_data, some_spec
+from synthetic import some_data, some_spec
 
 from bench.config import Schedule, TrainSpec, spec_json
 from bench.data.dataset import save
@@ -23,12 +23,6 @@ from bench.training.run import Epoch, Run
 
 ROOT = Path(__file__).parents[2]
 CLOCK = {"seconds", "images_per_second", "peak_memory_mb"}
-
-
-@pytest.fixture(autouse=True)
-def kept():
-    with settings_kept():
-        yield
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from settings import settings
-from synthetic import settings_kept, some_data, some_spec
+from synthetic import some_data, some_spec
 
 from bench import weights
 from bench.config import TrainSpec, experiment
@@ -21,12 +20,6 @@ from bench.training.job import start_of, train
 from bench.training.run import Run
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
 
 
 @pytest.fixture
