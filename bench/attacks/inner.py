@@ -21,6 +21,23 @@ GAUSSIAN_SCALE = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How far an attack may go, and how.
+
+    Parameters
+    ----------
+    eps, step
+        Radius and length of a step, in pixel values.
+    steps
+        Number of gradients taken.
+    """
+
+    eps: float
+    step: float
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class InnerAttack:
     """What an attack raises, where it starts, and the mode of the network meanwhile.
 
@@ -66,14 +83,11 @@ class InnerAttack:
         model: nn.Module,
         images: Tensor,
         labels: Tensor,
-        *,
-        eps: float,
-        step: float,
-        steps: int,
+        budget: Budget,
         noise: Tensor,
         opening: nn.Module | None = None,
     ) -> Tensor:
-        """Return adversarial images within `eps` of `images` and in [0, 1], detached.
+        """Return adversarial images within `budget.eps` of `images` and in [0, 1], detached.
 
         Parameters
         ----------
@@ -81,10 +95,6 @@ class InnerAttack:
             Maps images [B, C, H, W] to logits [B, K].
         images, labels
             Images in [0, 1] and their classes [B] int64.
-        eps, step
-            Radius and length of a step, in pixel values.
-        steps
-            Number of gradients taken.
         noise
             What `noise` drew for the shape of `images`.
         opening
@@ -106,8 +116,9 @@ class InnerAttack:
                     return divergence(target_BK, network(moved))
                 return cross_entropy(network(moved), labels)
 
-            if opening is not None and steps > 0:
+            eps, step, left = budget.eps, budget.step, budget.steps
+            if opening is not None and left > 0:
                 to_first = partial(raised, opening)
                 start = ascend(to_first, images, start, eps=eps, step=step, steps=1)
-                steps -= 1
-            return ascend(partial(raised, model), images, start, eps=eps, step=step, steps=steps)
+                left -= 1
+            return ascend(partial(raised, model), images, start, eps=eps, step=step, steps=left)

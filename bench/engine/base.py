@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from bench.attacks.inner import InnerAttack
+from bench.attacks.inner import Budget, InnerAttack
 
 
 class Engine(ABC):
@@ -38,15 +38,7 @@ class Engine(ABC):
 
     @abstractmethod
     def attack(
-        self,
-        attack: InnerAttack,
-        images: Tensor,
-        labels: Tensor,
-        *,
-        eps: float,
-        step: float,
-        steps: int,
-        noise: Tensor,
+        self, attack: InnerAttack, images: Tensor, labels: Tensor, budget: Budget, noise: Tensor
     ) -> Tensor:
         """Return what `attack`, called with the same arguments, makes of the network."""
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from bench.attacks.inner import InnerAttack
+from bench.attacks.inner import Budget, InnerAttack
 from bench.engine.base import Engine
 from bench.engine.folded import Folded
 from bench.engine.layout import layout
@@ -52,15 +52,7 @@ class Fast(Engine):
         return {name: value.to(torch.float32) for name, value in logits.items()}
 
     def attack(
-        self,
-        attack: InnerAttack,
-        images: Tensor,
-        labels: Tensor,
-        *,
-        eps: float,
-        step: float,
-        steps: int,
-        noise: Tensor,
+        self, attack: InnerAttack, images: Tensor, labels: Tensor, budget: Budget, noise: Tensor
     ) -> Tensor:
         """See `Engine.attack`."""
         network, opening = self.model, None
@@ -69,16 +61,7 @@ class Fast(Engine):
             network = self._refreshed(self._coarse or self._exact)
             if self._coarse is not None and attack.loss == "kl":
                 opening = self._refreshed(self._exact)
-        return attack(
-            network,
-            images,
-            labels,
-            eps=eps,
-            step=step,
-            steps=steps,
-            noise=noise,
-            opening=opening,
-        )
+        return attack(network, images, labels, budget, noise, opening)
 
     def judged(self) -> nn.Module:
         """Return a folded copy, float32."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.attacks.inner import InnerAttack
+from bench.attacks.inner import Budget, InnerAttack
 from bench.engine.fast import Fast
 
 WARM_UP = 3  # runs before the recording, in which libraries choose kernels and take their memory
@@ -26,29 +26,17 @@ class Graph(Fast):
         self._recorded: dict[Any, Recording] = {}
 
     def attack(
-        self,
-        attack: InnerAttack,
-        images: Tensor,
-        labels: Tensor,
-        *,
-        eps: float,
-        step: float,
-        steps: int,
-        noise: Tensor,
+        self, attack: InnerAttack, images: Tensor, labels: Tensor, budget: Budget, noise: Tensor
     ) -> Tensor:
         """See `Engine.attack`."""
         if attack.mode != "eval":
-            return super().attack(
-                attack, images, labels, eps=eps, step=step, steps=steps, noise=noise
-            )
+            return super().attack(attack, images, labels, budget, noise)
 
         def run(images: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
-            return Fast.attack(
-                self, attack, images, labels, eps=eps, step=step, steps=steps, noise=noise
-            )
+            return Fast.attack(self, attack, images, labels, budget, noise)
 
         # The last batch of an epoch is smaller: it has a recording of its own.
-        key = (attack, tuple(images.shape), eps, step, steps)
+        key = (attack, tuple(images.shape), budget)
         if key not in self._recorded:
             self._recorded[key] = Recording(run, images, labels, noise)
         return self._recorded[key](images, labels, noise)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from bench.attacks.inner import InnerAttack
+from bench.attacks.inner import Budget, InnerAttack
 from bench.engine.base import Engine
 
 
@@ -23,18 +23,10 @@ class Plain(Engine):
         return {name: self.model(batch) for name, batch in images.items()}
 
     def attack(
-        self,
-        attack: InnerAttack,
-        images: Tensor,
-        labels: Tensor,
-        *,
-        eps: float,
-        step: float,
-        steps: int,
-        noise: Tensor,
+        self, attack: InnerAttack, images: Tensor, labels: Tensor, budget: Budget, noise: Tensor
     ) -> Tensor:
         """See `Engine.attack`."""
-        return attack(self.model, images, labels, eps=eps, step=step, steps=steps, noise=noise)
+        return attack(self.model, images, labels, budget, noise)
 
     def judged(self) -> nn.Module:
         """Return the network itself."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.attacks.inner import InnerAttack
+from bench.attacks.inner import Budget, InnerAttack
 from bench.engine.choose import create as create_engine
 from bench.perf.bench import COUNTED, Bench, take
 from bench.perf.operations import Counting
@@ -126,6 +126,8 @@ class Attack:
     def __init__(self, bench: Bench, label: str) -> None:
         self.bench, self.spec = bench, bench.run_spec(label)
         self.attack = InnerAttack(loss="kl", start="gaussian")
+        ascent = self.spec.training.attack
+        self.budget = Budget(eps=self.spec.threat.eps, step=ascent.length, steps=ascent.steps)
         self.operations = self._operations()
         self.engine = create_engine(
             bench.route.engine, bench.network(), precision=bench.route.precision
@@ -134,16 +136,16 @@ class Attack:
         self.images_BCHW = self.engine.lay_out(images)
         self.noise_BCHW = self._noise(images)
         with bench.timed():
-            self._once(1 if bench.device.type == "cpu" else self.spec.training.attack.steps)
+            self._once(1 if bench.device.type == "cpu" else self.budget.steps)
         bench.ceiling()
 
     def measure(self) -> dict[str, Any]:
         """See `Step.measure`."""
-        count, steps = self.bench.settings.steps, self.spec.training.attack.steps
+        count = self.bench.settings.steps
         images = count * len(self.images_BCHW)
         with self.bench.timed() as spent:
             for _ in range(count):
-                self._once(steps)
+                self._once(self.budget.steps)
         return {
             "images": images,
             "seconds": spent[0],
@@ -152,35 +154,19 @@ class Attack:
         }
 
     def _once(self, steps: int) -> None:
-        self.engine.attack(
-            self.attack,
-            self.images_BCHW,
-            self.labels_B,
-            eps=self.spec.threat.eps,
-            step=self.spec.training.attack.length,
-            steps=steps,
-            noise=self.noise_BCHW,
-        )
+        budget = replace(self.budget, steps=steps)
+        self.engine.attack(self.attack, self.images_BCHW, self.labels_B, budget, self.noise_BCHW)
 
     def _noise(self, images: Tensor) -> Tensor:
         generator = torch.Generator(self.bench.device).manual_seed(0)
-        return self.attack.noise(images.shape, eps=self.spec.threat.eps, generator=generator)
+        return self.attack.noise(images.shape, eps=self.budget.eps, generator=generator)
 
     def _operations(self) -> int:
         """Return the operations for each image, counted on the network itself."""
         images, labels = self.bench.images(COUNTED)
-        ascent, model = self.spec.training.attack, self.bench.network()
-        counting = Counting()
+        model, counting = self.bench.network(), Counting()
         with counting:
-            self.attack(
-                model,
-                images,
-                labels,
-                eps=self.spec.threat.eps,
-                step=ascent.length,
-                steps=ascent.steps,
-                noise=self._noise(images),
-            )
+            self.attack(model, images, labels, self.budget, self._noise(images))
         return counting.total // COUNTED
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from bench.attacks.inner import Budget
 from bench.config import TrainSpec
 from bench.data.augment import Frame, Views
 from bench.data.dataset import Dataset, Images, to_unit
@@ -130,14 +131,9 @@ class Run:
         # Named by the start's distribution: methods with the same start share the noise.
         generator = stream(self.spec.seed, "attack", attack.start, epoch, step, device=self.device)
         noise = attack.noise(images["clean"].shape, eps=threat.eps, generator=generator)
+        budget = Budget(eps=threat.eps, step=shell.attack.length, steps=shell.attack.steps)
         images["adversarial"] = self.engine.attack(
-            attack,
-            images["clean"],
-            self.labels_N[index_B],
-            eps=threat.eps,
-            step=shell.attack.length,
-            steps=shell.attack.steps,
-            noise=noise,
+            attack, images["clean"], self.labels_N[index_B], budget, noise
         )
         if self.memory is not None:
             if epoch > 1:

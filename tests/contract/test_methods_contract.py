@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.attacks.inner import Budget
 from bench.methods.base import Method, _discovered, create, names
 from bench.models.base import build
 from bench.parsing import ConfigError, plain
@@ -65,8 +66,8 @@ def attacked(method: Method, model: nn.Module) -> Tensor:
     assert method.attack is not None
     clean = images(0)
     noise = method.attack.noise(clean.shape, eps=0.1, generator=torch.Generator().manual_seed(1))
-    budget = {"eps": 0.1, "step": 0.04, "steps": 3}
-    return method.attack(model, clean, LABELS, **budget, noise=noise)
+    budget = Budget(eps=0.1, step=0.04, steps=3)
+    return method.attack(model, clean, LABELS, budget, noise)
 
 
 @EVERY

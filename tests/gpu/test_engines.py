@@ -11,7 +11,7 @@ import torch
 from synthetic import EPS, METHODS, settings_kept, some_data, some_spec
 from torch import Tensor, nn
 
-from bench.attacks.inner import InnerAttack
+from bench.attacks.inner import Budget, InnerAttack
 from bench.attacks.losses import divergence
 from bench.config import Compute
 from bench.device import convolutions
@@ -28,6 +28,7 @@ pytestmark = [
 GPU = torch.device("cuda")
 SHAPE = (32, 3, 32, 32)
 TRADES_ATTACK = InnerAttack(loss="kl", start="gaussian")
+BUDGET = Budget(eps=EPS, step=EPS / 4, steps=10)
 ENGINES = [("fast", "float32"), ("fast", "bfloat16"), ("graph", "float32"), ("graph", "bfloat16")]
 
 
@@ -51,9 +52,7 @@ def trained() -> nn.Module:
 def attacked(engine: Engine, seed: int, attack: InnerAttack = TRADES_ATTACK) -> Tensor:
     noise = attack.noise(SHAPE, eps=EPS, generator=torch.Generator(GPU).manual_seed(seed))
     labels = torch.arange(len(noise), device=GPU) % 10
-    return engine.attack(
-        attack, engine.lay_out(images()), labels, eps=EPS, step=EPS / 4, steps=10, noise=noise
-    )
+    return engine.attack(attack, engine.lay_out(images()), labels, BUDGET, noise)
 
 
 def raised(model: nn.Module, moved: Tensor) -> float:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import torch
-from synthetic import EPS, METHODS, settings_kept, some_data, some_spec
+from synthetic import EPS, METHODS, some_data, some_spec
 from torch import Tensor, nn
 
-from bench.attacks.inner import InnerAttack
+from bench.attacks.inner import Budget, InnerAttack
 from bench.attacks.losses import divergence
 from bench.config import TrainSpec
 from bench.engine.base import Engine
@@ -25,12 +24,8 @@ CPU = torch.device("cpu")
 SHAPE = (12, 3, 8, 8)
 LABELS = torch.arange(12) % 10
 TRADES_ATTACK = InnerAttack(loss="kl", start="gaussian")
-
-
-@pytest.fixture(autouse=True)
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
+BUDGET = Budget(eps=EPS, step=EPS / 4, steps=10)
+ONE_STEP = replace(BUDGET, steps=1)
 
 
 def trained(width: int = 8) -> nn.Module:
@@ -58,9 +53,7 @@ def spec_with(method: str, engine: str, precision: str = "float32", epochs: int 
 
 def attacked(engine: Engine, seed: int, attack: InnerAttack = TRADES_ATTACK) -> Tensor:
     noise = attack.noise(SHAPE, eps=EPS, generator=torch.Generator().manual_seed(seed))
-    return engine.attack(
-        attack, engine.lay_out(images()), LABELS, eps=EPS, step=EPS / 4, steps=10, noise=noise
-    )
+    return engine.attack(attack, engine.lay_out(images()), LABELS, BUDGET, noise)
 
 
 def raised(model: nn.Module, moved: Tensor) -> float:
@@ -114,9 +107,7 @@ def test_the_first_gradient_points_where_the_plain_one_points(loss) -> None:
     model, moved = trained(), {}
     for name in ("plain", "fast"):
         engine = create(name, copy.deepcopy(model))
-        moved[name] = engine.attack(
-            attack, images(), LABELS, eps=EPS, step=EPS / 4, steps=1, noise=noise
-        )
+        moved[name] = engine.attack(attack, images(), LABELS, ONE_STEP, noise)
     same = (moved["plain"] - moved["fast"]).abs() < 1e-6
     assert same.float().mean() > 0.999
 
@@ -145,9 +136,7 @@ def test_bfloat16_keeps_the_target_and_the_first_gradient_of_a_kl_attack_in_floa
     moved = {}
     for precision in ("float32", "bfloat16"):
         engine = create("fast", copy.deepcopy(model), precision=precision)
-        moved[precision] = engine.attack(
-            TRADES_ATTACK, images(), LABELS, eps=EPS, step=EPS / 4, steps=1, noise=noise
-        )
+        moved[precision] = engine.attack(TRADES_ATTACK, images(), LABELS, ONE_STEP, noise)
     assert torch.equal(moved["bfloat16"], moved["float32"])
 
 

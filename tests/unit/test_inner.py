@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.attacks.inner import InnerAttack
+from bench.attacks.inner import Budget, InnerAttack
 from bench.models.base import build
 from bench.parsing import ConfigError
 
-BUDGET = {"eps": 0.1, "step": 0.03, "steps": 6}
+BUDGET = Budget(eps=0.1, step=0.03, steps=6)
 KL = InnerAttack(loss="kl", start="gaussian")
 CE_GAUSSIAN = InnerAttack(loss="ce", start="gaussian")
 CE_UNIFORM = InnerAttack(loss="ce", start="uniform")
@@ -67,7 +69,7 @@ def all_by_hand(model: Linear, images: Tensor, labels: Tensor, noise: Tensor, lo
     weight, flat = model.weight.detach().numpy(), images.flatten(1).numpy()
     starts = flat + noise.double().flatten(1).numpy()
     rows = [
-        by_hand(weight, image, int(label), start, loss=loss, **BUDGET)
+        by_hand(weight, image, int(label), start, loss=loss, **asdict(BUDGET))
         for image, label, start in zip(flat, labels, starts, strict=True)
     ]
     return torch.from_numpy(np.stack(rows)).reshape(images.shape)
@@ -77,14 +79,14 @@ def all_by_hand(model: Linear, images: Tensor, labels: Tensor, noise: Tensor, lo
 def test_the_attack_equals_the_loop_written_by_hand(attack, loss):
     model, (images, labels) = Linear(), batch()
     noise = attack.noise(images.shape, eps=0.1, generator=generator(1))
-    moved = attack(model, images, labels, **BUDGET, noise=noise)
+    moved = attack(model, images, labels, BUDGET, noise)
     torch.testing.assert_close(moved, all_by_hand(model, images, labels, noise, loss))
 
 
 def test_the_other_direction_of_the_divergence_would_be_another_attack():
     model, (images, labels) = Linear(), batch()
     noise = KL.noise(images.shape, eps=0.1, generator=generator(1))
-    moved = KL(model, images, labels, **BUDGET, noise=noise)
+    moved = KL(model, images, labels, BUDGET, noise)
     reverse = all_by_hand(model, images, labels, noise, "reverse kl")
     assert (moved - reverse).abs().max() > 0.01
 
@@ -92,15 +94,15 @@ def test_the_other_direction_of_the_divergence_would_be_another_attack():
 def test_the_divergence_attack_does_not_look_at_labels():
     model, (images, labels) = Linear(), batch()
     noise = KL.noise(images.shape, eps=0.1, generator=generator(1))
-    first = KL(model, images, labels, **BUDGET, noise=noise)
-    assert torch.equal(first, KL(model, images, (labels + 1) % 5, **BUDGET, noise=noise))
+    first = KL(model, images, labels, BUDGET, noise)
+    assert torch.equal(first, KL(model, images, (labels + 1) % 5, BUDGET, noise))
 
 
 def test_the_target_of_the_divergence_is_computed_once_and_all_in_eval():
     model, (images, labels) = Linear().train(), batch()
     noise = KL.noise(images.shape, eps=0.1, generator=generator(1))
-    KL(model, images, labels, **BUDGET, noise=noise)
-    assert len(model.seen) == 1 + BUDGET["steps"]
+    KL(model, images, labels, BUDGET, noise)
+    assert len(model.seen) == 1 + BUDGET.steps
     assert torch.equal(model.seen[0], images)
     assert not any(model.modes)
     assert model.training
@@ -110,7 +112,7 @@ def test_the_gaussian_start_is_not_projected():
     model, (images, labels) = Linear(), batch()
     images = torch.zeros_like(images)
     noise = torch.full_like(images, -0.5)
-    moved = CE_GAUSSIAN(model, images, labels, **BUDGET, noise=noise)
+    moved = CE_GAUSSIAN(model, images, labels, BUDGET, noise)
     assert torch.equal(model.seen[0], noise)
     assert moved.min() >= 0
 
@@ -119,7 +121,7 @@ def test_the_uniform_start_is_clipped_to_the_image_range():
     model, (images, labels) = Linear(), batch()
     noise = CE_UNIFORM.noise(images.shape, eps=0.1, generator=generator(1))
     images = images.round()
-    CE_UNIFORM(model, images, labels, **BUDGET, noise=noise)
+    CE_UNIFORM(model, images, labels, BUDGET, noise)
     assert torch.equal(model.seen[0], (images + noise).clamp(0, 1))
 
 
@@ -147,8 +149,8 @@ def test_every_image_stays_in_its_ball_and_in_the_image_range(attack, eps, steps
     model = build("small_cnn", classes=3, channels=3, seed=0)
     images = torch.rand(4, 3, 8, 8, generator=generator()).round(decimals=1)
     noise = attack.noise(images.shape, eps=eps, generator=generator())
-    budget = {"eps": eps, "step": 0.3, "steps": steps}
-    moved = attack(model, images, torch.arange(4) % 3, **budget, noise=noise)
+    budget = Budget(eps=eps, step=0.3, steps=steps)
+    moved = attack(model, images, torch.arange(4) % 3, budget, noise)
     assert (moved - images).abs().max() <= eps + 1e-6
     assert moved.min() >= 0
     assert moved.max() <= 1
@@ -162,9 +164,9 @@ def test_in_train_mode_batch_statistics_are_used_and_running_ones_move():
     model.linear.register_forward_hook(lambda *_: modes.append(model.bn1.training))
     images = torch.rand(4, 3, 8, 8, generator=generator())
     noise = attack.noise(images.shape, eps=0.1, generator=generator())
-    attack(model, images, torch.arange(4) % 3, **BUDGET, noise=noise)
-    assert modes == [True] * BUDGET["steps"]
-    assert model.bn1.num_batches_tracked == BUDGET["steps"]
+    attack(model, images, torch.arange(4) % 3, BUDGET, noise)
+    assert modes == [True] * BUDGET.steps
+    assert model.bn1.num_batches_tracked == BUDGET.steps
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -177,7 +179,7 @@ def test_an_error_of_the_model_gives_it_back_as_it_was(attack):
     images = torch.rand(4, 1, 8, 8)
     noise = attack.noise(images.shape, eps=0.1, generator=generator())
     with pytest.raises(RuntimeError):
-        attack(model, images, torch.arange(4) % 3, **BUDGET, noise=noise)
+        attack(model, images, torch.arange(4) % 3, BUDGET, noise)
     assert all(module.training for module in model.modules())
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
