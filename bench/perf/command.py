@@ -38,7 +38,7 @@ def add_command(commands: Any, add: Add) -> None:
     perf.add_argument("--only", nargs="+", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
     for name, text in {
         "threads": "on a CPU; default: the config's, or all",
-        "batch-size": "of training; default: 128",
+        "batch-size": "of training; default: 128, on a CPU 32",
         "width": "of the network; default: the config's",
         "repeats": "how often each path measures each task",
         "epoch-batches": "batches of the short epoch",
@@ -109,11 +109,7 @@ def _measured(what: Chosen) -> dict[str, Any]:
         machine = {**_machine(), **next(iter(started.values()))[1]}
         kept = {name: answer["pages_kept"] for name, (_, answer) in started.items()}
         for task, method in what.jobs():
-            asked = [
-                started[route.name][0]
-                for route in what.routes
-                if route.searches or task not in ("pgd", "autoattack", "breakdown")
-            ]
+            asked = [started[route.name][0] for route in what.routes if route.measures(task)]
             measurements += alternate(asked, task, method, what.rounds(task), _teller(task, method))
     machine.pop("pages_kept")
     document = {

@@ -20,7 +20,8 @@ class Route:
     """One path: a way to compute the same training and the same attacks.
 
     `pages` says whether the process keeps the memory that it frees; `against` names the plain path
-    with the same allocator, which is what an engine is compared with.
+    with the same allocator, which is what an engine is compared with. `judges` says whether
+    AutoAttack, which is long, is measured on it.
     """
 
     name: str
@@ -28,19 +29,23 @@ class Route:
     precision: Literal["float32", "bfloat16"] = "float32"
     pages: bool = False
     against: str = "plain"
+    judges: bool = True
 
-    @property
-    def searches(self) -> bool:
-        """Whether PGD and AutoAttack are measured on it: they are float32 on any path."""
-        return self.engine != "graph" and self.precision == "float32"
+    def measures(self, task: str) -> bool:
+        """Say whether `task` is measured on it; PGD and AutoAttack are float32 on any path."""
+        if task not in ("pgd", "autoattack", "breakdown"):
+            return True
+        if self.engine == "graph" or self.precision != "float32":
+            return False
+        return self.judges or task == "pgd"
 
 
 KEPT = "plain, pages kept"
 ROUTES = {
     "cpu": (
         Route(name="plain", engine="plain"),
-        Route(name="fast", engine="fast"),
-        Route(name=KEPT, engine="plain", pages=True, against=KEPT),
+        Route(name="fast", engine="fast", judges=False),
+        Route(name=KEPT, engine="plain", pages=True, against=KEPT, judges=False),
         Route(name="fast, pages kept", engine="fast", pages=True, against=KEPT),
     ),
     "cuda": (
