@@ -33,6 +33,20 @@ def test_a_shipped_configuration_is_valid(path):
     assert read.evaluation.autoattack is not None
 
 
+def test_the_copy_of_cifar10_is_trained_as_the_original_is():
+    paper, copy = (
+        experiment(yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8")))
+        for name in ("paper", "cifar10_jpeg")
+    )
+    assert copy.training == paper.training
+    assert (copy.model, copy.threat, copy.compute) == (paper.model, paper.threat, paper.compute)
+    assert copy.evaluation.pgd == paper.evaluation.pgd
+    known = {method.label: method for method in paper.methods}
+    both = [method for method in copy.methods if method.label in known]
+    assert len(both) == 11
+    assert all(method == known[method.label] for method in both)
+
+
 def test_the_paper_is_trained_as_its_authors_train():
     path = ROOT / "config" / "paper.yaml"
     paper = experiment(yaml.safe_load(path.read_text(encoding="utf-8")))
