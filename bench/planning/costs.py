@@ -12,8 +12,14 @@ from statistics import median
 from typing import Any
 
 from bench.config import Evaluation, Experiment, Method
+from bench.parsing import ConfigError, parse
 from bench.planning.records import attacks, record
 from bench.planning.sizes import SOURCES, Size, held_out
+from bench.sections import Diagnostics
+
+# Of the curve over radii, those at which something still stands; two attacks of 10 gradients.
+RADII, LINEARITY = 8, 20
+QUERIES = 3  # forward passes that take as long as one gradient
 
 
 @dataclass
@@ -21,8 +27,9 @@ class Rates:
     """Seconds for each unit of work, and where they were measured.
 
     `training` is seconds for each training image and epoch, by `kind_of`.
-    `attacks` is seconds for each image (clean, autoattack) or for each image, step and restart
-    (pgd), by (method name, kind); a method name of "" holds for every method.
+    `attacks` is seconds for each image (clean, autoattack), for each image, step and restart (pgd)
+    or for each image and gradient (diagnostics), by (method name, kind); a method name of "" holds
+    for every method.
     """
 
     training: dict[str, list[float]] = field(default_factory=dict)
@@ -53,7 +60,10 @@ def recorded_rates(experiment: Experiment, size: Size, results: Path) -> Rates:
             evaluation = record(path.with_name("evaluation.json"))
             if evaluation is not None:
                 _add_attacks(rates, training["spec"]["method"], evaluation)
-        except (KeyError, TypeError, ZeroDivisionError):
+            examined = record(path.with_name("diagnostics") / "record.json")
+            if examined is not None:
+                _add_diagnostics(rates, training["spec"]["method"], examined)
+        except (KeyError, TypeError, ZeroDivisionError, ConfigError):
             # A record of another version: it only fails to help.
             continue
     return rates
@@ -89,6 +99,38 @@ def judging_seconds(
             return None
         seconds += median(known) * units
     return seconds
+
+
+def examining_seconds(
+    diagnostics: Diagnostics, method: Method, others: int, rates: Rates
+) -> float | None:
+    """Return the seconds of the diagnostics of one run of `method`; None where no rate is known.
+
+    Parameters
+    ----------
+    others
+        Methods on whose networks its adversarial images are tried; 0 if they are not.
+    """
+    gradients = _gradients(diagnostics)
+    if others:
+        gradients += diagnostics.steps + others / QUERIES
+    # A gradient of PGD is the same pass, where no diagnostics were made yet.
+    for kind in ("diagnostics", "pgd"):
+        known = rates.attacks.get((method.name, kind)) or _of_any_method(rates, kind)
+        if known:
+            images = diagnostics.images * len(diagnostics.checkpoints)
+            return median(known) * images * gradients
+    return None
+
+
+def _gradients(diagnostics: Diagnostics) -> float:
+    """Return about how many gradients are taken of each image, queries counted in."""
+    return (
+        (RADII + diagnostics.restarts) * diagnostics.steps
+        + diagnostics.most_steps
+        + LINEARITY
+        + diagnostics.square_queries / QUERIES
+    )
 
 
 def _of_any_method(rates: Rates, kind: str) -> list[float]:
@@ -131,3 +173,9 @@ def _add_attacks(rates: Rates, method: str, evaluation: dict[str, Any]) -> None:
         if "steps" in details:
             kind, units = "pgd", units * details["steps"] * details["restarts"]
         rates.attacks.setdefault((method, kind), []).append(judged["seconds"] / units)
+
+
+def _add_diagnostics(rates: Rates, method: str, examined: dict[str, Any]) -> None:
+    spec = parse(Diagnostics, examined["spec"]["diagnostics"], where="diagnostics")
+    units = spec.images * len(spec.checkpoints) * _gradients(spec)
+    rates.attacks.setdefault((method, "diagnostics"), []).append(examined["seconds"] / units)

@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Experiment, Method
-from bench.planning.costs import Rates, judging_seconds, recorded_rates, training_seconds
+from bench.planning.costs import (
+    Rates,
+    examining_seconds,
+    judging_seconds,
+    recorded_rates,
+    training_seconds,
+)
 from bench.planning.records import (
     CHECKPOINTS,
     Recorded,
     about_images,
+    examining_differs,
     judging_differs,
     recorded,
     training_differs,
@@ -21,6 +28,12 @@ from bench.planning.records import (
 from bench.planning.sizes import Size, disk_bytes, size_of
 from bench.planning.text import amount, hours, table
 
+# Of each kind of job: what has been done, the doing, and what there is of it.
+KINDS = {
+    "train": ("trained", "training", "trainings"),
+    "evaluate": ("judged", "judging", "evaluations"),
+    "diagnose": ("examined", "examining", "diagnostics"),
+}
 UNKNOWN = "unknown: run with --trial"
 UNREAD = "unknown until `python -m bench data` has read the images"
 KEPT = (
@@ -34,6 +47,7 @@ class Row:
     """One method: jobs in all and to do, and seconds of one job of each kind (None: unknown).
 
     `again` are evaluations of weights that are still right: what of them has not changed is kept.
+    `examined` are the runs whose networks are to be examined, of which `examine` are to do.
     """
 
     label: str
@@ -41,28 +55,30 @@ class Row:
     train: int
     evaluate: int
     again: int
+    examined: int
+    examine: int
     train_seconds: float | None
     evaluate_seconds: float | None
+    examine_seconds: float | None
     basis: str
 
     @property
     def left(self) -> float | None:
         """Seconds of all that is to do."""
-        return _sum(
-            [
-                0.0 if not count else None if seconds is None else count * seconds
-                for count, seconds in (
-                    (self.train, self.train_seconds),
-                    (self.evaluate, self.evaluate_seconds),
-                )
-            ]
-        )
+        return _sum([_times(*self.jobs_of(kind)[1:]) for kind in KINDS])
 
     @property
     def whole(self) -> float | None:
         """Seconds of all jobs, done or not."""
-        seconds = _sum([self.train_seconds, self.evaluate_seconds])
-        return None if seconds is None else self.jobs * seconds
+        return _sum([_times(self.jobs_of(kind)[0], self.jobs_of(kind)[2]) for kind in KINDS])
+
+    def jobs_of(self, kind: str) -> tuple[int, int, float | None]:
+        """Return how many jobs of a kind there are, how many are to do, and seconds of one."""
+        return {
+            "train": (self.jobs, self.train, self.train_seconds),
+            "evaluate": (self.jobs, self.evaluate, self.evaluate_seconds),
+            "diagnose": (self.examined, self.examine, self.examine_seconds),
+        }[kind]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +102,9 @@ class Plan:
             "data_ready": self.data_ready,
             "methods": {
                 row.label: {
-                    "jobs": {"train": row.jobs, "evaluate": row.jobs},
-                    "to_do": {"train": row.train, "evaluate": row.evaluate},
-                    "seconds_each": {
-                        "train": row.train_seconds,
-                        "evaluate": row.evaluate_seconds,
+                    **{
+                        what: {kind: row.jobs_of(kind)[place] for kind in KINDS}
+                        for place, what in enumerate(("jobs", "to_do", "seconds_each"))
                     },
                     "seconds_left": row.left,
                     "basis": row.basis,
@@ -165,7 +179,10 @@ def _row(
     own = [run for run in runs if run.label == method.label]
     train = [run for run in own if not _trained(run, experiment, fingerprint)]
     evaluate = [run for run in own if run in train or judging_differs(run, experiment, fingerprint)]
-    trained = judged = None
+    asked = [run for run in own if (run.label, run.seed) in experiment.diagnosed()]
+    examine = [run for run in asked if run in evaluate or examining_differs(run, experiment)]
+    tried_on = len(experiment.methods) if experiment.transfer_seeds() else 0
+    trained = judged = examined = None
     sources = []
     for name, known in zip(("recorded", "trial"), rates, strict=True):
         if size is None:
@@ -176,14 +193,20 @@ def _row(
         if judged is None:
             judged = judging_seconds(experiment.evaluation, method, size, known)
             sources += [name] if judged is not None else []
+        if examined is None and experiment.diagnostics is not None:
+            examined = examining_seconds(experiment.diagnostics, method, tried_on, known)
+            sources += [name] if examined is not None else []
     return Row(
         label=method.label,
         jobs=len(own),
         train=len(train),
         evaluate=len(evaluate),
         again=sum(run.evaluation is not None and run not in train for run in evaluate),
+        examined=len(asked),
+        examine=len(examine),
         train_seconds=trained,
         evaluate_seconds=judged,
+        examine_seconds=examined,
         basis=", ".join(dict.fromkeys(sources)) or "unknown",
     )
 
@@ -204,32 +227,29 @@ def as_text(plan: Plan) -> str:
         f"{experiment.model.label} on {experiment.data.name}, {compute.device}{threads}",
         "",
     ]
+    jobs = {kind: sum(row.jobs_of(kind)[0] for row in plan.rows) for kind in KINDS}
+    to_do = {kind: sum(row.jobs_of(kind)[1] for row in plan.rows) for kind in KINDS}
+    left, whole = (_sum([getattr(row, key) for row in plan.rows]) for key in ("left", "whole"))
+    kinds = [kind for kind in KINDS if jobs[kind]]
     rows = [
         [
             row.label,
-            f"{row.jobs - row.train} of {row.jobs}",
-            f"{row.jobs - row.evaluate} of {row.jobs}",
-            hours(row.train_seconds),
-            hours(row.evaluate_seconds),
+            *(_done(*row.jobs_of(kind)[:2]) for kind in kinds),
+            *(hours(row.jobs_of(kind)[2]) for kind in kinds),
             hours(row.left),
             row.basis,
         ]
         for row in plan.rows
     ]
-    jobs = sum(row.jobs for row in plan.rows)
-    train, evaluate = (sum(getattr(row, key) for row in plan.rows) for key in ("train", "evaluate"))
-    left, whole = (_sum([getattr(row, key) for row in plan.rows]) for key in ("left", "whole"))
-    done = [f"{jobs - train} of {jobs}", f"{jobs - evaluate} of {jobs}"]
-    rows.append(["all", *done, "", "", hours(left), ""])
-    heads = ["method", "trained", "judged", "h/training", "h/judging", "h left", "basis"]
-    lines += [*table(heads, rows), ""]
-    lines.append(f"to do: {train} trainings, {evaluate} evaluations")
+    done = [_done(jobs[kind], to_do[kind]) for kind in kinds]
+    rows.append(["all", *done, *("" for _ in kinds), hours(left), ""])
+    heads = [*(KINDS[kind][0] for kind in kinds), *(f"h/{KINDS[kind][1]}" for kind in kinds)]
+    lines += [*table(["method", *heads, "h left", "basis"], rows), ""]
+    lines.append(f"to do: {', '.join(f'{to_do[kind]} {KINDS[kind][2]}' for kind in kinds)}")
     if not plan.data_ready:
         lines[-1] += ", and the images are still to be read"
     if experiment.reference.models:
         lines.append(f"not in the table: {len(experiment.reference.models)} RobustBench model(s)")
-    if examined := experiment.diagnosed():
-        lines.append(f"not in the table: diagnostics of {len(examined)} run(s)")
     lines.append(
         f"device hours left: {missing}"
         if unknown
@@ -242,6 +262,15 @@ def as_text(plan: Plan) -> str:
         lines.append(ASSUMED)
     lines.append(_disk_line(plan, missing))
     return "\n".join(lines)
+
+
+def _times(jobs: int, seconds: float | None) -> float | None:
+    """Return the seconds of some jobs: none for none, whatever one of them takes."""
+    return 0.0 if not jobs else None if seconds is None else jobs * seconds
+
+
+def _done(jobs: int, to_do: int) -> str:
+    return f"{jobs - to_do} of {jobs}"
 
 
 def _disk_line(plan: Plan, missing: str) -> str:

@@ -29,7 +29,7 @@ def settings(changes: dict[str, Any] | None = None, *, without: str | None = Non
     raw = copy.deepcopy(RAW)
     for dotted, value in (changes or {}).items():
         section, key = _place(raw, dotted)
-        section[key] = value
+        section[key] = copy.deepcopy(value)
     if without is not None:
         section, key = _place(raw, without)
         del section[key]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ import pytest
 import yaml
 from planned import change, tiny, write_data, write_run
 from settings import settings
-from synthetic import settings_kept
 
 from bench import sitting
 from bench.__main__ import main
 from bench.config import Experiment, spec_json
+from bench.planning.costs import LINEARITY, QUERIES, RADII
 from bench.planning.plan import as_text, make_plan
 from bench.planning.records import examining_differs, recorded, transfer_differs
 from bench.planning.verify import verify
@@ -123,8 +122,42 @@ def test_without_diagnostics_in_the_config_none_are_looked_for(results):
     assert "diagnostics" not in as_text(make_plan(plain, results))
 
 
-def test_a_plan_says_that_they_are_not_in_its_table(results, of):
-    assert "not in the table: diagnostics of 2 run(s)" in as_text(make_plan(of, results))
+def test_a_plan_counts_what_is_to_be_examined(results, of):
+    def examined() -> list[tuple[int, int]]:
+        return [(row.examined, row.examine) for row in make_plan(of, results).rows]
+
+    assert examined() == [(1, 0), (1, 0)]
+    record_of(results).unlink()
+    assert examined() == [(1, 1), (1, 0)]
+    text = as_text(make_plan(of, results))
+    assert "h/examining" in text
+    assert "1 diagnostics" in text
+
+
+def test_a_plan_takes_the_hours_of_diagnostics_from_pgd_and_then_from_diagnostics(results, of):
+    only = tiny({**ASKED, "diagnostics.transfer": False})
+    asked = only.diagnostics
+    assert asked is not None
+    gradients = (
+        (RADII + asked.restarts) * asked.steps
+        + asked.most_steps
+        + LINEARITY
+        + asked.square_queries / QUERIES
+    )
+    # 30 seconds of 20 steps on 300 images, and what diagnostics took of 10 images.
+    by_pgd = make_plan(only, results).rows[0].examine_seconds
+    assert by_pgd == pytest.approx(10 * gradients * 30 / (20 * 300))
+    change(record_of(results), seconds=50.0)
+    assert make_plan(only, results).rows[0].examine_seconds == pytest.approx(50)
+    twice = tiny({**ASKED, "diagnostics.transfer": False, "diagnostics.images": 20})
+    assert make_plan(twice, results).rows[0].examine_seconds == pytest.approx(100)
+
+
+def test_trying_images_on_other_networks_adds_to_the_hours(results, of):
+    alone = tiny({**ASKED, "diagnostics.transfer": False})
+    apart, tried = (make_plan(config, results).rows[0] for config in (alone, of))
+    assert apart.examine_seconds is not None
+    assert tried.examine_seconds > apart.examine_seconds
 
 
 # A sitting
@@ -151,13 +184,7 @@ CHANGES: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def kept() -> Iterator[None]:
-    with settings_kept():
-        yield
-
-
-def test_a_sitting_examines_too_and_nothing_twice(tmp_path, monkeypatch, capsys, kept):
+def test_a_sitting_examines_too_and_nothing_twice(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(yaml.safe_dump(settings(CHANGES)))
     assert main(["run", "--config", "tiny.yaml"]) == 0
@@ -185,7 +212,7 @@ def test_a_sitting_examines_too_and_nothing_twice(tmp_path, monkeypatch, capsys,
     assert done == ["_diagnose"]
 
 
-def test_nothing_is_tried_on_others_before_all_are_there(tmp_path, monkeypatch, capsys, kept):
+def test_nothing_is_tried_on_others_before_all_are_there(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(yaml.safe_dump(settings(CHANGES)))
     assert main(["run", "--config", "tiny.yaml", "--methods", "standard"]) == 0

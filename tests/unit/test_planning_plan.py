@@ -142,7 +142,7 @@ def test_the_command_prints_a_table_and_writes_json(capsys, tmp_path, results):
     printed = capsys.readouterr().out
     assert "to do: 1 trainings, 1 evaluations" in printed
     written = json.loads(out.read_text())
-    assert written["methods"]["trades"]["to_do"] == {"train": 1, "evaluate": 1}
+    assert written["methods"]["trades"]["to_do"] == {"train": 1, "evaluate": 1, "diagnose": 0}
     assert written["seconds_left"] == pytest.approx(60 + 66)
     assert TRAINED == 1497 - 149  # the rate above is for each image learnt from
 

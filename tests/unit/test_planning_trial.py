@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 from planned import tiny
-from synthetic import settings_kept
 
 from bench.planning.costs import method_kind
 from bench.planning.sizes import Size
@@ -29,8 +28,7 @@ def test_every_kind_of_training_is_timed_once(selection):
         }
     )
     told: list[str] = []
-    with settings_kept():
-        rates = trial(experiment, SMALL, told.append)
+    rates = trial(experiment, SMALL, told.append)
     assert told == ["trial of standard", "trial of trades", "trial of memloss_v1"]
     assert set(rates.training) == {method_kind(method) for method in experiment.methods}
     assert all(rate > 0 for (rate,) in rates.training.values())
