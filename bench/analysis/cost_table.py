@@ -6,11 +6,11 @@ within one experiment, never across.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.analysis.csv_file import read_table
 from bench.analysis.labels import attack_name, method_name, method_order
 from bench.analysis.options import options_of
 from bench.analysis.reported import ROBUSTBENCH
@@ -78,17 +78,7 @@ def make_cost_table(folder: Path, rows: Sequence[Mapping[str, str]]) -> None:
 
 def read_costs(path: Path) -> list[dict[str, str]]:
     """Return the lines of costs.csv by column; BenchError if it is not one."""
-    remedy = "make it with `python -m bench summarize`"
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-            rows = list(reader)
-    except FileNotFoundError:
-        raise BenchError(f"{path}: missing; {remedy}") from None
-    if missing:
-        raise BenchError(f"{path}: the column {missing[0]!r} is missing; {remedy}")
-    return rows
+    return read_table(path, NEEDED, "make it with `python -m bench summarize`")
 
 
 def spent(costs: Sequence[Mapping[str, str]], rows: Sequence[Mapping[str, str]]) -> list[Spent]:

@@ -5,19 +5,18 @@ RobustBench's models that were judged beside them are a block of their own at th
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.analysis.cost_table import make_cost_table
+from bench.analysis.csv_file import read_table
 from bench.analysis.labels import attack_name, checkpoint_order, method_name, method_order
 from bench.analysis.options import options_of
 from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.statistics.accuracy import mean_and_spread
 from bench.analysis.table_formats import Sheet, csv_text, latex, markdown
 from bench.analysis.table_notes import NOT_MEASURED, listed, notes, source_notes
-from bench.parsing import BenchError
 from bench.records import write_text
 
 ATTACKS = ("clean", "pgd20", "autoattack", "worst_case")
@@ -87,18 +86,7 @@ def make_tables(folder: Path) -> None:
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Return the lines of summary.csv by column; BenchError if it is not one."""
-    remedy = "make it with `snakemake --cores 8`"
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-            rows = list(reader)
-    except FileNotFoundError:
-        raise BenchError(f"{path}: missing; {remedy}") from None
-    if missing or not rows:
-        what = f"the column {missing[0]!r} is missing" if missing else "it has no rows"
-        raise BenchError(f"{path}: {what}; {remedy}")
-    return rows
+    return read_table(path, NEEDED, "make it with `snakemake --cores 8`")
 
 
 def comparison(rows: Iterable[dict[str, str]], names: Mapping[str, str]) -> list[Line]:

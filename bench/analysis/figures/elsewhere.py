@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.analysis import reported
+from bench.analysis.csv_file import cell_number, read_table
 from bench.analysis.figures import caption
-from bench.analysis.figures.points import Other, Row, number, table
+from bench.analysis.figures.points import Other, Row
 from bench.analysis.reported import Reported
 
 # TRADES and its heirs attack with 0.031, which is 7.9/255: near enough to show, and to be named.
@@ -64,14 +65,14 @@ def read_reference(path: Path, *, dataset: str, radii: Collection[float]) -> lis
     columns = ("dataset", "name", "architecture", "clean", "autoattack", "extra_data")
     needed = (*columns, "generated_data", "eps")
     found = []
-    for row in table(path, needed, "restore it from the repository"):
+    for row in read_table(path, needed, "restore it from the repository"):
         fits = re.search(r"(?<!\d)18$", row["architecture"].strip())
         if row["dataset"] != dataset or not fits or not row["eps"]:
             continue
-        eps = number(row["eps"], path, "eps")
+        eps = cell_number(row["eps"], path, "eps")
         if all(abs(eps - ours) > NEAR for ours in radii):
             continue
-        clean, robust = (number(row[name], path, name) for name in ("clean", "autoattack"))
+        clean, robust = (cell_number(row[name], path, name) for name in ("clean", "autoattack"))
         if yes(row["extra_data"]):
             found.append(Other(row["name"], clean, robust, "extra", eps))
         elif yes(row["generated_data"]):

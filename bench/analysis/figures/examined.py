@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.analysis.csv_file import cell_number, read_table
 from bench.analysis.diagnostics import record_path, transfer_path
-from bench.analysis.figures.points import number, table
 from bench.records import read_json
 
 REMEDY = "run `python -m bench diagnose` for this run again"
@@ -62,12 +62,12 @@ def read_strengths(
         rows = _rows(path.with_name("curves.csv"), ("check", "x", "accuracy", "n"))
         points: dict[str, list[tuple[float, float]]] = {}
         for row in rows:
-            x, accuracy = (number(row[name], path, name) for name in ("x", "accuracy"))
+            x, accuracy = (cell_number(row[name], path, name) for name in ("x", "accuracy"))
             points.setdefault(row["check"], []).append((x, accuracy))
         checkpoints = read_json(path)["checkpoints"]
         failed = _failed(checkpoints[_shown(checkpoints)])
         if points:
-            n = int(number(rows[0]["n"], path, "n"))
+            n = int(cell_number(rows[0]["n"], path, "n"))
             found.setdefault(method, {})[seed] = Strength(n, points, failed)
     return found
 
@@ -101,8 +101,10 @@ def read_matrix(results: Path, seeds: Iterable[int], methods: Sequence[str]) -> 
         for row in _rows(path, ("source", "target", "accuracy", "n")):
             if row["source"] in methods and row["target"] in methods:
                 pair = (row["source"], row["target"])
-                accuracies.setdefault(pair, []).append(number(row["accuracy"], path, "accuracy"))
-                n = int(number(row["n"], path, "n"))
+                accuracies.setdefault(pair, []).append(
+                    cell_number(row["accuracy"], path, "accuracy")
+                )
+                n = int(cell_number(row["n"], path, "n"))
         checkpoints = read_json(path.with_suffix(".json"))["checkpoints"]
         networks = checkpoints[_shown(checkpoints)]
         weak |= {method for method, examined in networks.items() if _failed(examined)}
@@ -115,7 +117,7 @@ def read_matrix(results: Path, seeds: Iterable[int], methods: Sequence[str]) -> 
 def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Return the rows of the checkpoint that is shown; none of pictures that nobody asked for."""
     if not path.is_file() or path.read_text(encoding="utf-8").count("\n") > 1:
-        found = table(path, ("checkpoint", *columns), REMEDY)
+        found = read_table(path, ("checkpoint", *columns), REMEDY)
         shown = _shown({row["checkpoint"] for row in found})
         return [row for row in found if row["checkpoint"] == shown]
     return []
@@ -132,7 +134,7 @@ def _failed(examined: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _plane(rows: Sequence[Mapping[str, str]], path: Path) -> Plane:
     along, aside, losses, right = (
-        np.array([number(row[name], path, name) for row in rows])
+        np.array([cell_number(row[name], path, name) for row in rows])
         for name in ("along", "aside", "loss", "right")
     )
     shape = len(set(along)), len(set(aside))

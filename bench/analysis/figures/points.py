@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from statistics import fmean
 from typing import Literal, Protocol, TypeVar
 
 from bench.analysis import reported
+from bench.analysis.csv_file import cell_number, read_table
 from bench.parsing import BenchError
 
 Kind = Literal["paper", "secondary", "plain", "extra", "generated"]
@@ -112,59 +111,20 @@ class Located(Protocol):
 L = TypeVar("L", bound=Located)
 
 
-def table(path: Path, columns: Iterable[str], remedy: str) -> list[dict[str, str]]:
-    """Return the rows of a CSV file that must have `columns`.
-
-    Raises
-    ------
-    BenchError
-        If the file is missing, empty or damaged or lacks a column; it names file and remedy.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [name for name in columns if name not in (reader.fieldnames or [])]
-            if missing:
-                raise BenchError(f"{path}: the column {missing[0]!r} is missing; {remedy}")
-            rows = list(reader)
-    except FileNotFoundError:
-        raise BenchError(f"{path} is missing; {remedy}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BenchError(f"{path}: it is damaged, no CSV text ({error}); {remedy}") from None
-    for line, row in enumerate(rows, 1):
-        # What is beyond the header is under None, and what is missing is None.
-        if None in row or None in row.values():
-            raise BenchError(
-                f"{path}: row {line} has not as many cells as the header; it was cut or edited: "
-                f"{remedy}"
-            )
-    if not rows:
-        raise BenchError(f"{path} has no rows; {remedy}")
-    return rows
-
-
-def number(text: str, path: Path, column: str) -> float:
-    """Return a cell as a number; `8/255` is one."""
-    try:
-        return float(Fraction(text.strip()))
-    except (ValueError, ZeroDivisionError):
-        raise BenchError(f"{path}: {column} holds {text!r} where a number was expected") from None
-
-
 def read_summary(path: Path) -> list[Row]:
     """Return the rows of summary.csv that belong to runs of this suite."""
     columns = ["dataset", "model", "method", "seed", "checkpoint", "selected_on"]
-    raw = table(
+    raw = read_table(
         path, [*columns, "attack", "eps", "n", "accuracy"], "run `python -m bench summarize`"
     )
     return [
         Row(
             **{name: row[name] for name in columns if name != "seed"},
-            seed=int(number(row["seed"], path, "seed")),
+            seed=int(cell_number(row["seed"], path, "seed")),
             attack=row["attack"],
-            eps=number(row["eps"] or "0", path, "eps"),
-            n=int(number(row["n"], path, "n")),
-            accuracy=number(row["accuracy"], path, "accuracy"),
+            eps=cell_number(row["eps"] or "0", path, "eps"),
+            n=int(cell_number(row["n"], path, "n")),
+            accuracy=cell_number(row["accuracy"], path, "accuracy"),
             **{name: row.get(name, "") for name in ("base_method", "options", "selected_by")},
         )
         for row in raw
@@ -253,9 +213,9 @@ def read_curves(results: Path, runs: Iterable[tuple[str, int]]) -> dict[str, lis
     for method, seed in runs:
         path = results / "models" / method / f"seed{seed}" / "history.csv"
         columns = ("epoch", "validation_clean", "validation_pgd")
-        rows = table(path, columns, f"train {method} with seed {seed} again")
+        rows = read_table(path, columns, f"train {method} with seed {seed} again")
         epochs, clean, robust = (
-            [number(row[name], path, name) if row[name] else None for row in rows]
+            [cell_number(row[name], path, name) if row[name] else None for row in rows]
             for name in columns
         )
         whole = tuple(int(epoch) for epoch in epochs if epoch is not None)
@@ -271,7 +231,7 @@ def read_remembered(results: Path, runs: Iterable[tuple[str, int]]) -> dict[str,
     found: dict[str, list[list[dict[str, str]]]] = {}
     for method, seed in runs:
         path = results / "models" / method / f"seed{seed}" / "history.csv"
-        rows = table(path, ("epoch",), f"train {method} with seed {seed} again")
+        rows = read_table(path, ("epoch",), f"train {method} with seed {seed} again")
         if any(row.get("remembered_loss_age0") for row in rows):
             found.setdefault(method, []).append(rows)
     return {method: _remembered(seeds) for method, seeds in found.items()}
@@ -310,7 +270,7 @@ def read_breakage(
     shares: dict[str, list[Mapping[str, float]]] = {}
     for method, seed in runs:
         path = results / "models" / method / f"seed{seed}" / "verdicts" / "best" / f"{attack}.csv"
-        rows = table(path, ["broken_by"], f"evaluate {method} with seed {seed} again")
+        rows = read_table(path, ["broken_by"], f"evaluate {method} with seed {seed} again")
         count = Counter(row["broken_by"] for row in rows)
         shares.setdefault(method, []).append(
             {name: 100 * hits / len(rows) for name, hits in count.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.cost_table import NEEDED as COSTS
+from bench.analysis.csv_file import read_table
 from bench.analysis.diagnostics import present, record_path, transfer_path
 from bench.analysis.figures import points
 from bench.analysis.figures.points import Row
@@ -95,7 +96,7 @@ def read_material(folder: Path, diagnosed: Iterable[Run] | None = None) -> Mater
         Naming the file that is damaged, or summary.csv where it is missing, and the remedy.
     """
     path = folder / "summary.csv"
-    summary = points.table(path, SUMMARY, "make it with `python -m bench summarize`")
+    summary = read_table(path, SUMMARY, "make it with `python -m bench summarize`")
     rows = points.read_summary(path)
     if not rows:
         raise BenchError(f"{path}: it has no run of this suite; train and judge a method first")
@@ -166,4 +167,4 @@ def _transfer(folder: Path, seed: int) -> tuple[Mapping[str, Any], Rows] | None:
 
 def _table(path: Path, columns: Sequence[str], remedy: str) -> Rows | None:
     """Return the rows of a CSV file, None where there is none; BenchError if it is damaged."""
-    return points.table(path, columns, remedy) if path.is_file() else None
+    return read_table(path, columns, remedy) if path.is_file() else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.analysis.figures import points
+from bench.analysis.csv_file import cell_number
 from bench.analysis.figures.known import Known
 from bench.analysis.labels import attack_name, attack_order, checkpoint_order
 from bench.analysis.report.flags import marks
@@ -204,7 +204,7 @@ def statistics_grid(rows: Rows, known: Known, attack: str, path: Path) -> Grid:
 
 def optional(row: Mapping[str, str], column: str, path: Path) -> float | None:
     """Return a cell as a number, None where it is empty."""
-    return points.number(row[column], path, column) if row[column] else None
+    return cell_number(row[column], path, column) if row[column] else None
 
 
 def _measured(cell: Measured | None, sources: dict[str, str]) -> Cell:

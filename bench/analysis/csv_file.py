@@ -1,0 +1,49 @@
+"""Reading the CSV files that the suite wrote."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+from bench.parsing import BenchError
+
+
+def read_table(path: Path, columns: Iterable[str], remedy: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV file that must have `columns`.
+
+    Raises
+    ------
+    BenchError
+        If the file is missing, empty or damaged or lacks a column; it names file and remedy.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = [name for name in columns if name not in (reader.fieldnames or [])]
+            if missing:
+                raise BenchError(f"{path}: the column {missing[0]!r} is missing; {remedy}")
+            rows = list(reader)
+    except FileNotFoundError:
+        raise BenchError(f"{path} is missing; {remedy}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BenchError(f"{path}: it is damaged, no CSV text ({error}); {remedy}") from None
+    for line, row in enumerate(rows, 1):
+        # What is beyond the header is under None, and what is missing is None.
+        if None in row or None in row.values():
+            raise BenchError(
+                f"{path}: row {line} has not as many cells as the header; it was cut or edited: "
+                f"{remedy}"
+            )
+    if not rows:
+        raise BenchError(f"{path} has no rows; {remedy}")
+    return rows
+
+
+def cell_number(text: str, path: Path, column: str) -> float:
+    """Return a cell as a number; `8/255` is one."""
+    try:
+        return float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError):
+        raise BenchError(f"{path}: {column} holds {text!r} where a number was expected") from None
