@@ -39,6 +39,7 @@ TERMS = {
 REMEMBERED = (
     *("remembered_fooling", "remembered_forgotten", "remembered_cosine"),
     *("remembered_loss_age0", "remembered_loss_age1"),
+    *("remembered_weight_p10", "remembered_weight_p50", "remembered_weight_p90"),
 )
 # AutoAttack is left out of `last`, as a workflow that saves time does.
 CORRECT: dict[str, dict[str, int]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -190,6 +191,16 @@ def test_curves_and_remembered_examples_are_means_over_seeds(html):
     assert fooling[0]["x"] == [2, 3]
     assert fooling[0]["y"] == [20.0, 30.0]
     assert charts["remembered-age"]["data"][0]["x"][0] == 0
+
+
+def test_of_v1_alone_the_spread_of_its_weights_is_drawn(html):
+    traces = Page(html).charts["remembered-3"]["data"]
+    drawn = Counter(trace["meta"]["method"] for trace in traces)
+    others = dict.fromkeys(set(paged.METHODS) - {"standard", "memloss_v1"}, 1)
+    assert drawn == {"memloss_v1": 3, **others}
+    lower, upper, _ = (t for t in traces if t["meta"]["method"] == "memloss_v1")
+    assert (lower["fill"], upper["fill"]) == ("none", "tonexty")
+    assert "10th percentile" in lower["hovertemplate"]
 
 
 def test_choices_tell_what_this_run_did(html):

@@ -57,6 +57,12 @@ class Key:
     colour: str
 
 
+def faint(colour: str) -> str:
+    """Return a colour such as "#1f77b4" as one that lets most of what is behind it through."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.15)"
+
+
 class Looks:
     """How each method is drawn, the same in every chart of the page."""
 

@@ -9,7 +9,8 @@ from statistics import fmean
 
 from bench.analysis.figures.curves import CLEAN, ROBUST
 from bench.analysis.figures.known import Known
-from bench.analysis.report.chart import Chart, Looks, Trace
+from bench.analysis.options import options_of
+from bench.analysis.report.chart import Chart, Looks, Trace, faint
 from bench.analysis.report.material import Material, Rows, Run
 from bench.analysis.report.numbers import optional
 
@@ -17,8 +18,13 @@ REMEMBERED = {
     "remembered_fooling": ("Fool the network now", "% of last epoch's examples", " %"),
     "remembered_forgotten": ("Forgotten", "% of those it had resisted", " %"),
     "remembered_cosine": ("Cosine of old and new perturbation", "cosine", ""),
-    "remembered_weight_p50": ("Median weight that V1 gives", "1.0000001 − p(y | x″)", ""),
+    "remembered_weight_p50": (
+        "Weight that V1 gives: median, and of V1 itself the 10th to the 90th percentile",
+        "1.0000001 − p(y | x″)",
+        "",
+    ),
 }
+PERCENTILES = {10: "remembered_weight_p10", 90: "remembered_weight_p90"}
 AGE = re.compile(r"remembered_loss_age(\d+)")
 BY_ACCURACY = (("validation_clean", "clean", CLEAN), ("validation_pgd", "PGD", ROBUST))
 
@@ -70,8 +76,9 @@ def remembered(material: Material, known: Known, looks: Looks, folder: Path) -> 
     for place, (column, (title, y, unit)) in enumerate(REMEMBERED.items()):
         traces = []
         for method in known.order:
-            runs = _runs(material, method)
-            mean = _mean([_column(rows, column, folder, run) for run, rows in runs.items()])
+            if column == "remembered_weight_p50" and method in _weighing(material):
+                traces += _band(material, looks, method, folder)
+            mean = _mean_of(material, method, column, folder)
             if mean:
                 traces.append(looks.line(method, list(mean), list(mean.values()), unit))
         if traces:
@@ -87,6 +94,41 @@ def remembered(material: Material, known: Known, looks: Looks, folder: Path) -> 
 
 
 TALL = {"height": 300, "hovermode": "closest"}
+
+
+def _weighing(material: Material) -> set[str]:
+    """Return the methods that weigh remembered examples by what is drawn."""
+    return {
+        row.method
+        for row in material.rows
+        if row.base_method == "memloss"
+        and {"variant": "v1", "weight": "A"}.items() <= options_of(row.options).items()
+    }
+
+
+def _band(material: Material, looks: Looks, method: str, folder: Path) -> list[Trace]:
+    """Return the space between two percentiles as a lower edge and a filled upper one."""
+    edges = {
+        percent: _mean_of(material, method, column, folder)
+        for percent, column in PERCENTILES.items()
+    }
+    if not all(edges.values()):
+        return []
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": list(edge),
+            "y": list(edge.values()),
+            "line": {"color": looks.colour(method), "width": 0.5},
+            "fill": "none" if percent == min(edges) else "tonexty",
+            "fillcolor": faint(looks.colour(method)),
+            "hovertemplate": f"{looks.name(method)}<br>{percent}th percentile, epoch %{{x}}: "
+            "%{y:.4g}<extra></extra>",
+            "meta": {"method": method},
+        }
+        for percent, edge in edges.items()
+    ]
 
 
 def _by_age(material: Material, known: Known, looks: Looks, folder: Path) -> list[Trace]:
@@ -122,6 +164,11 @@ def _curve(
 
 def _runs(material: Material, method: str) -> dict[Run, Rows]:
     return {run: rows for run, rows in material.histories.items() if run[0] == method}
+
+
+def _mean_of(material: Material, method: str, column: str, folder: Path) -> dict[int, float]:
+    runs = _runs(material, method)
+    return _mean([_column(rows, column, folder, run) for run, rows in runs.items()])
 
 
 def _mean(curves: Sequence[Mapping[int, float]]) -> dict[int, float]:
