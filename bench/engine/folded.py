@@ -90,9 +90,10 @@ def _folded(model: nn.Module) -> tuple[nn.Module, list[tuple[str, str]]]:
     for node in list(traced.graph.nodes):
         if node.op != "call_module" or not _foldable(modules[node.target]):
             continue
-        before = node.args[0]
+        before = node.args[0] if node.args else None
         if (
-            before.op != "call_module"
+            not isinstance(before, fx.Node)
+            or before.op != "call_module"
             or type(modules[before.target]) is not nn.Conv2d
             or len(before.users) > 1
             or calls[before.target] > 1

@@ -13,7 +13,7 @@ from bench.models.base import build, names
 
 
 class Shared(nn.Module):
-    """One convolution used twice, a batch-norm behind a branch, and one behind nothing."""
+    """One convolution used twice, one batch-norm behind a branch and called by keyword, and more."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Shared(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         maps = self.norm(self.twice(self.first(images))) + self.twice(images)
         branch = self.branch(maps)
-        return self.plain(self.last(self.after(branch).relu() + branch)).mean(dim=(2, 3))
+        return self.plain(self.last(self.after(input=branch).relu() + branch)).mean(dim=(2, 3))
 
 
 class Untraceable(nn.Module):
