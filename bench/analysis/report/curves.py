@@ -75,9 +75,11 @@ def remembered(material: Material, known: Known, looks: Looks, folder: Path) -> 
     charts = []
     for place, (column, (title, y, unit)) in enumerate(REMEMBERED.items()):
         traces = []
-        for method in known.order:
-            if column == "remembered_weight_p50" and method in _weighing(material):
+        if column == "remembered_weight_p50":
+            # Below all lines.
+            for method in filter(_weighing(material).__contains__, known.order):
                 traces += _band(material, looks, method, folder)
+        for method in known.order:
             mean = _mean_of(material, method, column, folder)
             if mean:
                 traces.append(looks.line(method, list(mean), list(mean.values()), unit))
@@ -97,12 +99,14 @@ TALL = {"height": 300, "hovermode": "closest"}
 
 
 def _weighing(material: Material) -> set[str]:
-    """Return the methods that weigh remembered examples by what is drawn."""
+    """Return the methods that weigh adversarial examples by what is drawn."""
+    weighing = {("variant", "v1"), ("weight", "A")}
     return {
         row.method
         for row in material.rows
         if row.base_method == "memloss"
-        and {"variant": "v1", "weight": "A"}.items() <= options_of(row.options).items()
+        and weighing <= (options := options_of(row.options)).items()
+        and options.get("alignment") != "clean_crop"
     }
 
 

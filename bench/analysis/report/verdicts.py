@@ -74,7 +74,7 @@ def claims_grid(rows: Rows, known: Known, path: Path) -> Grid:
                         style=f"verdict {verdict.replace(' ', '-')}",
                         below=row["detail"],
                     ),
-                    Cell(row["claimed"]),
+                    Cell(row["claimed"].replace("-", "−")),
                     Cell(
                         measured,
                         "" if value is None else value,
