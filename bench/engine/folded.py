@@ -94,16 +94,16 @@ def _folded(model: nn.Module) -> tuple[nn.Module, list[tuple[str, str]]]:
         if (
             not isinstance(before, fx.Node)
             or before.op != "call_module"
-            or type(modules[before.target]) is not nn.Conv2d
+            or type(modules[str(before.target)]) is not nn.Conv2d
             or len(before.users) > 1
             or calls[before.target] > 1
         ):
             continue
         node.replace_all_uses_with(before)
         traced.graph.erase_node(node)
-        convolution = modules[before.target]
+        convolution = modules[str(before.target)]
         convolution.bias = nn.Parameter(torch.zeros_like(convolution.weight[:, 0, 0, 0]))
-        pairs.append((before.target, node.target))
+        pairs.append((str(before.target), str(node.target)))
     traced.recompile()
     traced.delete_all_unused_submodules()
     return traced, pairs
