@@ -13,7 +13,7 @@ from bench.models.base import build, names
 
 
 class Shared(nn.Module):
-    """One convolution used twice, one batch-norm behind a branch and called by keyword, and more."""
+    """A convolution used twice, a batch-norm behind a branch and called by keyword, and more."""
 
     def __init__(self) -> None:
         super().__init__()
