@@ -109,7 +109,8 @@ class Chosen:
                 found.append((task, None))
             else:
                 found.append((task, self.recycling))
-            if task == "autoattack":
+            # On a CPU nothing is waited for, and the one is the other.
+            if task == "autoattack" and self.compute.device == "cuda":
                 found.append(("breakdown", None))
         return found
 

@@ -49,7 +49,7 @@ def draw(document: Mapping[str, Any], stem: Path) -> list[Path]:
     """
     rows = results(document["measurements"], against(document))
     rows = [row for row in rows if row["task"] in TASKS]
-    split = [one for one in document["measurements"] if one["task"] == "breakdown"]
+    split = [one for one in document["measurements"] if "split" in one]
     if not rows and not split:
         return []
     with style.styled():
@@ -160,7 +160,7 @@ def _split(axes: Axes, measured: Sequence[Row]) -> None:
     for y, one in enumerate(measured):
         start = 0.0
         for name, colour in SPLIT.items():
-            spent = sum(part[name] for part in one["components"].values())
+            spent = sum(part[name] for part in one["split"].values())
             long = 1000 * spent / one["images"]
             axes.barh(y, long, 0.62, start, color=colour, ec="white", lw=0.4)
             start += long

@@ -14,8 +14,8 @@ from bench.stopwatch import wait
 class Metered(nn.Module):
     """`model`, which takes the time of its passes; the device is waited for around each.
 
-    Waiting costs time that an attack without a meter does not spend, so a metered attack is never
-    the one whose speed is reported.
+    Waiting costs time that an attack without a meter does not spend, so on CUDA a metered attack is
+    never the one whose speed is reported. On a CPU there is nothing to wait for.
 
     Attributes
     ----------

@@ -108,9 +108,7 @@ def _searches(rows: Sequence[Mapping[str, Any]], kept: bool) -> list[str]:
 def _breakdown(measurements: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
     for one in measurements:
-        if one["task"] != "breakdown":
-            continue
-        for component, part in one["components"].items():
+        for component, part in one.get("split", {}).items():
             lines.append(
                 [
                     component,

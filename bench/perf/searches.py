@@ -95,7 +95,7 @@ class Breakdown(AutoAttack):
     """AutoAttack once more, component by component, with the time of the model's passes taken."""
 
     def measure(self) -> dict[str, Any]:
-        """See `Task.measure`; in "components", what each spends on what."""
+        """See `Task.measure`; in "split", what each component spends on what."""
         parts, robust = {}, len(self.images_NCHW)
         for component in self.bench.settings.components:
             meter = Metered(self.model)
@@ -116,7 +116,7 @@ class Breakdown(AutoAttack):
             "images": len(self.images_NCHW),
             "seconds": sum(part["seconds"] for part in parts.values()),
             "robust": robust,
-            "components": parts,
+            "split": parts,
         }
 
 

@@ -9,7 +9,7 @@ from bench.config import Compute, TrainSpec
 from bench.parsing import Count, Positive
 from bench.planning.sizes import Size
 
-# In the order in which they run. "breakdown" goes with "autoattack".
+# In the order in which they run. "breakdown" goes with "autoattack" on CUDA.
 TASKS = ("step", "epoch", "data", "attack", "memory", "pgd", "autoattack")
 BY_METHOD = ("step", "memory")
 COMPONENTS = ("apgd-ce", "apgd-t", "fab-t", "square")

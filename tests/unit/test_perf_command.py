@@ -57,7 +57,10 @@ def test_a_quick_run_measures_every_task_and_prints_it_again(capsys, config, tmp
     printed = capsys.readouterr().out
     document = json.loads((out / "performance.json").read_text())
     assert document["quick"]
-    assert {one["task"] for one in document["measurements"]} == {*TASKS, "breakdown"}
+    assert {one["task"] for one in document["measurements"]} == set(TASKS)
+    split = {one["path"]: one["split"] for one in document["measurements"] if "split" in one}
+    assert set(split) == set(paths)
+    assert all(part["forward_passes"] > 0 for parts in split.values() for part in parts.values())
     assert {one["path"] for one in document["measurements"]} == set(paths)
     for one in document["measurements"]:
         assert one["seconds"] > 0
@@ -97,10 +100,12 @@ def test_the_tasks_run_in_one_order_and_only_methods_with_a_memory_are_asked_for
         ("step", "memloss_v1"),
         ("memory", "memloss_v1"),
     ]
-    assert chosen("--quick", "--only", "autoattack").jobs() == [
-        ("autoattack", None),
-        ("breakdown", None),
-    ]
+    assert chosen("--quick", "--only", "autoattack").jobs() == [("autoattack", None)]
+
+
+def test_on_cuda_where_waiting_costs_time_the_breakdown_is_another_run():
+    what = chosen("--quick", "--only", "autoattack", "--device", "cuda")
+    assert what.jobs() == [("autoattack", None), ("breakdown", None)]
 
 
 def test_arguments_reach_the_processes():
