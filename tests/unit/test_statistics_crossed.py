@@ -11,6 +11,8 @@ from scipy import stats
 from bench.analysis.statistics.accuracy import wilson
 from bench.analysis.statistics.crossed import (
     Estimate,
+    MeanSquares,
+    Needed,
     estimate,
     holm,
     needed,
@@ -153,6 +155,12 @@ def test_needed_images_are_given_where_seeds_alone_do_not_decide():
     assert least.seeds is None
     # 1.96 x 30 / sqrt(N) = 1
     assert least.images == pytest.approx((1.96 * 30) ** 2, rel=0.4)
+
+
+def test_images_are_not_asked_for_where_those_at_hand_are_more():
+    squares = MeanSquares(images=902, seeds=190000, rest=900)
+    of = Estimate(0.1, np.array([-3.0, 3.2]), 10000, squares)
+    assert needed(of, 0.1, images_too=True) == Needed()
 
 
 @pytest.mark.parametrize("half_width", [0.0, -1.0])

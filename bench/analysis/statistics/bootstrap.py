@@ -14,7 +14,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.statistics.crossed import LEVEL
+from bench.analysis.statistics.crossed import LEVEL, NOTHING
 from bench.analysis.statistics.evidence import Judged
 from bench.analysis.statistics.quantities import Quantity, shared
 
@@ -67,7 +67,7 @@ class Bootstrap:
         self.drawn: dict[bytes, dict[Hashable, NDArray[np.float64]]] = {}
 
     def interval(self, quantity: Quantity) -> tuple[float, float] | None:
-        """Return the percentile interval; None with one seed or without verdicts.
+        """Return the percentile interval; None with one seed, without verdicts, or of width zero.
 
         The function is computed anew in each resample, without linear expansion.
         """
@@ -89,7 +89,8 @@ class Bootstrap:
             ],
             axis=1,
         )
-        return percentile(quantity.value(accuracy_RT))
+        low, high = percentile(quantity.value(accuracy_RT))
+        return (low, high) if high - low > NOTHING else None
 
     def _accuracies(self, index_N: NDArray[np.int64]) -> dict[Hashable, NDArray[np.float64]]:
         key = index_N.tobytes()

@@ -190,7 +190,9 @@ def needed(of: Estimate, half_width: float, *, images_too: bool, level: float = 
     if parts is None or parts.images <= 0:
         return Needed()
     z = stats.norm.ppf((1 + level) / 2)
-    return Needed(images=math.ceil(z**2 * parts.images / half_width**2))
+    images = math.ceil(z**2 * parts.images / half_width**2)
+    # Where those at hand would be enough, it is the seeds that are too few.
+    return Needed(images=images) if images > of.images else Needed()
 
 
 def simultaneous(count: int, level: float = LEVEL) -> float:

@@ -163,8 +163,8 @@ def _with_intervals(
             low, high = interval.low, interval.high
             own = replace(
                 own,
-                low=max(low, 0.0) if possible else low,
-                high=min(high, 100.0) if possible else high,
+                low=max(low, 0.0 if possible else -100.0),
+                high=min(high, 100.0),
                 standard_error=interval.standard_error,
                 df=interval.df,
                 p=interval.p if tested else None,
