@@ -30,7 +30,7 @@ class Scope:
     dataset: str
     model: str
     eps: Pixels
-    checkpoint: str = "best"
+    checkpoint: Literal["best", "last"] = "best"
 
     def __str__(self) -> str:
         """Return it as sentences name it."""

@@ -21,7 +21,12 @@ from bench.analysis.statistics.quantities import (
 from bench.parsing import BenchError
 
 COST_COLUMNS = ("method", "seed", "stage", "seconds", "device")
-PARTS = ("subset", "train_subset")  # flags of rows that are not of the whole data set
+# Flags of rows that are not of the whole data set, or whose checkpoint the test set chose.
+PARTS = {
+    "subset": "only a part of the images was used here (subset)",
+    "train_subset": "only a part of the images was used here (train_subset)",
+    "selected_on_test": "the test set chose the checkpoint here (selected_on_test)",
+}
 
 
 class NotRunError(Exception):
@@ -64,9 +69,30 @@ class Results:
         if trained.label in fitting:
             return trained.label
         raise NotRunError(
-            f"{' and '.join(fitting)} are both {trained}: say which by `label` in methods.{name} "
-            "of the claims"
+            f"{', '.join(fitting)} are all {trained}: say which by `label` in methods.{name} of "
+            "the claims"
         )
+
+    def check_seeds(self, labels: Iterable[str], attacks: Iterable[str]) -> None:
+        """Refuse to answer from fewer seeds than the experiment has at this checkpoint.
+
+        Raises
+        ------
+        NotRunError
+            Naming the method, the attack and the seeds that are missing.
+        """
+        every = {row["seed"] for row in self.rows}
+        for label in labels:
+            rows = [row for row in self.rows if row["method"] == label]
+            for attack in attacks or ("",):
+                there = {row["seed"] for row in rows if attack in ("", row["attack"])}
+                missing = ", ".join(sorted(every - there, key=int))
+                if there and missing:
+                    what = f"no verdicts of {attack!r}" if attack else "no run"
+                    raise NotRunError(
+                        f"{label} has {what} with seed {missing} on the checkpoint "
+                        f"{self.scope.checkpoint!r}, as others have: use the same `seeds` for all"
+                    )
 
     def labels(self, names: Iterable[str]) -> list[str]:
         """Return the labels of several methods."""
@@ -121,8 +147,7 @@ class Results:
             if ours - {theirs}:
                 return f"the {what} here is {', '.join(sorted(ours))}"
         flags = {flag for row in self.rows_of(labels, attacks) for flag in row["flags"].split(";")}
-        part = [flag for flag in PARTS if flag in flags]
-        return f"only a part of the images was used here ({', '.join(part)})" if part else ""
+        return next((said for flag, said in PARTS.items() if flag in flags), "")
 
     def training_seconds(self, labels: Sequence[str]) -> dict[str, dict[int, float]]:
         """Return the wall time of every training, by label and seed.

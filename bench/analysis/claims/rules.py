@@ -29,6 +29,8 @@ from bench.analysis.statistics.crossed import (
 )
 from bench.analysis.statistics.quantities import difference, front_distance, mean_accuracies
 
+MOST = 100.0
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -76,7 +78,11 @@ class RuledClaim(Claim, ABC):
                 "there are no verdicts of single images, without which nothing is known of other "
                 "images: keep models/*/seed*/verdicts beside summary.csv"
             )
-        return (over_both if self.images_too else over_seeds)(of, level)
+        found = (over_both if self.images_too else over_seeds)(of, level)
+        if found is None or not self.attacks:
+            return found
+        # No difference of percentages is larger, however few the degrees of freedom.
+        return replace(found, low=max(found.low, -MOST), high=min(found.high, MOST))
 
     def of_one(self, of: Estimate, reason: str = "") -> Measured:
         """Return one estimate as it is."""
@@ -157,7 +163,12 @@ class Range(RuledClaim):
 
 @dataclass(frozen=True, kw_only=True)
 class Frontier(RuledClaim):
-    """How far `method` is beyond the front of `against` in clean accuracy and `metric`."""
+    """How far `method` is beyond the front of `against` in clean accuracy and `metric`.
+
+    The front is made of mixtures of two methods. As with "the best of several", every pair counts
+    with an interval of its own, and the lowest end of all is the end: one method of the front that
+    is poor by luck, and so not on it, still widens the interval.
+    """
 
     about = ("method", "against")
 
@@ -182,8 +193,17 @@ class Frontier(RuledClaim):
         """Return what the method could lose in both before mixtures of the others were as good."""
         label, others = results.label(self.method), results.labels(self.against)
         of = front_distance(self.metric, label, others)
-        distance = results.estimate(of)
-        lead = replace(distance, value=-distance.value, by_seed=-distance.by_seed)
+        whole = results.estimate(of)
+        pairs = list(combinations(others, 2)) if len(others) > 2 else [tuple(others)]
+        parts = [
+            results.estimate(front_distance(self.metric, label, pair)) if len(pairs) > 1 else whole
+            for pair in pairs
+        ]
+        level = simultaneous(len(parts))
+        intervals = _all([self.interval(part, level) for part in parts])
+        low = min(-one.high for one in intervals) if intervals else None
+        high = min(-one.low for one in intervals) if intervals else None
+        lead = replace(whole, value=-whole.value, by_seed=-whole.by_seed)
         mean_T = mean_accuracies(results.judged, of)
         reason = ""
         if mean_T is not None and front.slope(mean_T[:2], mean_T[2:].reshape(-1, 2)).beyond:
@@ -191,7 +211,7 @@ class Frontier(RuledClaim):
                 "the method is better than the whole front in one accuracy, so its place beside "
                 "the front is not known: add methods that extend the front to `against`"
             )
-        return self.of_one(lead, reason)
+        return Measured(lead.value, low, high, lead, self.images_too, level=level, reason=reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +253,8 @@ class Cost(RuledClaim):
 class Epochs(RuledClaim):
     """`column` of `file` in the folder of each run, of `method` minus of `against`.
 
-    The file has one line per epoch; `of` says whether their mean or the last one counts.
+    The file has one line per epoch; `of` says whether the mean of all counts, that of the second
+    half, or the last one.
     """
 
     about = ("method", "against")
@@ -242,7 +263,7 @@ class Epochs(RuledClaim):
     against: str
     file: str
     column: str
-    of: Literal["mean", "last"] = "mean"
+    of: Literal["mean", "second_half", "last"] = "mean"
 
     @property
     def images_too(self) -> bool:
@@ -253,12 +274,16 @@ class Epochs(RuledClaim):
         """Return the mean over seeds of the paired differences."""
         ours, theirs = (
             {
-                seed: float(np.mean(values)) if self.of == "mean" else values[-1]
+                seed: float(np.mean(values[self._from(len(values)) :]))
                 for seed, values in results.of_epochs(label, self.file, self.column).items()
             }
             for label in results.labels((self.method, self.against))
         )
         return self.of_one(paired(ours, theirs))
+
+    def _from(self, epochs: int) -> int:
+        """Return the first place that counts."""
+        return {"mean": 0, "second_half": epochs // 2, "last": epochs - 1}[self.of]
 
 
 RULES: dict[str, type[RuledClaim]] = {

@@ -135,8 +135,8 @@ def _sheet(lines: Sequence[Line]) -> Sheet:
         notes=[
             *(f"{verdict}: {text}." for verdict, text in MEANINGS.items() if verdict in used),
             f"The intervals have {100 * LEVEL:g} %, together where there are several: those of "
-            "numbers are over seeds, those of orders over seeds and images. Sources, flags and "
-            "counts are in claims.csv.",
+            "orders of accuracies are over seeds and images, all others over seeds. Sources, flags "
+            "and counts are in claims.csv.",
         ],
     )
 

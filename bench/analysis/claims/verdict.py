@@ -15,8 +15,9 @@ INCONCLUSIVE, NOT_RUN = "inconclusive", "not run"
 MEANINGS = {
     REPRODUCED: "the interval lies within what is claimed",
     NOT_REPRODUCED: "it lies outside",
-    OBSERVED: "as reproduced, of an order and on other data, models or images than the claim's",
-    NOT_OBSERVED: "as not reproduced, likewise",
+    OBSERVED: "the interval lies within what is claimed, on other data, models or images than it is"
+    " claimed for",
+    NOT_OBSERVED: "it lies outside, on other data, models or images than it is claimed for",
     INCONCLUSIVE: "the interval is on both sides of an end, or there is none",
     NOT_RUN: "something is missing, or the claim's numbers are of other data",
 }
@@ -41,10 +42,12 @@ def judge(claim: RuledClaim, results: Results) -> Judgement:
         elsewhere = results.elsewhere(labels, claim.attacks)
         if elsewhere and claim.kind == "number":
             raise NotRunError(f"stated for {claim.scope}; {elsewhere}")
+        results.check_seeds(labels, claim.attacks)
         measured = claim.measured(results)
     except NotRunError as missing:
         return Judgement(claim, NOT_RUN, str(missing))
-    rows = results.rows_of(labels, claim.attacks)
+    # What is of no test image is of no attack either.
+    rows = results.rows_of(labels, claim.attacks) if claim.attacks else []
     flags = {flag for row in rows for flag in row["flags"].split(";") if flag}
     found = side(measured, claim.region)
     if found is None:
