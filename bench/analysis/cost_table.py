@@ -155,7 +155,8 @@ def notes(lines: Sequence[Spent]) -> list[str]:
         "Passes per image and step: forward + backward, of attack and update together; for "
         "MemLoss from the second epoch on.",
         f"Device: {listed(line.device for line in lines)}. Other work on the machine counts "
-        "too, so compare within a table, and a few percent are no finding.",
+        "too, so compare within a table, and a few percent are no finding. Peak memory is that of "
+        "a CUDA device.",
         "Accuracy per hour is the best checkpoint's accuracy in points over the hours of one "
         "training: it rewards cheap trainings, not good ones.",
     ]

@@ -162,7 +162,8 @@ def test_flags_and_warnings_stand_beside_their_number_with_their_meaning(html):
 
 def test_diagnostics_are_shown_where_they_were_run_and_named_where_not(html):
     page = Page(html)
-    assert "2 of 4 checks failed. Not diagnosed: Standard, TRADES (β=3), MART" in page.text
+    said = "2 of 4 checks failed, on 2 networks (seeds: 0, 1) and 80 test images. Not diagnosed:"
+    assert f"{said} Standard, TRADES (β=3), MART" in page.text
     assert "9.00 ✗" in page.text
     assert "diagnostics_square_stronger the check square_stronger failed" in page.text
     assert page.charts["strength-eps"]["data"][0]["y"] == [90.0, 60.0, 30.0]

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.analysis.diagnostics import record_path, transfer_path
+from bench.analysis.figures.caption import joined
 from bench.analysis.figures.known import Known
 from bench.analysis.report.chart import Chart, Looks, Trace
 from bench.analysis.report.grid import (
@@ -33,6 +34,7 @@ CURVES = {
     "square": ("Square alone against queries", "queries", True),
 }
 CHECKPOINT = "best"
+EVERY = "eps_zero"  # a check that every examined network has, on all the images it is examined on
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Check:
 class Robustness:
     """What the section shows; `failed` and `passed` count checks, `absent` names methods without.
 
+    `networks` were examined, of `seeds`; the gradient attacks had `images` of the test set each.
     `surfaces` are heat maps, `curves` charts with a line a method.
     """
 
@@ -57,6 +60,9 @@ class Robustness:
     failed: int
     passed: int
     absent: str
+    networks: int
+    seeds: str
+    images: str
     curves: Sequence[Chart]
     surfaces: Sequence[Chart]
     transfer: Grid | None
@@ -76,6 +82,11 @@ def robustness(material: Material, known: Known, looks: Looks, folder: Path) -> 
         failed=outcomes.count(False),
         passed=outcomes.count(True),
         absent=", ".join(without),
+        networks=len(checks),
+        seeds=joined(sorted({run[1] for run, _ in checks})),
+        images=joined(
+            sorted({by_name[EVERY].n for by_name in checks.values() if EVERY in by_name})
+        ),
         curves=_curves(material, known, looks, folder),
         surfaces=_surfaces(material, known, folder),
         transfer=_transfer(material, known, folder),
@@ -120,7 +131,7 @@ def _grid(checks: Mapping[tuple[Run, str], Mapping[str, Check]], known: Known) -
             "A passed check proves nothing; a failed one (✗) means that the robust accuracy is "
             "likely an overestimate. A check fails where the value is beyond the limit and chance "
             "is ruled out, with a probability below 0.001. docs/diagnostics.md says what each "
-            "asks, what a failure means and what to do."
+            "asks, what a failure means and what to do. Few images find gross faults alone."
         ],
     )
 
@@ -270,8 +281,8 @@ def _transfer(material: Material, known: Known, folder: Path) -> Grid | None:
     ]
     return Grid(
         name="transfer",
-        caption="What stands (%) when images made on one network are tried on another, mean over "
-        "seeds.",
+        caption="What stands (%) when images made on one network are tried on another; seeds: "
+        f"{joined(sorted(material.transfers))}, and their mean where there are several.",
         columns=[Column("Tried on"), *(Column(f"made on {known.names[m]}", True) for m in methods)],
         lines=lines,
         notes=["On the diagonal are attacks on the network itself: they should be the lowest."],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.analysis.claims.verdict import (
@@ -78,7 +79,7 @@ def claims_grid(rows: Rows, known: Known, path: Path) -> Grid:
                     Cell(
                         measured,
                         "" if value is None else value,
-                        below=" ".join(filter(None, (interval, OVER.get(row["interval"], "")))),
+                        below=" ".join(filter(None, (interval, _about(row)))),
                         marks=marks(row),
                     ),
                     Cell(joined(known.names.get(name, name) for name in row["methods"].split(";"))),
@@ -91,7 +92,8 @@ def claims_grid(rows: Rows, known: Known, path: Path) -> Grid:
     counts = Counter(row["verdict"] for row in rows)
     return Grid(
         name="claims",
-        caption="What is claimed, what was measured here with its 95 % interval, and the verdict.",
+        caption="What is claimed, what was measured here with its 95 % interval (of several "
+        "intervals, that of all together), and the verdict.",
         columns=[
             Column("Claim"),
             Column("Verdict"),
@@ -118,6 +120,12 @@ def claims_grid(rows: Rows, known: Known, path: Path) -> Grid:
     )
 
 
+def _about(row: Mapping[str, str]) -> str:
+    """Return what the interval of a claim speaks of."""
+    of_images = row["interval"] == BOTH or row["n_images"]
+    return OVER.get(row["interval"], "") if of_images else "over seeds"
+
+
 def answer(material: Material, known: Known, attack: str, path: Path) -> list[str]:
     """Return the sentences at the head of the page: what the run decides, and what it is."""
     rows, seeds = material.rows, sorted({row.seed for row in material.rows})
@@ -128,9 +136,12 @@ def answer(material: Material, known: Known, attack: str, path: Path) -> list[st
         said = _decided(material.claims)
         said += _elsewhere(material.claims, material)
     said += _balance(material, known, attack, path)
+    runs = {(row.method, row.seed) for row in rows}
+    judged = {(row.method, row.seed) for row in rows if row.attack == attack}
+    which = "each network" if judged == runs else f"{len(judged)} of {len(runs)} networks"
     said.append(
         f"What was run: {_counted(len(known.order), 'method')} on {datasets} ({models}) with "
-        f"{_counted(len(seeds), 'seed')} ({joined(seeds)}), each network judged by "
+        f"{_counted(len(seeds), 'seed')} ({joined(seeds)}), {which} judged by "
         f"{attack_name(attack)} on {images(rows, attack)} test images, L∞ ε = {_radii(material)}."
     )
     if len(seeds) == 1:
@@ -191,8 +202,8 @@ def _balance(material: Material, known: Known, attack: str, path: Path) -> list[
     ours, theirs = (max(group, key=lambda method: merits[method]) for group in groups)
     text = (
         f"By the harmonic mean of clean and {attack_name(attack)} accuracy the best method with a "
-        f"memory is here {known.names[ours]} ({plain(merits[ours], 1)} %), the best without "
-        f"{known.names[theirs]} ({plain(merits[theirs], 1)} %): a difference of "
+        f"memory is here {known.names[ours]} ({plain(merits[ours], 1)} %), and the best without a "
+        f"memory is {known.names[theirs]} ({plain(merits[theirs], 1)} %): a difference of "
         f"{plain(merits[ours] - merits[theirs], 1)} points"
     )
     bounds = _bounds(material.statistics or (), attack, ours, theirs, path)
