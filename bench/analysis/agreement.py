@@ -9,7 +9,7 @@ from bench.analysis.collect import Run, remake
 from bench.changes import ELSE, changes, differences, listed
 from bench.config import EvaluationSpec, Experiment, TrainSpec
 from bench.parsing import BenchError
-from bench.records import read_json
+from bench.records import read_json, sha256
 
 
 def check_alike(runs: Iterable[Run]) -> None:
@@ -45,6 +45,19 @@ def check_settings(
         _check(run.folder / "evaluation.json", judged)
     for name in references:
         _check(folder / "reference" / name / "evaluation.json", judged)
+
+
+def check_verdicts(path: Path, digest: str) -> None:
+    """Raise BenchError unless the verdicts at `path` are those that evaluation.json has counted.
+
+    `digest` is the SHA-256 that stands there. Nothing is parsed, so this is cheap; the sentences
+    are those of `collect`, which reads what it checks.
+    """
+    remedy = remake(path.parents[2] / "evaluation.json")
+    if not path.is_file():
+        raise BenchError(f"{path}: missing or not text; {remedy}")
+    if sha256(path) != digest:
+        raise BenchError(f"{path}: changed since evaluation.json was written; {remedy}")
 
 
 def _check(path: Path, spec: TrainSpec | EvaluationSpec) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.analysis.collect import Run, read_record
+from bench.analysis.collect import Run, read_record, remake
 from bench.analysis.run_records import JudgedData
 from bench.parsing import BenchError
 from bench.records import sha256
@@ -121,7 +121,7 @@ def _of_run(
 ) -> tuple[DiagnosticsRecord, list[tuple[tuple[str, int, str], list[str]]]]:
     trained = run.training
     path = record_path(folder, trained.method, trained.seed)
-    remedy = f"remake it with `snakemake {path} --forcerun diagnose --cores 8`"
+    remedy = remake(path)
     record = read_record(DiagnosticsRecord, path, remedy)
     if (record.method, record.seed) != (trained.method, trained.seed):
         raise BenchError(
@@ -141,7 +141,7 @@ def _of_seed(
     folder: Path, seed: int, runs: Mapping[tuple[str, int], Run]
 ) -> Iterator[tuple[tuple[str, int, str], list[str]]]:
     path = transfer_path(folder, seed)
-    remedy = f"remake it with `snakemake {path} --forcerun transfer --cores 8`"
+    remedy = remake(path)
     record = read_record(TransferRecord, path, remedy)
     _check_table(transfer_path(folder, seed, ".csv"), record.sha256, remedy)
     for checkpoint, networks in record.checkpoints.items():

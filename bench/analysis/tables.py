@@ -86,7 +86,8 @@ def make_tables(folder: Path) -> None:
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Return the lines of summary.csv by column; BenchError if it is not one."""
-    return read_table(path, NEEDED, "make it with `snakemake --cores 8`")
+    remedy = f"make it with `python -m bench summarize --folder {path.parent}`"
+    return read_table(path, NEEDED, remedy)
 
 
 def comparison(rows: Iterable[dict[str, str]], names: Mapping[str, str]) -> list[Line]:

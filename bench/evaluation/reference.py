@@ -150,7 +150,8 @@ def _fetch(name: str, downloads: Mapping[Path, str]) -> None:
             absent = " and ".join(str(path) for path in downloads if not path.is_file())
             raise UnavailableError(
                 f"RobustBench's {name} could not be fetched ({reason}); put its checkpoint by hand"
-                f" at {absent} and rerun with `snakemake --cores all --forcerun reference`"
+                f" at {absent} and rerun with `snakemake --cores all --forcerun reference` and"
+                " the --configfile of this experiment"
             )
 
 

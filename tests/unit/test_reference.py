@@ -51,7 +51,8 @@ MODELS = {
 Install = Callable[..., None]
 UNAVAILABLE = (
     "RobustBench's Rice2020Overfitting could not be fetched (ConnectionError: no route); put its "
-    "checkpoint by hand at {} and rerun with `snakemake --cores all --forcerun reference`"
+    "checkpoint by hand at {} and rerun with `snakemake --cores all --forcerun reference` and the "
+    "--configfile of this experiment"
 )
 
 

@@ -12,10 +12,12 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
+from factory import edit_json
 
 from bench.__main__ import main
 from bench.analysis.statistics.bootstrap import resampled_accuracies, resampled_seeds
 from bench.analysis.summary import summarize
+from bench.records import sha256
 
 ROOT = Path(__file__).parents[2]
 REPORTED = ROOT / "config" / "reported.csv"
@@ -229,6 +231,8 @@ def test_other_labels_are_refused(make, capsys):
     cells = lines[6].split(",")
     lines[6] = ",".join([cells[0], "9", *cells[2:]])
     path.write_text("\n".join(lines) + "\n")
+    record = path.parents[2] / "evaluation.json"
+    edit_json(record, checkpoints__best__attacks__pgd20__sha256=sha256(path))
     error = refusal(capsys, folder)
     assert str(path) in error
     assert "number 5 has label 9, elsewhere 5" in error
@@ -240,16 +244,26 @@ def test_a_lost_file_of_verdicts_is_named(make, capsys):
     path.unlink()
     error = refusal(capsys, folder)
     assert f"{path}: missing" in error
-    assert "--forcerun evaluate" in error
+    assert f"--forcerun {path.parents[2] / 'evaluation.json'}` and the --configfile" in error
 
 
-def test_verdicts_that_the_summary_did_not_count_are_refused(make, capsys):
+def test_verdicts_that_the_summary_did_not_count_are_refused(make, results_factory, capsys):
+    folder = make(methods=("trades",), seeds=(0,))
+    shares = {"clean": 0.7, "pgd20": 0.5, "autoattack": 0.4}
+    results_factory.run("trades", 0, correct={}, robust=scattered(shares, 200, 9))
+    error = refusal(capsys, folder)
+    assert str(folder / "models/trades/seed0/verdicts/best/clean.csv") in error
+    assert "python -m bench summarize" in error
+
+
+def test_verdicts_edited_since_the_evaluation_are_refused_as_summarize_does(make, capsys):
     folder = make(methods=("trades",), seeds=(0,))
     path = folder / "models/trades/seed0/verdicts/best/clean.csv"
     path.write_text(path.read_text().replace(",1,1,\n", ",1,0,clean\n", 1))
     error = refusal(capsys, folder)
-    assert str(path) in error
-    assert "python -m bench summarize" in error
+    assert f"{path}: changed since evaluation.json was written; remake it" in error
+    assert main(["summarize", "--folder", str(folder)]) == 1
+    assert capsys.readouterr().err == error
 
 
 def test_a_summary_without_runs_of_ours_is_refused(make, capsys):

@@ -103,7 +103,7 @@ def test_a_record_that_does_not_agree_stops_the_summary(
     edit_json(place / "record.json", **change)
     with pytest.raises(BenchError, match=message) as said:
         flags(folder, reported)
-    assert "--forcerun diagnose" in str(said.value)
+    assert f"--forcerun {place / 'record.json'}` and the --configfile" in str(said.value)
     assert not (folder / "summary.csv").exists()
 
 
@@ -118,5 +118,6 @@ def test_transfer_of_other_weights_stops_the_summary(results_factory, folder, re
     write_diagnostics(results_factory, "trades", 0)
     path = write_transfer(results_factory)
     edit_json(path, checkpoints__best__trades__weights_sha256="0")
-    with pytest.raises(BenchError, match=r"seed0\.json: it examined other weights .*--forcerun tr"):
+    message = r"seed0\.json: it examined other weights .*--forcerun .*seed0\.json` and the --conf"
+    with pytest.raises(BenchError, match=message):
         flags(folder, reported)

@@ -159,7 +159,7 @@ def test_a_name_falls_back_to_the_label_where_the_record_is_gone(results_factory
 
 def test_a_missing_empty_or_foreign_summary_is_named(tmp_path):
     path = tmp_path / "summary.csv"
-    with pytest.raises(BenchError, match=r"summary\.csv: missing"):
+    with pytest.raises(BenchError, match=r"summary\.csv is missing; .*summarize --folder"):
         make_tables(tmp_path)
     write_csv(path, ["method"], [["trades"]])
     with pytest.raises(BenchError, match=r"summary\.csv: the column 'experiment' is missing"):

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.collect import Verdicts, read_verdicts
+from bench.analysis.agreement import check_verdicts
+from bench.analysis.collect import Verdicts, read_record, read_verdicts, remake
 from bench.analysis.labels import attack_order, checkpoint_order, method_order
 from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.rows import WORST
+from bench.analysis.run_records import EvaluationRecord
 from bench.analysis.tables import read_rows
 from bench.parsing import BenchError
 
@@ -78,7 +80,10 @@ def read_evidence(folder: Path) -> Evidence:
     path = folder / "summary.csv"
     rows = [row for row in read_rows(path) if row["model"] != ROBUSTBENCH]
     if not rows:
-        raise BenchError(f"{path}: it has no run of ours; train one with `snakemake --cores 8`")
+        raise BenchError(
+            f"{path}: it has no run of ours; train one with `snakemake --cores all` and "
+            "the --configfile of an experiment"
+        )
     reader = _Reader(folder, rows)
     found: dict[str, dict[str, list[Mapping[str, str]]]] = {}
     for row in rows:
@@ -113,6 +118,7 @@ class _Reader:
                 self.attacks.setdefault((run, row["checkpoint"]), []).append(row["attack"])
         self.published = not any((folder / "models").glob("*/seed*/verdicts/*/*.csv"))
         self.read: dict[Path, Verdicts] = {}
+        self.records: dict[Path, EvaluationRecord] = {}
         self.labels: dict[int, int] = {}
 
     def judged(self, rows: Sequence[Mapping[str, str]]) -> Judged:
@@ -130,7 +136,8 @@ class _Reader:
             if int(row["n"]) != images or not np.array_equal(own_N, index_N):
                 raise BenchError(
                     f"{self.folder}: {place}, was judged on other images than {first}; judge both "
-                    "with one configuration: `snakemake --forcerun evaluate --cores 8`"
+                    "with one configuration: `snakemake --cores all --forcerun evaluate` and the "
+                    "--configfile of this experiment"
                 )
         return Judged(images, accuracy, index_N, correct)
 
@@ -159,9 +166,9 @@ class _Reader:
 
     def verdicts(self, path: Path) -> Verdicts:
         if path not in self.read:
-            record = path.parents[2] / "evaluation.json"
-            remedy = f"remake it with `snakemake {record} --forcerun evaluate --cores 8`"
+            remedy = remake(path.parents[2] / "evaluation.json")
             verdicts = read_verdicts(path, remedy)
+            self.unchanged(path)
             for index, label in zip(verdicts.index.tolist(), verdicts.label.tolist(), strict=True):
                 if self.labels.setdefault(index, label) != label:
                     raise BenchError(
@@ -170,3 +177,14 @@ class _Reader:
                     )
             self.read[path] = verdicts
         return self.read[path]
+
+    def unchanged(self, path: Path) -> None:
+        """Raise BenchError if evaluation.json tells of other verdicts than those at `path`."""
+        judged = path.parents[2] / "evaluation.json"
+        if judged not in self.records:
+            self.records[judged] = read_record(EvaluationRecord, judged, remake(judged))
+        checkpoint = self.records[judged].checkpoints.get(path.parent.name)
+        attack = checkpoint.attacks.get(path.stem) if checkpoint else None
+        # One that evaluation.json has not heard of is left to the counts of summary.csv.
+        if attack is not None:
+            check_verdicts(path, attack.sha256)
