@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 from project import ROOT, copy_project, planned, snakemake
 
+README = ROOT / "profiles/README.md"
 SLURM = ("--profile", "profiles/slurm")
+# Minutes of a job, by rule.
+MINUTES = {
+    "train": "720",
+    "evaluate": "720",
+    "reference": "720",
+    "diagnose": "240",
+    "transfer": "240",
+}
 # What Snakemake itself says about the limit, from inside the plan.
 TELL = """
 print(f"GPU limit: {workflow.global_resources['gpu'].value}", file=sys.stderr)
@@ -39,12 +50,21 @@ def test_a_dry_run_plans_the_paper_with_its_requests(project):
     done = snakemake(project, "-n", *SLURM)
     text = done.stdout + done.stderr
     assert done.returncode == 0, text
-    for rule in ("train", "evaluate", "reference"):
+    for rule, minutes in MINUTES.items():
         asked = resources(text, rule)
-        assert (asked["gpu"], asked["mem_mb"], asked["runtime"]) == ("1", "16000", "720")
+        assert (asked["gpu"], asked["mem_mb"], asked["runtime"]) == ("1", "16000", minutes)
     summary = resources(text, "summary")
     assert "gpu" not in summary
     assert (summary["mem_mb"], summary["runtime"]) == ("4000", "60")
+
+
+def test_every_rule_that_asks_for_a_gpu_is_in_the_profile_and_its_readme():
+    text = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    _, *rules = re.split(r"^rule ", text, flags=re.MULTILINE)
+    asking = {rule.partition(":")[0] for rule in rules if "gpu=" in rule}
+    assert asking == MINUTES.keys() == profile("slurm")["set-resources"].keys()
+    (gres,) = re.findall(r"`gres: gpu:1` under (.*?) of\s+`set", README.read_text(), re.DOTALL)
+    assert set(re.findall("`(.*?)`", gres)) == asking
 
 
 def test_the_plan_is_that_of_the_default_profile(project):
