@@ -52,7 +52,13 @@ def planned(project: Path, *arguments: str, path: Path | None = None) -> Counter
 
 
 def job_counts(text: str) -> Counter[str]:
+    """Return the counts of Snakemake's table of jobs, none if it says that there is nothing to do.
+
+    Anything else is an error: a Counter of what was not understood would be zero for every rule.
+    """
     counts: Counter[str] = Counter()
+    if "Job stats:" not in text and "Nothing to be done" in text:
+        return counts
     table = text.partition("Job stats:")[2]
     for line in table.splitlines():
         words = line.split()
@@ -60,4 +66,6 @@ def job_counts(text: str) -> Counter[str]:
             counts[words[0]] = int(words[1])
         if words[:1] == ["total"]:
             break
+    listed = counts.total() - counts["total"]
+    assert listed == counts["total"] > 0, f"no table of jobs in what Snakemake says: {text}"
     return counts
