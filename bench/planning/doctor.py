@@ -140,9 +140,10 @@ def device_checks(torch: Torch, driver: tuple[str, str] | None) -> Iterator[Chec
         yield Check(
             "note",
             f"{name}, driver {version}, is too old for torch's CUDA {cuda}",
-            f"it needs a driver of at least {least}; update it, or put a torch and torchvision "
-            "built for the CUDA that the driver has (12.x, from PyTorch's own index) into "
-            "environment.yml and pyproject.toml",
+            f"it needs a driver of at least {least}; update it, or take the same torch and "
+            "torchvision built for CUDA 12 from the index that https://pytorch.org/get-started/ "
+            "names: into .venv with `.venv/bin/uv pip install`, into environment.yml for "
+            "--use-conda",
         )
     elif torch.device is not None:
         yield Check("ok", f"{torch.device}, driver {version}, CUDA {torch.cuda}")
