@@ -258,7 +258,7 @@ def test_the_report_builds_without_a_network_and_says_how_to_read_everything(pro
     assert sorted(shown) == sorted(figures + numbers)
     for path, result in shown.items():
         caption = " ".join(re.sub(r"<[^>]+>", "", result["caption"]).split())
-        about_others = ("curves.svg", "surfaces.svg", "remembered.svg", "costs.csv")
+        about_others = ("curves.svg", "surfaces.svg", "remembered.svg")
         assert "n = 20 test images" in caption or path.endswith(about_others)
         assert "seeds 0, 1" in caption.casefold() or path.endswith("surfaces.svg")
         assert "ε = 0.2" in caption
