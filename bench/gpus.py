@@ -13,19 +13,32 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
 from bench.parsing import BenchError
 
-LOCKS = Path(tempfile.gettempdir())
 POLL = 1.0  # seconds
 ABSENT = (
     "compute.device is cuda and there is no CUDA device here; use a machine with a GPU, or run the "
     "digits experiment, which needs none: snakemake --cores 2 --configfile config/digits.yaml"
 )
+# Of the machine and not of a login, as TMPDIR is. Not /dev/shm: a logout may remove files there.
+SHARED = (Path("/run/lock"), Path("/tmp"))
 _claimed: list[IO[str]] = []  # open for as long as the process lives
+
+
+def shared_folder(folders: Iterable[Path]) -> Path:
+    """Return the first of `folders` that all users may write to, or else the temporary folder."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            if folder.stat().st_mode & 0o1777 == 0o1777 and os.access(folder, os.W_OK):
+                return folder
+    return Path(tempfile.gettempdir())
+
+
+LOCKS = shared_folder(SHARED)
 
 
 def devices() -> list[str]:
@@ -71,11 +84,9 @@ def claim(
 def _first_free(names: Sequence[str]) -> str | None:
     for name in names:
         path = LOCKS / f"memloss-bench-{''.join(c if c.isalnum() else '-' for c in name)}.lock"
-        # Every user of the machine must be able to lock it.
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            path.chmod(0o666)
-        file = path.open("r+")
+        _create(path)
+        # Reading is enough for flock, and works where another user's file is not for writing.
+        file = path.open()
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -84,6 +95,16 @@ def _first_free(names: Sequence[str]) -> str | None:
         _claimed.append(file)
         return name
     return None
+
+
+def _create(path: Path) -> None:
+    """Create `path` for every user of the machine, unless it is there already."""
+    before = os.umask(0)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    finally:
+        os.umask(before)
 
 
 def _names(visible: str) -> list[str]:

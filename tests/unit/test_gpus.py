@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,44 @@ def test_the_device_of_a_killed_process_is_free_again(monkeypatch, tmp_path):
             gpus.claim(wait=False)
         process.kill()
     assert gpus.claim(wait=False) == "only"
+
+
+def test_logins_with_other_temporary_folders_share_the_locks(tmp_path):
+    folders = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", "from bench import gpus; print(gpus.LOCKS)"],
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": str(tmp_path / name)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        folders.append(done.stdout)
+    assert folders[0] == folders[1]
+
+
+def test_locks_are_where_every_user_may_write(monkeypatch, tmp_path):
+    closed, shared = tmp_path / "closed", tmp_path / "shared"
+    closed.mkdir(mode=0o755)
+    shared.mkdir()
+    shared.chmod(0o1777)
+    absent = tmp_path / "absent"
+    assert gpus.shared_folder([absent, closed, shared]) == shared
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert gpus.shared_folder([absent, closed]) == tmp_path
+
+
+def test_a_lock_is_for_every_user_whatever_the_umask(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "only")
+    before = os.umask(0o077)
+    try:
+        gpus.claim()
+    finally:
+        os.umask(before)
+    (lock,) = tmp_path.glob("*.lock")
+    assert lock.stat().st_mode & 0o777 == 0o666
 
 
 def test_waiting_is_told_once(monkeypatch, tmp_path):
