@@ -91,6 +91,26 @@ def test_a_damaged_record_is_named(folder, capsys, file, content):
     assert str(path) in refused(folder, capsys)
 
 
+@pytest.mark.parametrize("damage", ["lost", "edited"])
+def test_verdicts_that_are_not_those_counted_are_named_as_summarize_does(folder, capsys, damage):
+    path = folder / RUN / "verdicts/best/pgd20.csv"
+    if damage == "lost":
+        path.unlink()
+    else:
+        path.write_text(path.read_text().replace(",1,1,\n", ",1,0,pgd20\n", 1))
+    line = refused(folder, capsys)
+    assert f"{path}: " in line
+    assert "evaluation.json` and the --configfile" in line
+    assert main(["summarize", "--folder", str(folder)]) == 1
+    assert capsys.readouterr().err.strip() == line
+
+
+def test_a_folder_without_any_verdicts_has_a_page(folder):
+    for verdicts in folder.glob("models/*/seed*/verdicts"):
+        shutil.rmtree(verdicts)
+    assert main(["report", "--folder", str(folder)]) == 0
+
+
 def test_a_check_without_its_numbers_is_named(folder, capsys):
     path = folder / RUN / "diagnostics/record.json"
     path.write_text('{"checkpoints": {"best": {"checks": {"eps_zero": {"value": 1.0}}}}}')

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.analysis.agreement import check_verdicts
 from bench.analysis.cost_table import NEEDED as COSTS
 from bench.analysis.csv_file import read_table
 from bench.analysis.diagnostics import present, record_path, transfer_path
@@ -102,6 +103,11 @@ def read_material(folder: Path, diagnosed: Iterable[Run] | None = None) -> Mater
         raise BenchError(f"{path}: it has no run of this suite; train and judge a method first")
     runs = list(dict.fromkeys((row.method, row.seed) for row in rows))
     places = {run: folder / "models" / run[0] / f"seed{run[1]}" for run in runs}
+    judged = _records(places, "evaluation.json")
+    # A published folder has none of them.
+    if any((folder / "models").glob("*/seed*/verdicts/*/*.csv")):
+        for run, record in judged.items():
+            _check_verdicts(places[run], record)
     chosen = present(folder, runs, diagnosed)
     transfers = {seed: _transfer(folder, seed) for seed in sorted({seed for _, seed in chosen})}
     histories = {
@@ -122,7 +128,7 @@ def read_material(folder: Path, diagnosed: Iterable[Run] | None = None) -> Mater
         ),
         histories={run: rows for run, rows in histories.items() if rows is not None},
         trained=_records(places, "train.json"),
-        judged=_records(places, "evaluation.json"),
+        judged=judged,
         diagnosed={run: found for run, found in examined.items() if found is not None},
         transfers={seed: found for seed, found in transfers.items() if found is not None},
     )
@@ -144,6 +150,15 @@ def _record(path: Path) -> Mapping[str, Any]:
     if not isinstance(record, Mapping):
         raise BenchError(f"{path}: it is no record of a run; delete it and make it again")
     return record
+
+
+def _check_verdicts(place: Path, record: Mapping[str, Any]) -> None:
+    checkpoints = look(record, "checkpoints")
+    for checkpoint in checkpoints if isinstance(checkpoints, Mapping) else ():
+        attacks = look(checkpoints[checkpoint], "attacks")
+        for attack in attacks if isinstance(attacks, Mapping) else ():
+            digest = look(attacks[attack], "sha256")
+            check_verdicts(place / "verdicts" / checkpoint / f"{attack}.csv", digest)
 
 
 def _examined(path: Path, run: Run) -> Diagnosed | None:
