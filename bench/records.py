@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,8 @@ from bench.parsing import BenchError
 FULL = "free space on that disk or use another, then run the same command again"
 CLOSED = "give yourself the right to it, or use another folder"
 IN_THE_WAY = "a file stands where a folder must be, or the reverse: move it away"
+# In the names of temporary files, without dots, which part these names.
+HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "unknown"
 REMEDIES = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: FULL,
@@ -63,16 +66,40 @@ def appearing(path: Path) -> Iterator[Path]:
     BenchError
         The disk is full or refuses the file. What was at `path` is as it was.
     """
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.{HOST}.partial{path.suffix}")
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _forget_killed(path)
             yield partial
             os.replace(partial, path)
         finally:
             # A disk that refuses this too must not hide the error that came first.
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
+
+
+def _forget_killed(path: Path) -> None:
+    """Remove what processes that were killed while they wrote `path` left beside it."""
+    named = re.compile(
+        rf"\.{re.escape(path.stem)}\.(\d+)\.([^.]+)\.partial{re.escape(path.suffix)}"
+    )
+    for beside in path.parent.iterdir():
+        found = named.fullmatch(beside.name)
+        # The number of a process says nothing on another machine that shares the folder.
+        if found and found[2] == HOST and not _alive(int(found[1])):
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from bench.parsing import BenchError
-from bench.records import appearing, read_json, sha256, write_json, write_text
+from bench.records import HOST, appearing, read_json, sha256, write_json, write_text
+
+ROOT = Path(__file__).parents[2]
 
 
 def names(folder):
@@ -36,6 +43,39 @@ def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path):
         fail()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["record.json"]
+
+
+def killed_while_writing(path):
+    code = f"""
+import os, pathlib, signal
+from bench.records import appearing
+with appearing(pathlib.Path({str(path)!r})) as partial:
+    partial.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_that_writes_the_file(tmp_path):
+    killed_while_writing(tmp_path / "best.txt")
+    (left,) = names(tmp_path)
+    assert ".partial" in left
+    write_text(tmp_path / "last.txt", "another file")
+    assert left in names(tmp_path)
+    write_text(tmp_path / "best.txt", "whole")
+    assert names(tmp_path) == ["best.txt", "last.txt"]
+
+
+def test_what_another_process_or_another_machine_is_writing_stays(tmp_path):
+    path = tmp_path / "best.txt"
+    alive = tmp_path / f".best.{os.getppid()}.{HOST}.partial.txt"
+    elsewhere = tmp_path / ".best.999999999.elsewhere.partial.txt"
+    gone = tmp_path / f".best.999999999.{HOST}.partial.txt"
+    for file in (alive, elsewhere, gone):
+        file.write_text("half")
+    write_text(path, "whole")
+    assert names(tmp_path) == sorted([alive.name, elsewhere.name, "best.txt"])
 
 
 def test_two_files_of_one_stem_are_written_side_by_side(tmp_path):
