@@ -152,6 +152,9 @@ def test_a_truncated_file_is_named(tmp_path: Path, keep: float) -> None:
         {"img": [b"x"], "label": [0]},
         {"img": [{"path": "x.png"}], "label": [0]},
         {"img": [{"bytes": b"x"}], "label": ["cat"]},
+        {"img": [{"bytes": b"x"}], "label": [1.0]},
+        {"img": [{"bytes": [137, 80]}], "label": [0]},
+        {"img": [{"bytes": "x.png"}], "label": [0]},
     ],
 )
 def test_other_columns_are_listed(tmp_path: Path, table: dict[str, list[Any]]) -> None:
@@ -180,6 +183,17 @@ def test_bad_rows_are_named(
 ) -> None:
     write_parquet(tmp_path / "train-0.parquet", [], labels, contents=contents, names=["no", "yes"])
     write_parquet(tmp_path / "test-0.parquet", [1], [0])
+    with pytest.raises(BenchError, match=said):
+        read_parquet(tmp_path)
+
+
+def test_a_label_beyond_int64_is_named_with_its_column(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        image = pa.array([{"bytes": png(picture(1))}] * 2)
+        label = pa.array([0, 2**63 + 5 if part == "test" else 1], pa.uint64())
+        pq.write_table(pa.table({"img": image, "label": label}), tmp_path / f"{part}-0.parquet")
+    assert parquet.read_labels(tmp_path / "train-0.parquet").tolist() == [0, 1]
+    said = r"test-0\.parquet: the column label holds 9223372036854775813, expected whole numbers"
     with pytest.raises(BenchError, match=said):
         read_parquet(tmp_path)
 

@@ -21,6 +21,7 @@ LABEL_COLUMNS = ("label", "fine_label")
 ROWS_AT_ONCE = 1024
 ORIGINALS = ("cifar10", "cifar100")
 JPEG = b"\xff\xd8"
+MOST = torch.iinfo(torch.int64).max
 
 
 def read(path: Path, name: str) -> tuple[Images, Images, tuple[str, ...] | None]:
@@ -108,7 +109,14 @@ def read_labels(file: Path) -> Tensor:
         labels = parquet.read([column]).column(0)
         if labels.null_count:
             raise BenchError(f"{file}: {labels.null_count} rows have no {column}; label them")
-        return torch.tensor(labels.to_pylist(), dtype=torch.int64)
+        numbers = labels.to_pylist()
+    # uint64 is a whole number too, and may hold more than int64 does.
+    if numbers and max(numbers) > MOST:
+        raise BenchError(
+            f"{file}: the column {column} holds {max(numbers)}, expected whole numbers from 0 that "
+            "number the classes; correct the labels"
+        )
+    return torch.tensor(numbers, dtype=torch.int64)
 
 
 def class_names(file: Path) -> tuple[str, ...] | None:
@@ -136,14 +144,23 @@ def columns(file: Path, schema: Any) -> tuple[str, str]:
         and label
         and pa.types.is_struct(types[image])
         and types[image].get_field_index("bytes") >= 0
+        and is_binary(types[image].field("bytes").type)
         and pa.types.is_integer(types[label])
     ):
         return image, label
     found = ", ".join(f"{name}: {kind}" for name, kind in types.items())
     raise BenchError(
-        f"{file}: expected a column img or image (a struct with bytes) and a column label or "
-        f"fine_label (whole numbers), found {found}; rename or convert the columns"
+        f"{file}: expected a column img or image (a struct with binary bytes) and a column "
+        f"label or fine_label (whole numbers), found {found}; rename or convert the columns"
     )
+
+
+def is_binary(kind: Any) -> bool:
+    """Say whether a column of this Arrow type comes out as bytes: text would pass for a path."""
+    import pyarrow as pa
+
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return any(test(kind) for test in tests)
 
 
 @contextmanager
