@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench.models import base
-from bench.parsing import BenchError
+from bench.parsing import BenchError, ConfigError, Count, parse
 from bench.records import appearing
 
 KEY = "memloss-bench"
@@ -23,9 +23,9 @@ class Description:
     """What is needed to build the network, and which images it was trained on."""
 
     model: str
-    width: int | None
-    classes: int
-    channels: int
+    width: Count | None
+    classes: Count
+    channels: Count
     data: str
     fingerprint: str
 
@@ -50,20 +50,27 @@ def load(path: Path) -> tuple[nn.Module, Description]:
     Raises
     ------
     BenchError
-        The file is missing, truncated, or of another architecture.
+        The file is missing, truncated, no checkpoint, or of another or an unknown architecture.
     """
     remedy = "train this run again: delete the file and call snakemake"
     try:
         with safe_open(path, framework="pt") as file:
-            description = Description(**json.loads((file.metadata() or {})[KEY]))
+            raw = json.loads((file.metadata() or {})[KEY])
+            description = parse(Description, raw, where=str(path))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise BenchError(f"{path}: there is no such file; train this run first") from None
     except (SafetensorError, OSError) as error:
         raise BenchError(f"{path}: truncated or not a checkpoint ({error}); {remedy}") from error
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, ConfigError):
         raise BenchError(f"{path}: not a checkpoint of this suite; {remedy}") from None
-    model = description.build()
+    try:
+        model = description.build()
+    except BenchError as error:
+        raise BenchError(
+            f"{path}: of an architecture that cannot be built here ({error}); put its file back "
+            "into bench/models, or train this run again"
+        ) from None
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

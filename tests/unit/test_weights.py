@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,23 @@ def test_a_file_of_another_kind_is_no_checkpoint(saved):
 def test_weights_without_our_description_are_no_checkpoint(saved, metadata):
     save_file({"linear.bias": torch.zeros(10)}, saved, metadata)
     with pytest.raises(BenchError, match="not a checkpoint of this suite"):
+        weights.load(saved)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"width": "x"}, {"fingerprint": 3}, {"classes": None}, {"model": ["small_cnn"]}, {"new": 1}],
+)
+def test_a_description_of_other_types_is_no_checkpoint(saved, wrong):
+    header = {weights.KEY: json.dumps({**asdict(ABOUT), **wrong})}
+    save_file({"linear.bias": torch.zeros(10)}, saved, header)
+    with pytest.raises(BenchError, match=r"best\.safetensors: not a checkpoint of this suite; tr"):
+        weights.load(saved)
+
+
+def test_an_unknown_architecture_is_named_with_the_file_and_what_to_do(model, saved):
+    weights.save(saved, model.state_dict(), replace(ABOUT, model="nope"))
+    with pytest.raises(BenchError, match=r"best\.safetensors: .*'nope'.*put its file back into b"):
         weights.load(saved)
 
 
