@@ -27,6 +27,16 @@ from bench.records import read_json, sha256, write_json, write_text
 
 STATE = "state/evaluation"
 KEPT = "judged"  # no rule's output, which Snakemake would delete before the job runs again
+# What is needed of the record of a training, by its dotted key.
+NEEDED: dict[str, Any] = {
+    "experiment": str,
+    "method": str,
+    "seed": int,
+    "data.fingerprint": str,
+    "spec.model.name": str,
+    "spec.threat.eps": int | float,
+    "checkpoints": dict,
+}
 HALVED = "batch_halved"  # the flag of an attack for whose batch the memory was too small
 
 
@@ -109,15 +119,30 @@ def evaluate(
 
 
 def training_record(path: Path) -> dict[str, Any]:
-    """Return the record of a training; BenchError where a key that is needed here is missing."""
+    """Return the record of a training; BenchError where a key that is needed here is not right."""
     record = read_json(path)
-    try:
-        needed = [record[key] for key in ("experiment", "method", "seed")]
-        needed += [record["data"]["fingerprint"], record["spec"]["model"]["name"]]
-        needed += [kept["weights_sha256"] for kept in record["checkpoints"].values()]
-    except (KeyError, TypeError, AttributeError):
-        raise BenchError(f"{path}: not the record of a training; train this run again") from None
+    for key, kind in NEEDED.items():
+        value = _at(record, key)
+        if not isinstance(value, kind) or value == {}:
+            raise _no_record(path, key)
+    for name, kept in record["checkpoints"].items():
+        if not isinstance(_at(kept, "weights_sha256"), str):
+            raise _no_record(path, f"checkpoints.{name}.weights_sha256")
     return dict(record)
+
+
+def _at(value: Any, key: str) -> Any:
+    """Return what a record has at a dotted key, None where it has nothing there."""
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _no_record(path: Path, key: str) -> BenchError:
+    return BenchError(
+        f"{path}: not the record of a training, as {key} is missing, empty or of another type; "
+        "train this run again"
+    )
 
 
 def surroundings(dataset: Dataset, device: torch.device, digest: str) -> dict[str, Any]:

@@ -220,6 +220,26 @@ def test_a_record_that_lacks_its_keys(evaluation, run, content):
     assert "train this run again" in said
 
 
+@pytest.mark.parametrize(
+    ("section", "value", "key"),
+    [
+        ("threat", {}, "spec.threat.eps"),
+        ("threat", {"eps": "8/255"}, "spec.threat.eps"),
+        ("checkpoints", {}, "checkpoints"),
+        ("checkpoints", {"best": {}}, "checkpoints.best.weights_sha256"),
+        ("checkpoints", {"best": None}, "checkpoints.best.weights_sha256"),
+    ],
+)
+def test_a_record_without_what_is_judged_names_the_key(evaluation, run, section, value, key):
+    path = run / "train.json"
+    record = json.loads(path.read_text())
+    (record["spec"] if section == "threat" else record)[section] = value
+    path.write_text(json.dumps(record))
+    said = evaluation()
+    assert said.startswith(f"error: {path}: not the record of a training, as {key} is missing")
+    assert said.endswith("train this run again")
+
+
 def test_cuda_that_is_not_there(evaluation, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr("bench.gpus.devices", list)
