@@ -25,7 +25,7 @@ from bench.shortage import out_of_memory
 from bench.training.fitting import too_large
 from bench.training.measure import Tally
 from bench.training.progress import Progress
-from bench.training.run import Epoch, Run
+from bench.training.run import DivergedError, Epoch, Run
 from bench.training.state import Kept, load_state, save_state
 from bench.weights import Description, save
 from bench.weights import load as load_weights
@@ -90,7 +90,10 @@ def _train(
             def watch(step: int, tally: Tally, number: int = number) -> None:
                 progress.step(number, step, tally.images, tally.latest_loss)
 
-            epoch = run.epoch(number, watch)
+            try:
+                epoch = run.epoch(number, watch)
+            except DivergedError as error:
+                raise BenchError(f"{label}: {error} ({_left(state, number - 1)})") from None
             seconds = time.perf_counter() - started
             checkpoints["last"], best = epoch, checkpoints.get("best")
             if best is None or run.better(epoch, best):
@@ -217,6 +220,16 @@ def _write_outputs(folder: Path, run: Run, kept: Kept, description: Description)
     save(folder / "best.safetensors", kept.best, description)
     save(folder / "last.safetensors", run.model.state_dict(), description)
     write_text(folder / "history.csv", _as_csv(kept.history))
+
+
+def _left(state: Path, epochs: int) -> str:
+    """Return what is kept of a training that failed after `epochs` whole epochs, and its use."""
+    if not epochs:
+        return "no epoch was finished, so nothing was saved"
+    return (
+        f"what was made up to epoch {epochs} is kept in {state.parent}, from which only unchanged "
+        "settings go on: with another learning rate this training starts anew"
+    )
 
 
 def _checkpoint(epoch: Epoch, path: Path) -> dict[str, Any]:

@@ -46,6 +46,16 @@ class Epoch:
     remembered: dict[str, float | None] = field(default_factory=dict)
 
 
+class DivergedError(BenchError):
+    """A training whose numbers are none any more; who called knows its label and what is kept."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        super().__init__(
+            f"the loss or a weight became NaN or infinite in epoch {epoch}, step {step}; "
+            "lower training.optimiser.learning_rate"
+        )
+
+
 class Run:
     """Everything that one run of `spec` on `dataset` keeps between steps.
 
@@ -161,7 +171,7 @@ class Run:
 
         Raises
         ------
-        BenchError
+        DivergedError
             The loss or a weight became NaN or infinite.
         """
         tally = Tally(self.device)
@@ -178,11 +188,7 @@ class Run:
                 # The epoch's last update comes after its last loss.
                 bad = self.steps
             if bad is not None:
-                raise BenchError(
-                    f"{self.spec.method}: the loss or a weight became NaN or infinite in epoch "
-                    f"{epoch}, step {bad}; lower training.optimiser.learning_rate (nothing of this "
-                    "epoch was saved; the epochs before are kept in state/training.safetensors)"
-                )
+                raise DivergedError(epoch, bad)
             judged = self.engine.judged()
             clean, robust = self._judge(judged)
             remembered: dict[str, float | None] = {}

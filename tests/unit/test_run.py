@@ -202,11 +202,11 @@ def spoil(monkeypatch: pytest.MonkeyPatch, at: int, spoilt: Callable[[Tensor], T
 
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_is_named_by_method_epoch_and_step(monkeypatch, factor):
+def test_a_loss_that_is_not_finite_is_named_by_epoch_and_step(monkeypatch, factor):
     spoil(monkeypatch, 5, lambda term: term.detach() + factor)
     run = a_run()
     run.epoch(1, quiet)
-    with pytest.raises(BenchError, match=r"^trades: the loss .* epoch 2, step 2; lower"):
+    with pytest.raises(BenchError, match=r"^the loss .* epoch 2, step 2; lower"):
         run.epoch(2, quiet)
 
 

@@ -226,16 +226,29 @@ def test_a_loss_that_is_not_finite_keeps_what_the_epochs_before_it_made(monkeypa
 
     folder = data.parent / "seed0"
     monkeypatch.setattr(Trades, "terms", terms)
-    with pytest.raises(BenchError, match=r"trades: .* epoch 2, step 2"):
+    with pytest.raises(BenchError, match=r"^mine: .* epoch 2, step 2; lower .*rate \(") as caught:
         trained(some_spec(), data)
+    kept = f"what was made up to epoch 1 is kept in {folder / 'state'}, from which only unchanged"
+    assert kept in str(caught.value)
     assert set(before[0]) >= set(FILES) - {"train.json"}
     assert files(folder) == before[0]
     assert len(history(folder)) == 1
     weights.load(folder / "last.safetensors")
     # The same again when it goes on from there.
-    with pytest.raises(BenchError, match=r"trades: .* epoch 2, step 1"):
+    with pytest.raises(BenchError, match=r"^mine: .* epoch 2, step 1"):
         trained(some_spec(), data)
     assert files(folder) == before[0]
+
+
+def test_a_training_that_diverges_in_its_first_epoch_has_saved_nothing_and_says_so(
+    data, monkeypatch
+):
+    monkeypatch.setattr(
+        Trades, "terms", lambda _, logits, __: {"loss": logits["clean"].sum() * float("nan")}
+    )
+    with pytest.raises(BenchError, match=r"^mine: .* epoch 1, .*\(no epoch was finished, so not"):
+        trained(some_spec(), data)
+    assert not (data.parent / "seed0").exists()
 
 
 def test_what_a_killed_process_left_half_written_is_cleared_away(data):
