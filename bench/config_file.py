@@ -40,13 +40,57 @@ def read_yaml(path: Path, *, flag: str) -> Any:
     Raises
     ------
     BenchError
-        The file cannot be read or is not YAML.
+        The file cannot be read or is not YAML, or a mapping has a key twice.
     """
     import yaml
 
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        twice = _twice(yaml.compose(text, Loader=yaml.SafeLoader))
+        content = yaml.safe_load(text)
     except OSError as error:
-        raise BenchError(f"{flag} {path}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BenchError(f"{flag} {path}: not YAML ({error})") from None
+        raise BenchError(
+            f"{flag} {path}: cannot be read ({error.strerror}); name a file that can"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise BenchError(f"{flag} {path}: not YAML ({error}); save it as UTF-8 text") from None
+    except yaml.YAMLError as error:
+        raise BenchError(f"{flag} {path}: not YAML ({error}); correct it there") from None
+    if twice:
+        raise BenchError(f"{flag} {path}: {twice}")
+    return content
+
+
+def _twice(root: Any) -> str:
+    """Return what to say of the first key that a mapping has twice, empty where there is none.
+
+    The reader itself keeps the last of them and drops the others without a word.
+    """
+    import yaml
+
+    waiting, seen = [("", root)], set[int]()
+    while waiting:
+        prefix, node = waiting.pop(0)
+        # An alias leads to a node a second time.
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [(f"{prefix}[{i}]", item) for i, item in enumerate(node.value)]
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        lines: dict[tuple[str, str], int] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            dotted = f"{prefix}.{key.value}" if prefix else key.value
+            line = key.start_mark.line + 1
+            first = lines.get((key.tag, key.value))
+            if first is not None:
+                return (
+                    f"line {line}: the key {dotted} is in line {first} already; rename or remove "
+                    "one of the two"
+                )
+            lines[key.tag, key.value] = line
+            waiting.append((dotted, value))
+    return ""

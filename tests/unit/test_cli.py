@@ -120,6 +120,27 @@ class TestWhatToDo:
         path.write_bytes(content)
         message = error_of(capsys, *arguments, "--config", str(path))
         assert message.startswith(f"--config {path}: not YAML (")
+        assert message.endswith(("; correct it there", "; save it as UTF-8 text"))
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (
+                "methods:\n  trades: {}\n  mart: {}\n  trades: {beta: 3}\n",
+                "4: the key methods.trades",
+            ),
+            ("a: 1\nb: {c: 2, c: 3}\n", "2: the key b.c"),
+            ("a:\n- {x: 1}\n- {x: 1,\n  x: 2}\n", "4: the key a[1].x"),
+        ],
+    )
+    def test_a_key_given_twice_is_named_with_its_line(
+        self, capsys, tmp_path, arguments, content, said
+    ):
+        path = tmp_path / "twice.yaml"
+        path.write_text(content)
+        message = error_of(capsys, *arguments, "--config", str(path))
+        assert message.startswith(f"--config {path}: line {said} is in line ")
+        assert message.endswith("already; rename or remove one of the two")
 
     @pytest.mark.parametrize("content", ["", "text", "- a\n- b"])
     def test_a_config_without_keys_is_refused(self, capsys, tmp_path, arguments, content):

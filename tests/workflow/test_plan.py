@@ -102,6 +102,17 @@ def test_a_bad_key_stops_the_plan_with_a_sentence(project, no_torch, flag, sente
     assert "Traceback" not in text
 
 
+def test_a_key_given_twice_stops_the_plan_with_a_sentence(project, no_torch, tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text((ROOT / "config/digits.yaml").read_text() + "\nseeds: [4]\n")
+    done = snakemake(project, "-n", "--configfile", str(path), path=no_torch)
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert f"--configfile {path}: line " in text
+    assert "the key seeds is in line " in text
+    assert "Traceback" not in text
+
+
 def test_a_method_file_of_another_name_stops_the_plan_with_a_sentence(tmp_path, no_torch):
     project = copy_project(tmp_path / "project")
     (project / "bench/methods/trades.py").rename(project / "bench/methods/mine.py")

@@ -12,8 +12,9 @@ sys.path.insert(0, ROOT)
 from snakemake.exceptions import WorkflowError
 
 from bench.config import experiment, spec_json
+from bench.config_file import read_yaml
 from bench.gpus import ABSENT, devices
-from bench.parsing import ConfigError
+from bench.parsing import BenchError
 from bench.planning.files import listing_digest
 from bench.provenance import (
     data_digest,
@@ -32,8 +33,11 @@ if not workflow.deployment_settings.deployment_method:
     os.environ.update(PATH=os.pathsep.join(paths))
 
 try:
+    # Snakemake has read them already, and of a key given twice it has dropped the first.
+    for file in workflow.configfiles:
+        read_yaml(Path(file), flag="--configfile")
     EXPERIMENT = experiment(config)
-except ConfigError as error:
+except BenchError as error:
     raise WorkflowError(str(error))
 
 # Without a limit Snakemake ignores `resources: gpu`, and any --resources replaces the profile's:
