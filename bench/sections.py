@@ -65,6 +65,10 @@ class Optimiser:
     nesterov: bool = True
     weight_decay: Amount = 5e-4
 
+    def __post_init__(self) -> None:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov: it needs a momentum above 0; add nesterov: false")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:

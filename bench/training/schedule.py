@@ -16,7 +16,7 @@ def build_optimiser(model: nn.Module, optimiser: Optimiser) -> SGD:
         model.parameters(),
         lr=optimiser.learning_rate,
         momentum=optimiser.momentum,
-        nesterov=optimiser.nesterov and optimiser.momentum > 0,
+        nesterov=optimiser.nesterov,
         weight_decay=optimiser.weight_decay,
     )
 

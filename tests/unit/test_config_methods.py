@@ -115,7 +115,8 @@ def test_a_training_of_its_own_changes_only_what_it_names():
 
 
 def test_methods_do_not_share_what_another_has_overridden():
-    methods = {"a": {"method": "trades", "training": {"optimiser": {"momentum": 0}}}, "trades": {}}
+    own = {"optimiser": {"momentum": 0, "nesterov": False}}
+    methods = {"a": {"method": "trades", "training": own}, "trades": {}}
     read = experiment(settings({"methods": methods}))
     assert read.method("a").training.optimiser.momentum == 0
     assert read.method("trades").training == read.training

@@ -136,12 +136,13 @@ def test_batch_norm_and_biases_shrink_under_weight_decay_alone():
     for parameter in model.parameters():
         nn.init.ones_(parameter)
         parameter.grad = torch.zeros_like(parameter)
-    settings = Optimiser(learning_rate=0.5, momentum=0.0, weight_decay=0.2)
+    settings = Optimiser(learning_rate=0.5, momentum=0.0, nesterov=False, weight_decay=0.2)
     build_optimiser(model, settings).step()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.data, torch.full_like(parameter, 0.9), msg=name)
 
 
-def test_nesterov_needs_a_momentum_and_is_left_out_without_one():
-    assert not one_weight(momentum=0.0).param_groups[0]["nesterov"]
+def test_nesterov_is_as_asked():
+    assert one_weight().param_groups[0]["nesterov"]
+    assert not one_weight(momentum=0.0, nesterov=False).param_groups[0]["nesterov"]
     assert not one_weight(nesterov=False).param_groups[0]["nesterov"]
