@@ -86,6 +86,8 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.milestones and self.name == "onecycle":
             raise ValueError("milestones: onecycle has none; add name: steps, or milestones: []")
+        if self.warm_up == 1:
+            raise ValueError("warm_up: 1 leaves no step to come down in; choose a share below 1")
 
 
 @dataclass(frozen=True, kw_only=True)

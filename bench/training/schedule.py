@@ -7,7 +7,6 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
 from bench.config import Optimiser, Schedule
-from bench.parsing import ConfigError
 
 
 def build_optimiser(model: nn.Module, optimiser: Optimiser) -> SGD:
@@ -29,19 +28,9 @@ def build_schedule(
     OneCycle anneals by a cosine from learning rate / 25 up to it and down to 1e-4 of the start,
     while momentum goes 0.95, 0.85, 0.95 and overrides the optimiser's: PyTorch's defaults, which
     the authors' shell keeps.
-
-    Raises
-    ------
-    ConfigError
-        OneCycle would only rise.
     """
     if schedule.name == "onecycle":
         steps, rise = epochs * steps_per_epoch, schedule.warm_up
-        if rise == 1:
-            raise ConfigError(
-                "training.schedule.warm_up: 1 leaves OneCycle no step to come down in; choose a "
-                "share below 1"
-            )
         if rise * steps == 1:
             # PyTorch divides by the length of the rise less one step.
             rise *= 1 + 1e-9

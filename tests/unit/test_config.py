@@ -155,6 +155,7 @@ def test_a_configuration_without_keys_is_refused(raw):
         ("training.optimiser.learning_rate", float("nan"), "training.optimiser.learning_rate: exp"),
         ("training.optimiser.momentum", 9, "training.optimiser.momentum: expected a share in [0,"),
         ("training.optimiser.momentum", 0, "training.optimiser.nesterov: it needs a momentum abo"),
+        ("training.schedule.warm_up", 1, "training.schedule.warm_up: 1 leaves no step to come dow"),
         ("training.schedule.name", "cosine", "training.schedule.name: 'cosine' is unknown; "),
         ("training.schedule.milestones", [1], "training.schedule.milestones: onecycle has none; "),
         ("training.selection", "tests", "training.selection: 'tests' is unknown; did you mean 't"),

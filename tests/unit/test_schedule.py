@@ -9,7 +9,6 @@ from torch.optim import SGD
 
 from bench.config import Optimiser, Schedule
 from bench.models.base import build
-from bench.parsing import ConfigError
 from bench.training.schedule import build_optimiser, build_schedule
 
 PEAK = 0.21
@@ -80,12 +79,6 @@ def test_onecycle_without_warm_up_only_falls():
     rates, _ = followed(Schedule(warm_up=0.0), epochs=2, steps=5)
     assert rates == sorted(rates, reverse=True)
     assert rates[0] < PEAK
-
-
-@pytest.mark.parametrize(("epochs", "steps"), [(1, 1), (3, 4)])
-def test_onecycle_that_would_only_rise_is_refused_by_its_key(epochs, steps):
-    with pytest.raises(ConfigError, match=r"training\.schedule\.warm_up: 1 .* below 1"):
-        followed(Schedule(warm_up=1.0), epochs=epochs, steps=steps)
 
 
 def test_steps_drop_at_the_start_of_the_milestone_epochs_counted_from_one():
