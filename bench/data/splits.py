@@ -67,8 +67,8 @@ def hold_out(labels_N: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """
     if not 0 <= count < len(labels_N):
         raise BenchError(
-            f"cannot hold out {count} of {len(labels_N)} training images for validation; "
-            "ask for fewer validation images"
+            f"training.validation_images: cannot hold out {count} of {len(labels_N)} training "
+            "images; ask for fewer"
         )
     validation = choose(labels_N, count, "validation")
     kept_N = torch.ones(len(labels_N), dtype=torch.bool)

@@ -25,7 +25,7 @@ from bench.planning.records import (
     recorded,
     training_differs,
 )
-from bench.planning.sizes import Size, disk_bytes, size_of
+from bench.planning.sizes import Size, check_held_out, disk_bytes, size_of
 from bench.planning.text import amount, hours, table
 
 # Of each kind of job: what has been done, the doing, and what there is of it.
@@ -128,12 +128,14 @@ def make_plan(
     Raises
     ------
     ConfigError
-        An attack needs more classes or test images than the experiment's images have.
+        An attack needs more classes or test images than the experiment's images have, or all
+        training images are held out.
     """
     size = size_of(experiment, results)
     if size:
         needs = experiment.evaluation.needs
         needs.check(experiment.data.name, classes=size.classes, test_images=size.test)
+        check_held_out(experiment, size.train)
     past = recorded_rates(experiment, size, results) if size else Rates()
     tried = trial(size) if trial and size else Rates()
     runs, about = recorded(experiment, results), about_images(experiment, results)

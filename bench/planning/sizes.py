@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Experiment, Training
+from bench.parsing import ConfigError
 from bench.planning.records import about_images
 
 # Images and shapes of sources that are always the same; the others' are known once data.json is.
@@ -64,6 +65,17 @@ def held_out(training: Training, train_images: int) -> int:
         return 0
     usual = 1000 if train_images >= ENOUGH else max(1, train_images // 10)
     return training.validation_images or usual
+
+
+def check_held_out(experiment: Experiment, train_images: int) -> None:
+    """Raise ConfigError where a method would have no training image left to learn from."""
+    for method in experiment.methods:
+        held = held_out(method.training, train_images)
+        if held >= train_images:
+            raise ConfigError(
+                f"training.validation_images: methods.{method.label} cannot hold out {held} of "
+                f"{train_images} training images; ask for fewer"
+            )
 
 
 def disk_bytes(experiment: Experiment, size: Size, parameters: int) -> dict[str, int]:

@@ -100,6 +100,26 @@ def test_the_plan_refuses_them_too(capsys, tmp_path, changes, said):
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("changes", "held"),
+    [
+        ({"training.validation_images": 1497}, 1497),
+        ({"methods.mart": {"training": {"validation_images": 2000}}}, 2000),
+        ({"training.validation_images": 1496}, None),
+        ({"training.validation_images": 1497, "training.selection": "test"}, None),
+    ],
+)
+def test_the_plan_refuses_to_hold_out_all_training_images(capsys, tmp_path, changes, held):
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(settings(changes)))
+    code = main(["plan", "--config", str(config), "--results", str(tmp_path)])
+    assert code == (held is not None)
+    if held:
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: training.validation_images: methods.")
+        assert line.endswith(f" cannot hold out {held} of 1497 training images; ask for fewer")
+
+
 def test_the_config_asks_for_what_its_attacks_need():
     attacked = experiment(settings({"evaluation.autoattack": {"images": 30}})).evaluation
     assert attacked.needs == Needs(classes=TARGETS + 1, test_images=30)
