@@ -187,7 +187,7 @@ def load(path: Path) -> Dataset:
         raise BenchError(f"{path}: there is no such file; prepare the data first") from None
     except (SafetensorError, OSError) as error:
         raise BenchError(f"{path}: truncated or not a dataset ({error}); {remedy}") from error
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, BenchError) as error:
         raise BenchError(f"{path}: not a dataset of this suite ({error}); {remedy}") from error
     if dataset.fingerprint != written:
         raise BenchError(f"{path}: its images are not the ones that were written; {remedy}")

@@ -124,6 +124,15 @@ def test_pixels_changed_after_saving_are_noticed(dataset: Dataset, tmp_path: Pat
         load(path)
 
 
+def test_a_file_whose_labels_have_no_class_is_named(dataset: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    save(dataset, path)
+    about = {"name": "tiny", "classes": ["ant"], "fingerprint": dataset.fingerprint}
+    save_file(load_file(path), path, {"dataset": json.dumps(about)})
+    with pytest.raises(BenchError, match=f"^{path}: not a dataset of this suite .*labels run from"):
+        load(path)
+
+
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_without_a_class_is_refused(label: int) -> None:
     bad = Images(images(2).pixels, torch.tensor([0, label]))

@@ -74,7 +74,7 @@ def parquet(path: Path, labels: list[int], *, image: str = "img", wide: int = 6)
     [
         ({"image": "picture"}, "test-0.parquet: expected a column img or image (a struct with"),
         ({"wide": 8}, "test-0.parquet, row 1: 8 x 4 pixels, but the images before it are 6 x 4"),
-        ({"labels": [0, 2]}, "the test labels run from 0 to 2, but its 2 classes are numbered"),
+        ({"labels": [0, 2]}, "images: dataset 'mine': the test labels run from 0 to 2, but its 2"),
         ({"labels": [0, 2**40]}, "the test labels run from 0 to 1099511627776"),
     ],
 )
@@ -87,7 +87,9 @@ def test_parquet_files_with_other_content(data, tmp_path, change, said):
 def test_test_images_of_another_size_than_the_training_images(data, tmp_path):
     parquet(tmp_path / "images" / "train-0.parquet", [0])
     parquet(tmp_path / "images" / "test-0.parquet", [0], wide=8)
-    assert "test images are (3, 4, 8); bring them to one size" in data(source="parquet")
+    said = data(source="parquet")
+    assert said.startswith(f"error: {tmp_path / 'images'}: dataset ")
+    assert "test images are (3, 4, 8); bring them to one size" in said
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100])

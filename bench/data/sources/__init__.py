@@ -55,7 +55,11 @@ def read(
     if classes is None and names is None:
         count = 1 + int(max(train.labels.max(), test.labels.max()))
         classes = default_names(name, count)
-    return Dataset(name, tuple(classes or names or ()), train, test)
+    try:
+        return Dataset(name, tuple(classes or names or ()), train, test)
+    except BenchError as error:
+        # Images that do not go together know their name, not the folder they came from.
+        raise BenchError(f"{path}: {error}" if path else str(error)) from None
 
 
 def default_names(name: str, count: int) -> tuple[str, ...]:
