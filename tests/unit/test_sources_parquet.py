@@ -198,6 +198,13 @@ def test_a_label_beyond_int64_is_named_with_its_column(tmp_path: Path) -> None:
         read_parquet(tmp_path)
 
 
+def test_labels_that_number_more_classes_than_images_are_refused(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        write_parquet(tmp_path / f"{part}-0.parquet", [1, 2], [0, 4])
+    with pytest.raises(BenchError, match=r"its 4 images have labels up to 4, .* data\.classes$"):
+        read_parquet(tmp_path)
+
+
 def test_a_file_without_rows_is_named(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train-0.parquet", [1], [0])
     write_parquet(tmp_path / "test-0.parquet", [], [])

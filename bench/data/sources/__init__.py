@@ -54,6 +54,13 @@ def read(
         )
     if classes is None and names is None:
         count = 1 + int(max(train.labels.max(), test.labels.max()))
+        # A name each for 2**40 classes would not fit into any memory.
+        if count > (images := len(train) + len(test)):
+            raise BenchError(
+                f"{path}: dataset {name!r}: its {images} images have labels up to {count - 1}, "
+                "more than one class an image; number the labels from 0 or name all classes in "
+                "data.classes"
+            )
         classes = default_names(name, count)
     try:
         return Dataset(name, tuple(classes or names or ()), train, test)
