@@ -274,7 +274,9 @@ def test_hostile_names_and_texts_stay_text(folder):
 
 
 def test_of_a_published_run_every_missing_file_is_named_in_a_line(tmp_path):
-    folder = Path(shutil.copytree(REFERENCE, tmp_path / "digits"))
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    shutil.copy(REFERENCE / "summary.csv", folder)
     page = shown(folder)
     missing = re.findall(r'<p class="missing">(.*?)</p>', (folder / "report.html").read_text())
     named = " ".join(missing)
