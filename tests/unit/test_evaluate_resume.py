@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import random
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +30,7 @@ from bench.interruption import InterruptedJobError
 from bench.records import read_json, sha256, write_json
 from bench.weights import Description
 
+ROOT = Path(__file__).parents[2]
 SPEC = EvaluationSpec(
     threat=Threat(eps=EPS / 10),
     evaluation=Evaluation(
@@ -36,12 +43,12 @@ SPEC = EvaluationSpec(
 )
 
 
-@pytest.fixture(autouse=True)
-def batches(monkeypatch):
-    """AutoAttack with fewer steps that writes its state after every batch, and what it ran."""
-    package, ran = autoattack.provide(), []
+def quicken(patch: pytest.MonkeyPatch) -> list[str]:
+    """Let AutoAttack take few steps and write its state after every batch; return what runs."""
+    package = autoattack.provide()
+    ran: list[str] = []
 
-    class Quick(package.AutoAttack):
+    class Quick(package.AutoAttack):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self.apgd.n_iter = self.apgd_targeted.n_iter = 4
@@ -52,9 +59,15 @@ def batches(monkeypatch):
             return super().run_standard_evaluation(*args, **kwargs)
 
     fake = SimpleNamespace(AutoAttack=Quick, checks=package.checks)
-    monkeypatch.setattr(autoattack, "provide", lambda: fake)
-    monkeypatch.setattr(state, "EVERY", 0.0)
+    patch.setattr(autoattack, "provide", lambda: fake)
+    patch.setattr(state, "EVERY", 0.0)
     return ran
+
+
+@pytest.fixture(autouse=True)
+def batches(monkeypatch):
+    """The attacks that ran, batch by batch."""
+    return quicken(monkeypatch)
 
 
 @pytest.fixture
@@ -108,6 +121,48 @@ def judged_anew(folder: Path) -> None:
     (folder / "evaluation.json").unlink()
     for name in ("verdicts", "judged"):
         shutil.rmtree(folder / name)
+
+
+def evaluate_in_another_process(data: str, folder: str) -> None:
+    """Judge a run as the tests here do; its process is there to be killed."""
+    quicken(pytest.MonkeyPatch())
+    evaluate(SPEC, data=Path(data), folder=Path(folder))
+
+
+def test_killed_at_random_moments_equals_undisturbed(run, data, tmp_path):
+    whole = Path(shutil.copytree(run, tmp_path / "whole"))
+    evaluate(SPEC, data=data, folder=whole)
+    call = f"evaluate_in_another_process({str(data)!r}, {str(run)!r})"
+    command = [sys.executable, "-c", f"from test_evaluate_resume import *; {call}"]
+    places = [ROOT, ROOT / "tests", ROOT / "tests" / "unit"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
+    generator = random.Random(0)
+    kills = 0
+    while True:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+        # Wait until it attacks, so that the kill does not always hit the imports.
+        before = written(run)
+        while process.poll() is None and kills < 3:
+            if written(run) > before:
+                time.sleep(generator.uniform(0, 0.2))
+                process.kill()
+                kills += 1
+                break
+            time.sleep(0.002)
+        if process.wait() == 0:
+            break
+    assert kills > 0
+    assert results(run) == results(whole)
+    assert not (run / "state").exists()
+
+
+def written(folder: Path) -> int:
+    """Return when the state of an evaluation was last written, 0 where there is none."""
+    times = []
+    for path in (folder / "state").rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            times.append(path.stat().st_mtime_ns)
+    return max(times, default=0)
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
