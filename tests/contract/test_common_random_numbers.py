@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from synthetic import MEMLOSS, METHODS, some_data, some_spec
-from torch import Tensor
+from torch import Tensor, nn
 
-from bench.attacks.inner import InnerAttack
+from bench.attacks.inner import Budget, InnerAttack
 from bench.methods.base import names
 from bench.training import measure, run
 from bench.training.measure import Tally
@@ -53,9 +53,17 @@ def course(monkeypatch: pytest.MonkeyPatch, method: str, seed: int = 0, **option
         met.views.append(given["clean"].clone())
         return given
 
-    def started(self: InnerAttack, *args: Any, noise: Tensor, **given: Any) -> Tensor:
+    def started(
+        self: InnerAttack,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        budget: Budget,
+        noise: Tensor,
+        opening: nn.Module | None = None,
+    ) -> Tensor:
         met.noise.append(noise.clone())
-        return attacked(self, *args, noise=noise, **given)
+        return attacked(self, model, images, labels, budget, noise, opening)
 
     def validated(*args: Any, generator: torch.Generator, **given: Any) -> Tensor:
         met.validation.append(generator.get_state().clone())

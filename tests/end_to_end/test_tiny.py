@@ -281,6 +281,12 @@ def test_a_new_seed_adds_its_own_jobs_only(project):
     assert counts["train"] == counts["evaluate"] == 2
 
 
+def test_a_new_method_adds_its_own_jobs_and_is_tried_against_the_others(project):
+    counts = planned(project, *RUN, "--config", "methods={'pgd_at': {}}")
+    assert counts["train"] == counts["evaluate"] == counts["diagnose"] == 2
+    assert counts["transfer"] == 2
+
+
 def test_lost_weights_rebuild_one_run(project):
     lost = project / "results/tiny/models/trades/seed1/best.safetensors"
     kept = lost.rename(lost.with_suffix(".kept"))
