@@ -98,7 +98,7 @@ def _alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        return True
+        pass  # another user's, or no number of this system: not ours to call dead
     return True
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from synthetic import MEMLOSS, METHODS, some_data, some_spec
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.attacks.inner import Budget, InnerAttack
+from bench.attacks.inner import InnerAttack
 from bench.methods.base import names
 from bench.training import measure, run
 from bench.training.measure import Tally
@@ -53,17 +53,10 @@ def course(monkeypatch: pytest.MonkeyPatch, method: str, seed: int = 0, **option
         met.views.append(given["clean"].clone())
         return given
 
-    def started(
-        self: InnerAttack,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        budget: Budget,
-        noise: Tensor,
-        opening: nn.Module | None = None,
-    ) -> Tensor:
+    def started(self: InnerAttack, *args: Any) -> Tensor:
+        _model, _images, _labels, _budget, noise, *_ = args
         met.noise.append(noise.clone())
-        return attacked(self, model, images, labels, budget, noise, opening)
+        return attacked(self, *args)
 
     def validated(*args: Any, generator: torch.Generator, **given: Any) -> Tensor:
         met.validation.append(generator.get_state().clone())

@@ -104,7 +104,7 @@ def read_material(folder: Path, diagnosed: Iterable[Run] | None = None) -> Mater
     runs = list(dict.fromkeys((row.method, row.seed) for row in rows))
     places = {run: folder / "models" / run[0] / f"seed{run[1]}" for run in runs}
     judged = _records(places, "evaluation.json")
-    # A published folder has none of them.
+    # Where there are CSV files alone there is none of them.
     if any((folder / "models").glob("*/seed*/verdicts/*/*.csv")):
         for run, record in judged.items():
             _check_verdicts(places[run], record)
