@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from killing import kill_at_random
 from synthetic import CPU, EPS, some_data
 
 from bench import weights
@@ -135,23 +133,8 @@ def test_killed_at_random_moments_equals_undisturbed(run, data, tmp_path):
     call = f"evaluate_in_another_process({str(data)!r}, {str(run)!r})"
     command = [sys.executable, "-c", f"from test_evaluate_resume import *; {call}"]
     places = [ROOT, ROOT / "tests", ROOT / "tests" / "unit"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
-    generator = random.Random(0)
-    kills = 0
-    while True:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
-        # Wait until it attacks, so that the kill does not always hit the imports.
-        before = written(run)
-        while process.poll() is None and kills < 3:
-            if written(run) > before:
-                time.sleep(generator.uniform(0, 0.2))
-                process.kill()
-                kills += 1
-                break
-            time.sleep(0.002)
-        if process.wait() == 0:
-            break
-    assert kills > 0
+    environment = {"PYTHONPATH": os.pathsep.join(map(str, places))}
+    assert kill_at_random(command, lambda: written(run), within=0.2, environment=environment) > 0
     assert results(run) == results(whole)
     assert not (run / "state").exists()
 

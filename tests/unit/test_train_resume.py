@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import random
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from killing import kill_at_random
 from synthetic import some_data, some_spec
 
 from bench.config import Schedule, TrainSpec, spec_json
@@ -126,22 +123,10 @@ def test_killed_at_random_moments_equals_undisturbed(data, tmp_path):
     command += ["--experiment", "digits", "--method", "mine", "--seed", "0", "--data", str(data)]
     command += ["--folder", str(tmp_path / "killed")]
     state = tmp_path / "killed/state/training.safetensors"
-    generator = random.Random(0)
-    kills = 0
-    while True:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
-        # Wait until it trains, so that the kill does not always hit the imports.
-        written = state.stat().st_mtime_ns if state.exists() else 0
-        while process.poll() is None and kills < 3:
-            if state.exists() and state.stat().st_mtime_ns > written:
-                time.sleep(generator.uniform(0, 0.3))
-                process.kill()
-                kills += 1
-                break
-            time.sleep(0.005)
-        if process.wait() == 0:
-            break
-    assert kills > 0
+
+    def written() -> int:
+        return state.stat().st_mtime_ns if state.exists() else 0
+
+    environment = {"OMP_NUM_THREADS": "1"}
+    assert kill_at_random(command, written, within=0.3, cwd=ROOT, environment=environment) > 0
     assert made(tmp_path / "killed") == made(tmp_path / "whole")
