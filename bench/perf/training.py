@@ -52,8 +52,9 @@ class Step:
 class Epoch:
     """A short epoch of one method, loading included.
 
-    The first batch is loaded before the clock starts and left out: a DataLoader starts its
-    processes then, once in an epoch, and this epoch is short.
+    The step on the first batch is left out. A DataLoader starts its processes with it and loads
+    ahead, and a process that was forked is slowed down while it writes to pages that it shares for
+    the first time: once in an epoch, but this epoch is short.
     """
 
     def __init__(self, bench: Bench, label: str) -> None:
@@ -66,9 +67,10 @@ class Epoch:
     def measure(self) -> dict[str, Any]:
         """See `Task.measure`."""
         tally, images, batches = Tally(self.bench.device), 0, loaded(self.run)
-        next(batches)
+        with self.bench.timed():
+            take(self.run, next(batches), 0, tally)
         with self.bench.timed() as spent:
-            for number, index_B in enumerate(islice(batches, self.count)):
+            for number, index_B in enumerate(islice(batches, self.count), start=1):
                 take(self.run, index_B, number, tally)
                 images += len(index_B)
         batches.close()
@@ -84,7 +86,7 @@ class Data:
         self.measure()
 
     def measure(self) -> dict[str, Any]:
-        """See `Task.measure`; the first batch is left out, as in `Epoch`."""
+        """See `Task.measure`; the first batch, with which a DataLoader starts, is left out."""
         images, batches = 0, loaded(self.run)
         next(batches)
         with self.bench.timed() as spent:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +13,8 @@ from synthetic import MEMLOSS, some_data, some_spec
 
 from bench.data.augment import Frame
 from bench.data.dataset import to_unit
-from bench.perf import loader
+from bench.perf import loader, training
+from bench.perf.bench import filled
 from bench.perf.loader import LoaderRun, Pictures
 from bench.training.measure import Tally
 
@@ -73,3 +77,32 @@ def test_an_epoch_gives_every_image_once_and_its_steps_train(monkeypatch):
     assert sorted(seen[:44]) == sorted(seen[44:]) == list(range(44))
     assert seen[:44] != sorted(seen[:44])
     run.memory.check()
+
+
+@pytest.mark.parametrize("engine", ["plain", "fast"])
+def test_the_first_step_of_a_short_epoch_is_not_timed(monkeypatch, engine):
+    monkeypatch.setattr(loader, "WORKERS", 0)
+    spec = some_spec("memloss", options=MEMLOSS)
+    shell = replace(spec.training, engine=engine, selection="test", batch_size=8)
+    blocks: list[int] = []  # steps in each block that is timed
+
+    @contextmanager
+    def timed() -> Iterator[list[float]]:
+        blocks.append(0)
+        yield [float(len(blocks))]
+
+    def count(*_: object) -> None:
+        blocks[-1] += 1
+
+    bench = SimpleNamespace(
+        device=CPU,
+        route=SimpleNamespace(engine=engine),
+        run=lambda _, kind: filled(kind(replace(spec, training=shell), some_data(), CPU)),
+        settings=SimpleNamespace(epoch_batches=3),
+        timed=timed,
+    )
+    epoch = training.Epoch(bench, "memloss_v1")
+    monkeypatch.setattr(training, "take", count)
+    before = len(blocks)
+    assert epoch.measure() == {"images": 3 * 8, "seconds": before + 2.0}
+    assert blocks[before:] == [1, 3]
