@@ -291,7 +291,6 @@ class Reference:
     """RobustBench models judged beside ours, where there is a network."""
 
     models: tuple[str, ...] = ()
-    threat_model: Literal["Linf"] = "Linf"
 
     def __post_init__(self) -> None:
         for name in self.models:
