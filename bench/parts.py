@@ -21,16 +21,14 @@ LARGEST = 16 * 2**20  # bytes of a part
 LEFT_OUT = "state"  # of an interrupted job, many times as large as what it leaves
 
 
-def pack(folder: Path, out: Path, *, name: str | None = None, largest: int = LARGEST) -> list[Path]:
-    """Write `folder` into `out` as numbered parts and ``<name>.json``, which lists them.
+def pack(folder: Path, out: Path, *, largest: int = LARGEST) -> list[Path]:
+    """Write `folder` into `out` as numbered parts and a list of them.
 
-    Equal folders give equal parts. The folder ``state`` of a job that is not done is left out.
+    Their names begin with the folder's own and its parent's, as in ``memloss_v1-seed0.json``. Equal
+    folders give equal parts. The folder ``state`` of a job that is not done is left out.
 
     Parameters
     ----------
-    name
-        How the files' names begin; by default the folder's own and its parent's,
-        ``memloss_v1-seed0``.
     largest
         Bytes of a part at most.
 
@@ -47,7 +45,7 @@ def pack(folder: Path, out: Path, *, name: str | None = None, largest: int = LAR
     if not folder.is_dir():
         raise BenchError(f"{folder}: there is no such folder to pack")
     folder = folder.resolve()
-    name = name or f"{folder.parent.name}-{folder.name}"
+    name = f"{folder.parent.name}-{folder.name}"
     made = out / f".{name}.{os.getpid()}.partial"
     with writing(out):
         made.mkdir(parents=True)

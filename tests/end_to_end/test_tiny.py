@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import csv
 import json
@@ -220,10 +221,14 @@ def test_a_second_run_has_nothing_to_do(project):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
-def test_comments_and_captions_retrain_nothing(restored):
+def test_comments_docstrings_and_another_format_retrain_nothing(restored):
     for path in ("bench/methods/memloss.py", "bench/training/run.py", "bench/attacks/linf.py"):
         source = (restored / path).read_text()
         (restored / path).write_text(source.replace('"""', '"""Edited. ', 1) + "\n\n# A comment.\n")
+    for path in ("bench/methods/trades.py", "bench/data/memory.py", "bench/evaluation/judge.py"):
+        source = (restored / path).read_text()
+        (restored / path).write_text(ast.unparse(ast.parse(source)))
+        assert (restored / path).read_text() != source
     counts = planned(restored, *RUN)
     assert counts["train"] == counts["evaluate"] == 0
 
