@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from project import copy_project, snakemake
@@ -18,23 +20,24 @@ if command == "data":
     files = [out, out.with_suffix(".json")]
 else:
     from bench import gpus
-    gpus.LOCKS, gpus.POLL = Path("locks"), 0.01
-    gpus.LOCKS.mkdir(exist_ok=True)
+    machine = Path(os.environ["MACHINE"])
+    gpus.LOCKS, gpus.POLL = machine / "locks", 0.01
+    for name in ("locks", "asked", "running"):
+        (machine / name).mkdir(exist_ok=True)
+    (machine / "asked" / Path.cwd().name).touch()
     device = gpus.claim()
     began = time.time()
-    running = Path("running")
-    running.mkdir(exist_ok=True)
-    mine = running / str(os.getpid())
+    mine = machine / "running" / str(os.getpid())
     mine.touch()
-    # Stay until two jobs have met, which they never do if only one may run.
-    met = Path("met")
+    # Stay until two have met, which jobs never do if only one may run.
+    met = machine / "met"
     while time.time() < began + float(os.environ["STAY"]) and not met.exists():
-        if len(list(running.iterdir())) > 1:
+        if len(list((machine / os.environ["MEET"]).iterdir())) > 1:
             met.touch()
         time.sleep(0.02)
     time.sleep(0.1)
     mine.unlink()
-    with open("intervals.jsonl", "a") as log:
+    with open(machine / "intervals.jsonl", "a") as log:
         log.write(json.dumps([device, began, time.time()]) + "\\n")
     folder = Path(given["--folder"])
     names = {
@@ -50,19 +53,35 @@ RUNS = ["trades/seed0", "trades/seed1", "mart/seed0", "mart/seed1"]
 CONFIG = ("--config", "methods={trades: {}, mart: {}}", "seeds=[0, 1]")
 
 
+TARGETS = [f"results/paper/models/{run}/evaluation.json" for run in RUNS]
+
+
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def machine(tmp_path, monkeypatch):
+    """What the jobs of all projects share."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "a,b,c")
-    folder = copy_project(tmp_path / "project")
+    monkeypatch.setenv("MACHINE", str(tmp_path / "machine"))
+    monkeypatch.setenv("MEET", "running")
+    (tmp_path / "machine").mkdir()
+    return tmp_path / "machine"
+
+
+def stubbed(folder: Path) -> Path:
+    copy_project(folder)
     (folder / "bench/__main__.py").write_text(STUB)
     return folder
 
 
-def at_once(project) -> tuple[int, int]:
+@pytest.fixture
+def project(tmp_path, machine):
+    return stubbed(tmp_path / "project")
+
+
+def at_once(machine: Path, jobs: int) -> tuple[int, int]:
     """The most jobs at once, and the most at once on one device."""
-    lines = (project / "intervals.jsonl").read_text().splitlines()
+    lines = (machine / "intervals.jsonl").read_text().splitlines()
     intervals = [json.loads(line) for line in lines]
-    assert len(intervals) == 2 * len(RUNS)
+    assert len(intervals) == jobs
     devices = defaultdict(list)
     for device, began, ended in intervals:
         devices[device].append((began, ended))
@@ -83,15 +102,29 @@ def most(intervals: list[tuple[float, float]]) -> int:
         (["--resources", "gpu=3"], 3),
     ],
 )
-def test_jobs_at_once(project, flags, expected, monkeypatch):
+def test_jobs_at_once(project, machine, flags, expected, monkeypatch):
     monkeypatch.setenv("STAY", "0.5" if expected == 1 else "60")
-    targets = [f"results/paper/models/{run}/evaluation.json" for run in RUNS]
-    done = snakemake(project, "--cores", "64", *flags, *CONFIG, "--", *targets)
+    done = snakemake(project, "--cores", "64", *flags, *CONFIG, "--", *TARGETS)
     assert done.returncode == 0, done.stdout + done.stderr
-    jobs, on_one_device = at_once(project)
+    jobs, on_one_device = at_once(machine, 2 * len(RUNS))
     assert on_one_device == 1
     assert jobs <= expected
     assert (jobs > 1) == (expected > 1)
+
+
+def test_two_snakemakes_at_once_take_turns_on_one_device(tmp_path, machine, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "a")
+    # The first job keeps the device until one of the other Snakemake has asked for it.
+    monkeypatch.setenv("MEET", "asked")
+    monkeypatch.setenv("STAY", "120")
+    projects = [stubbed(tmp_path / name) for name in ("one", "other")]
+    with ThreadPoolExecutor() as pool:
+        command = ("--cores", "8", *CONFIG, "--", *TARGETS[:2])
+        ran = pool.map(lambda folder: snakemake(folder, *command), projects)
+        for done in ran:
+            assert done.returncode == 0, done.stdout + done.stderr
+    assert (machine / "met").exists()
+    assert at_once(machine, 2 * 2 * 2) == (1, 1)
 
 
 def test_without_a_device_the_plan_ends_and_names_the_digits(project, monkeypatch):
