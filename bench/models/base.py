@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable
 from typing import TypeVar
@@ -54,11 +55,13 @@ def build(
     Raises
     ------
     ConfigError
-        `name` is unknown.
+        `name` is unknown, or has no width where one is given.
     """
     known = _discovered()
     if name not in known:
         raise ConfigError(f"the model {name!r} is unknown; {nearest(name, known)}")
+    if width is not None and "width" not in inspect.signature(known[name]).parameters:
+        raise ConfigError(f"the model {name!r} has no width, and {width} is asked for")
     options = {} if width is None else {"width": width}
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         # torch.manual_seed would also reseed every CUDA device, which the fork does not put back.

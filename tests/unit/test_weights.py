@@ -13,6 +13,7 @@ from torch import nn
 
 from bench import weights
 from bench.data import dataset
+from bench.models import base
 from bench.parsing import BenchError
 from bench.weights import Description
 
@@ -142,6 +143,16 @@ def test_a_description_of_other_types_is_no_checkpoint(saved, wrong):
 def test_an_unknown_architecture_is_named_with_the_file_and_what_to_do(model, saved):
     weights.save(saved, model.state_dict(), replace(ABOUT, model="nope"))
     with pytest.raises(BenchError, match=r"best\.safetensors: .*'nope'.*put its file back into b"):
+        weights.load(saved)
+
+
+def test_a_width_that_the_architecture_no_longer_has_is_named(model, saved, monkeypatch):
+    def narrow(*, classes: int, channels: int) -> torch.nn.Module:
+        return model
+
+    monkeypatch.setitem(base._BUILDERS, ABOUT.model, narrow)
+    weights.save(saved, model.state_dict(), replace(ABOUT, width=4))
+    with pytest.raises(BenchError, match=r"best\.safetensors: .* has no width, and 4 is asked for"):
         weights.load(saved)
 
 
