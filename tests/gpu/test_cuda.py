@@ -250,7 +250,7 @@ def test_a_run_is_trained_and_judged_from_end_to_end(data):
     save(replace(small, test=wrong), data)
     for method in METHODS:
         folder = trained(data, method, method)
-        evaluate(spec(eps=0.5), data=data, folder=folder)
+        evaluate(spec(eps=EPS), data=data, folder=folder)
     for run in collect(data.parent):
         record = json.loads((run.folder / "evaluation.json").read_text())
         assert record["device"] == describe(GPU)
@@ -261,6 +261,6 @@ def test_a_run_is_trained_and_judged_from_end_to_end(data):
     again = Path(shutil.copytree(folder, data.parent / "again" / "seed0"))
     for made in ("verdicts", "judged"):
         shutil.rmtree(again / made)
-    evaluate(spec(eps=0.5), data=data, folder=again)
+    evaluate(spec(eps=EPS), data=data, folder=again)
     for path in again.rglob("*.csv"):
         assert path.read_bytes() == (folder / path.relative_to(again)).read_bytes()
