@@ -6,7 +6,7 @@ import argparse
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,10 @@ def _count(text: str) -> int:
 
 
 def measure(chosen: argparse.Namespace) -> None:
-    """Measure every task on every path; print the tables, write them as JSON and as a figure."""
+    """Measure every task on every path; print the tables, write them as JSON and as a figure.
+
+    The JSON is written after every task: a run that is ended at a time limit keeps what it has.
+    """
     from bench.records import read_json, write_json
 
     if chosen.show:
@@ -71,14 +74,19 @@ def measure(chosen: argparse.Namespace) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if what.compute.device == "cuda":
         _claim()
-    with _nothing_kept():
-        document = _measured(what)
     from bench.perf.figure import draw
 
-    drawn = draw(document, chosen.out / NAME)
-    write_json(chosen.out / f"{NAME}.json", document)
+    path, document = chosen.out / f"{NAME}.json", dict[str, Any]()
+
+    def keep(so_far: dict[str, Any]) -> None:
+        write_json(path, so_far)
+        document.update(so_far)
+
+    with _saying_what_is_kept(path, document):
+        _measure_all(what, keep)
+        drawn = draw(document, chosen.out / NAME)
     print(as_text(document))
-    print("\n" + "\n".join(map(str, (chosen.out / f"{NAME}.json", *drawn))))
+    print("\n" + "\n".join(map(str, (path, *drawn))))
 
 
 def _claim() -> None:
@@ -92,36 +100,53 @@ def _claim() -> None:
 
 
 @contextmanager
-def _nothing_kept() -> Iterator[None]:
-    """Say of an interruption what is true here: a measurement cannot be taken up again."""
+def _saying_what_is_kept(path: Path, document: Mapping[str, Any]) -> Iterator[None]:
+    """Say of an interruption what is true here: a measurement cannot be taken up again.
+
+    `document` is the record as it was last written to `path`, empty where it never was.
+    """
     try:
         yield
     except InterruptedJobError as error:
-        error.args = ("stopped before all was measured; nothing was written",)
+        said = "stopped before all was measured; nothing was written"
+        if document:
+            said = f"stopped before the figure was drawn; {path} has all that was measured"
+        if document and document["left"]:
+            said = (
+                f"stopped before all was measured; {path} has the tasks that were finished, and"
+                " another run begins with the first task again"
+            )
+        error.args = (said,)
         raise
 
 
-def _measured(what: Chosen) -> dict[str, Any]:
-    """Return the record: machine, settings, paths, and every measurement."""
-    measurements = []
+def _measure_all(what: Chosen, keep: Callable[[dict[str, Any]], None]) -> None:
+    """Call `keep` after every task with the record so far.
+
+    It has machine, settings, paths, every measurement, and the tasks that are left.
+    """
+    measurements, jobs = [], what.jobs()
+    against = {route.name: route.against for route in what.routes}
     setups = {route.name: plain(what.setup(route)) for route in what.routes}
     with workers(setups) as started:
         machine = {**_machine(), **next(iter(started.values()))[1]}
+        machine.pop("pages_kept")
         kept = {name: answer["pages_kept"] for name, (_, answer) in started.items()}
-        for task, method in what.jobs():
+        for number, (task, method) in enumerate(jobs, start=1):
             asked = [started[route.name][0] for route in what.routes if route.measures(task)]
             measurements += alternate(asked, task, method, what.rounds(task), _teller(task, method))
-    machine.pop("pages_kept")
-    document = {
-        "performance": FORMAT,
-        "quick": what.quick,
-        "machine": machine,
-        "settings": what.plain(),
-        "paths": [{**plain(route), "pages": kept[route.name]} for route in what.routes],
-        "measurements": measurements,
-    }
-    against = {route.name: route.against for route in what.routes}
-    return {**document, "results": results(measurements, against)}
+            keep(
+                {
+                    "performance": FORMAT,
+                    "quick": what.quick,
+                    "left": [{"task": task, "method": method} for task, method in jobs[number:]],
+                    "machine": machine,
+                    "settings": what.plain(),
+                    "paths": [{**plain(route), "pages": kept[route.name]} for route in what.routes],
+                    "measurements": measurements,
+                    "results": results(measurements, against),
+                }
+            )
 
 
 def _machine() -> dict[str, Any]:

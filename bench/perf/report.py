@@ -68,17 +68,27 @@ def _head(document: Mapping[str, Any]) -> list[list[str]]:
         f" {'x'.join(map(str, settings['image_shape']))}; the inner attack has"
         f" {settings['attack_steps']} steps; float32 has {tf32}, which is PyTorch's own default",
     ]
-    return [[QUICK], about] if document["quick"] else [about]
+    parts = [[QUICK], about] if document["quick"] else [about]
+    # Records of a time when only whole ones were written do not have the key.
+    left = [_task(one) for one in document.get("left", [])]
+    if left:
+        parts.append([f"INCOMPLETE: the run ended before these were measured: {', '.join(left)}."])
+    return parts
+
+
+def _task(row: Mapping[str, Any]) -> str:
+    """Return the task, with its method where it depends on one; an attack is the same for all."""
+    named = row["task"] != "attack" and row["method"] is not None
+    return f"{row['task']} {row['method']}" if named else str(row["task"])
 
 
 def _training(rows: Sequence[Mapping[str, Any]], kept: bool) -> list[str]:
     lines = []
     for row in rows:
-        name = row["task"] if row["task"] == "attack" else f"{row['task']} {row['method']}"
         share, step = row.get("share_of_ceiling"), row.get("share_of_step")
         lines.append(
             [
-                name,
+                _task(row),
                 row["path"],
                 spread(row["images_per_second"]),
                 *_speedups(row, kept),

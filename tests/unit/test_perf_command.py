@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,7 @@ def test_a_quick_run_measures_every_task_and_prints_it_again(capsys, config, tmp
     printed = capsys.readouterr().out
     document = json.loads((out / "performance.json").read_text())
     assert document["quick"]
+    assert document["left"] == []
     assert {one["task"] for one in document["measurements"]} == set(TASKS)
     split = {one["path"]: one["split"] for one in document["measurements"] if "split" in one}
     assert set(split) == set(paths)
@@ -81,6 +84,7 @@ def test_a_quick_run_measures_every_task_and_prints_it_again(capsys, config, tmp
         assert (out / f"performance.{ending}").stat().st_size > 1000
     assert sorted(path.suffix for path in out.iterdir()) == [".json", ".pdf", ".png", ".svg"]
     assert printed.startswith("quick: ")
+    assert "INCOMPLETE" not in printed
     assert main(["perf", "--show", str(out / "performance.json")]) == 0
     again = capsys.readouterr().out
     assert printed.startswith(again.rstrip("\n"))
@@ -161,15 +165,71 @@ def test_cuda_that_is_not_here_is_refused_before_anything_starts(capsys, config,
     )
 
 
-def test_an_interruption_says_that_nothing_was_kept(capsys, config, monkeypatch, tmp_path):
-    def stopped(_what: object) -> None:
-        raise InterruptedJobError(15)
+def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Let a run measure nothing but made-up numbers, and stop in the task after `after` others."""
+    told = {"pages_kept": False, "cuda": None, "device": "cpu", "threads": 1, "torch": "2.14"}
 
-    monkeypatch.setattr(command, "_measured", stopped)
+    @contextmanager
+    def nobody(setups: dict[str, object]) -> Iterator[dict[str, object]]:
+        yield {name: (name, {**told, "tf32": False}) for name in setups}
+
+    measured: list[str] = []
+
+    def made_up(asked: list[str], task: str, method: str | None, *_: object) -> list[dict]:
+        if len(measured) == after:
+            raise InterruptedJobError(15)
+        measured.append(task)
+        one = {"task": task, "method": method, "round": 1, "images": 4, "seconds": 2, "peak_mb": 1}
+        return [{**one, "path": path} for path in asked]
+
+    monkeypatch.setattr(command, "workers", nobody)
+    monkeypatch.setattr(command, "alternate", made_up)
+
+
+def test_an_interruption_before_the_first_task_ends_says_that_nothing_was_written(
+    capsys, config, monkeypatch, tmp_path
+):
+    interrupt(monkeypatch, after=0)
     arguments = ["--quick", "--config", config, "--out", str(tmp_path / "out")]
     assert main(["perf", *arguments]) == 143
     assert "nothing was written" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_run_keeps_the_tasks_that_were_finished_and_says_which_are_left(
+    capsys, config, monkeypatch, tmp_path
+):
+    interrupt(monkeypatch, after=1)
+    chosen = ["--only", "step", "data", "pgd", "--methods", "memloss_v1", "--paths", "plain"]
+    out = ["--out", str(tmp_path)]
+    assert main(["perf", "--quick", "--config", config, *chosen, *out]) == 143
+    path = tmp_path / "performance.json"
+    said = capsys.readouterr().err
+    assert f"{path} has the tasks that were finished" in said
+    assert "nothing was written" not in said
+    document = json.loads(path.read_text())
+    assert [one["task"] for one in document["measurements"]] == ["step"]
+    assert [row["images_per_second"]["median"] for row in document["results"]] == [2]
+    left = [(one["task"], one["method"]) for one in document["left"]]
+    assert left == [("data", "memloss_v1"), ("pgd", None)]
+    assert main(["perf", "--show", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "INCOMPLETE: the run ended before these were measured: data memloss_v1, pgd." in printed
+    assert "step memloss_v1" in printed
+
+
+def test_an_interruption_in_the_figure_says_that_all_was_measured(
+    capsys, config, monkeypatch, tmp_path
+):
+    def stopped(*_: object) -> None:
+        raise InterruptedJobError(15)
+
+    interrupt(monkeypatch, after=1)
+    monkeypatch.setattr("bench.perf.figure.draw", stopped)
+    chosen = ["--only", "attack", "--paths", "plain", "--out", str(tmp_path)]
+    assert main(["perf", "--quick", "--config", config, *chosen]) == 143
+    assert "performance.json has all that was measured" in capsys.readouterr().err
+    assert json.loads((tmp_path / "performance.json").read_text())["left"] == []
 
 
 def test_an_experiment_cannot_take_the_folder_of_the_results():
