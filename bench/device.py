@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,10 +15,11 @@ from bench.parsing import BenchError
 
 # glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+TF32_WARNING = "Please use the new API settings to control TF32 behavior"  # its beginning
 
 
 def prepare(compute: Compute, *, pages: bool = True) -> torch.device:
-    """Return the device that `compute` asks for, with its threads set.
+    """Return the device that `compute` asks for, with its threads set; a job calls it first.
 
     Parameters
     ----------
@@ -29,6 +31,8 @@ def prepare(compute: Compute, *, pages: bool = True) -> torch.device:
     BenchError
         There is no CUDA device.
     """
+    # torch 2.9 to 2.11 print it of the settings in `convolutions`, which every version has.
+    warnings.filterwarnings("ignore", TF32_WARNING, UserWarning)
     if compute.threads is not None:
         torch.set_num_threads(compute.threads)
     if compute.device == "cpu" and pages:

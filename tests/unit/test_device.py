@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 
@@ -40,6 +42,32 @@ def test_cuda_that_is_there_is_given_and_keeps_the_threads(monkeypatch):
     before = torch.get_num_threads()
     assert prepare(Compute(device="cuda", threads=None)) == torch.device("cuda")
     assert torch.get_num_threads() == before
+
+
+# torch 2.9 to 2.11, aten/src/ATen/Context.cpp
+TF32_WARNING = (
+    "Please use the new API settings to control TF32 behavior, such as"
+    " torch.backends.cudnn.conv.fp32_precision = 'tf32' or"
+    " torch.backends.cuda.matmul.fp32_precision = 'ieee'. Old settings, e.g,"
+    " torch.backends.cuda.matmul.allow_tf32 = True, torch.backends.cudnn.allow_tf32 = True,"
+    " allowTF32CuDNN() and allowTF32CuBLAS() will be deprecated after Pytorch 2.9."
+)
+
+
+def test_a_job_does_not_print_that_its_tf32_settings_are_old():
+    with warnings.catch_warnings(record=True) as printed:
+        warnings.simplefilter("always")
+        warnings.warn(TF32_WARNING, UserWarning, stacklevel=1)
+        prepare(Compute(device="cpu", threads=1))
+        warnings.warn(TF32_WARNING, UserWarning, stacklevel=1)
+        warnings.warn("something else", UserWarning, stacklevel=1)
+    assert [str(one.message) for one in printed] == [TF32_WARNING, "something else"]
+
+
+def test_no_test_fails_because_torch_calls_its_tf32_settings_old():
+    warnings.warn(TF32_WARNING, UserWarning, stacklevel=1)
+    with pytest.raises(UserWarning, match="something else"):
+        warnings.warn("something else", UserWarning, stacklevel=1)
 
 
 def test_a_cpu_has_a_name_and_no_device_memory():
