@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bench.changes import differences, listed
 from bench.records import appearing
 from bench.training.run import Epoch, Run
 
@@ -54,12 +55,18 @@ def load_state(path: Path, identity: str, run: Run) -> Kept | None:
     """Put `run` where the file at `path` left it; None where there is none for `identity`.
 
     A file of other settings, code, images or versions would give a mixture of two runs, so it
-    counts for nothing, and neither does a damaged one.
+    counts for nothing; what differs is said. Neither does a damaged one count.
     """
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[KEY])
             if about["identity"] != identity:
+                other = listed(differences(json.loads(identity), json.loads(about["identity"])))
+                print(
+                    "starting anew: the training that was interrupted here had other values of"
+                    f" {other}",
+                    flush=True,
+                )
                 return None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, ValueError):

@@ -6,19 +6,23 @@ import csv
 import json
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from killing import kill_at_random
 from synthetic import some_data, some_spec
 
-from bench.config import Schedule, TrainSpec, spec_json
+from bench.config import Model, Schedule, TrainSpec, spec_json
 from bench.data.dataset import save
 from bench.interruption import InterruptedJobError
 from bench.training.job import train
 from bench.training.run import Epoch, Run
+from bench.training.state import Kept, load_state, save_state
 
 ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
 CLOCK = {"seconds", "images_per_second", "peak_memory_mb"}
 
 
@@ -92,15 +96,48 @@ def test_a_resumed_training_trains_the_missing_epochs_only(data, tmp_path, monke
     assert [line.split()[1] for line in text.splitlines() if line.startswith("epoch")] == ["3/3"]
 
 
-def test_the_state_of_other_settings_counts_for_nothing(data, tmp_path, monkeypatch):
+def test_the_state_of_other_settings_counts_for_nothing(data, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         stopping_in(patch, 3)
         with pytest.raises(InterruptedJobError):
             go(some_spec("trades", options={"beta": 1.0}, epochs=3), data, tmp_path / "run")
+    assert "starting anew" not in capsys.readouterr().out
     spec = some_spec("trades", options={"beta": 6.0}, epochs=3)
     go(spec, data, tmp_path / "run")
+    said = "starting anew: the training that was interrupted here had other values of"
+    assert f"{said} spec.options.beta\n" in capsys.readouterr().out
     go(spec, data, tmp_path / "whole")
+    assert "starting anew" not in capsys.readouterr().out
     assert made(tmp_path / "run") == made(tmp_path / "whole")
+
+
+def test_a_training_that_another_device_or_version_began_says_so_and_starts_anew(
+    data, tmp_path, monkeypatch, capsys
+):
+    spec = some_spec(epochs=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.training.job.describe", lambda _: "NVIDIA H100")
+        patch.setattr("bench.training.job.packages", lambda: {"torch": "1.0"})
+        stopping_in(patch, 2)
+        with pytest.raises(InterruptedJobError):
+            go(spec, data, tmp_path / "run")
+    go(spec, data, tmp_path / "run")
+    assert "here had other values of device, torch\n" in capsys.readouterr().out
+
+
+def test_a_state_takes_weights_of_one_piece_of_memory_in_any_layout(tmp_path):
+    # Wide enough for the channels to lie together.
+    spec = replace(some_spec("standard"), model=Model(name="resnet18", width=8))
+    runs = [Run(replace(spec, seed=seed), some_data(channels=3), CPU) for seed in (0, 1)]
+    weights = runs[0].model.state_dict()
+    assert not weights["conv1.weight"].is_contiguous()
+    kept = Kept(history=[], checkpoints={}, best=weights)
+    save_state(tmp_path / "state.safetensors", "{}", runs[0], kept)
+    found = load_state(tmp_path / "state.safetensors", "{}", runs[1])
+    assert found is not None
+    for name, value in runs[1].model.state_dict().items():
+        assert torch.equal(value, weights[name])
+        assert torch.equal(found.best[name], weights[name])
 
 
 def test_a_damaged_state_counts_for_nothing(data, tmp_path, monkeypatch):
