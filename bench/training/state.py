@@ -87,7 +87,7 @@ def load_state(path: Path, identity: str, run: Run) -> Kept | None:
 def _named(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # A copy each: safetensors refuses two names for one piece of memory, and other layouts.
     return {
-        f"{part}/{name}": value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        f"{part}/{name}": torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
         for name, value in tensors.items()
     }
 
