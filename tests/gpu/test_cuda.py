@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from margins import Blocks, pixels
+from stopping import stopping_in
 from synthetic import EPS, MEMLOSS, METHODS, some_data, some_images, some_spec
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ from bench.data.dataset import Images, save, to_unit
 from bench.device import convolutions, describe, prepare
 from bench.evaluation.job import evaluate
 from bench.evaluation.judge import correct, judge
+from bench.interruption import InterruptedJobError
 from bench.methods.base import names
 from bench.models.base import build
 from bench.training.job import train
@@ -69,14 +71,32 @@ def tensors(folder: Path) -> list[bytes]:
     return [(folder / f"{name}.safetensors").read_bytes() for name in ("best", "last")]
 
 
+def run_by(engine: str, precision: str, **training: Any) -> dict[str, Any]:
+    shell = some_spec().training
+    return {"training": replace(shell, engine=engine, precision=precision, **training)}
+
+
 @pytest.mark.parametrize("method", names())
-def test_the_same_seed_trains_the_same_bytes_with_tf32(data, method):
-    before = flags()
-    one, other = trained(data, "one", method), trained(data, "other", method)
+@pytest.mark.parametrize(("engine", "precision"), [("fast", "float32"), ("graph", "bfloat16")])
+def test_the_same_seed_trains_the_same_bytes_with_tf32(data, method, engine, precision):
+    before, how = flags(), run_by(engine, precision)
+    one, other = (trained(data, name, method, **how) for name in ("one", "other"))
     assert tensors(one) == tensors(other)
     assert flags() == before
-    third = trained(data, "third", method, seed=1)
+    third = trained(data, "third", method, seed=1, **how)
     assert not set(tensors(one)) & set(tensors(third))
+
+
+@pytest.mark.parametrize(("engine", "precision"), [("fast", "float32"), ("graph", "bfloat16")])
+def test_stopped_and_resumed_equals_undisturbed(data, monkeypatch, engine, precision):
+    how = run_by(engine, precision, epochs=4)
+    whole = trained(data, "whole", "memloss", **how)
+    for epoch in (2, 4):
+        with monkeypatch.context() as patch:
+            stopping_in(patch, epoch)
+            with pytest.raises(InterruptedJobError, match=r"SIGTERM.*same command"):
+                trained(data, "stopped", "memloss", **how)
+    assert tensors(trained(data, "stopped", "memloss", **how)) == tensors(whole)
 
 
 def test_a_residual_network_trains_the_same_bytes_too(data):

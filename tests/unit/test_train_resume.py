@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 from killing import kill_at_random
+from stopping import stopping_in
 from synthetic import some_data, some_spec
 
 from bench.config import Model, Schedule, TrainSpec, spec_json
 from bench.data.dataset import save
 from bench.interruption import InterruptedJobError
 from bench.training.job import train
-from bench.training.run import Epoch, Run
+from bench.training.run import Run
 from bench.training.state import Kept, load_state, save_state
 
 ROOT = Path(__file__).parents[2]
@@ -51,17 +51,6 @@ def made(folder: Path) -> dict[str, object]:
         "best": (folder / "best.safetensors").read_bytes(),
         "last": (folder / "last.safetensors").read_bytes(),
     }
-
-
-def stopping_in(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
-    real = Run.epoch
-
-    def epoch_or_stop(self: Run, number: int, *rest: object) -> Epoch:
-        if number == epoch:
-            signal.raise_signal(signal.SIGTERM)
-        return real(self, number, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Run, "epoch", epoch_or_stop)
 
 
 @pytest.mark.parametrize("schedule", ["onecycle", "steps"])
