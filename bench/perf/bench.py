@@ -126,7 +126,7 @@ class Bench:
 
         Where convolutions use TF32, so does this product.
         """
-        first, second, product = self._matrices
+        first, second, product = self.matrices
         backend, rates = torch.backends.cuda.matmul, []
         before = backend.allow_tf32
         try:
@@ -141,8 +141,12 @@ class Bench:
         return statistics.median(rates)
 
     @cached_property
-    def _matrices(self) -> list[Tensor]:
-        """Two factors and room for their product, which costs no new memory then."""
+    def matrices(self) -> list[Tensor]:
+        """Two factors and room for their product, which costs no new memory then.
+
+        They are kept, so that their bytes can be left out of what a task needed on a CUDA device.
+        Freed, they would leave cached blocks to the task or take them from it.
+        """
         generator, side = torch.Generator().manual_seed(0), self.settings.product
         drawn = [torch.randn(side, side, generator=generator) for _ in range(3)]
         return [matrix.to(self.device, self.dtype) for matrix in drawn]

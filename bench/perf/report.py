@@ -159,7 +159,10 @@ def _foot(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> lis
             "Ceiling: a product of large matrices in the path's precision, timed in the same round."
         )
     if document["machine"]["cuda"]:
-        lines.append("Peak memory: the most that tensors of the task held on the device.")
+        lines.append(
+            "Peak memory: the most that the task took of the device, recordings and cached blocks"
+            " included, the ceiling's matrices not."
+        )
     else:
         lines.append("Peak memory: the most that the path's process held up to then.")
     tried = [row for row in rows if row["task"] == "autoattack"]

@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 
-from bench.device import peak_memory_mb
 from bench.failures import sentence
 from bench.parsing import parse
 from bench.perf.bench import Bench, Task
@@ -55,6 +54,7 @@ class Server:
             self.task = None
             gc.collect()
             if self.bench.device.type == "cuda":
+                _ = self.bench.matrices  # drawn before the count begins, see `peak_mb`
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
             self.task = self._kind(request["prepare"])(self.bench, request["method"])
@@ -71,11 +71,13 @@ class Server:
     def peak_mb(self) -> float:
         """Return the most memory so far, in 1e6 bytes: the task's on CUDA, the process's on a CPU.
 
-        On a CPU it is all resident memory, on CUDA what tensors held.
+        On a CPU it is all resident memory. On CUDA it is what the allocator took from the device,
+        without the matrices of the ceiling: what tensors held would leave out the private pool of a
+        recording, which nothing else can use between its replays.
         """
-        on_device = peak_memory_mb(self.bench.device)
-        if on_device is not None:
-            return on_device
+        if self.bench.device.type == "cuda":
+            ceiling = sum(matrix.nbytes for matrix in self.bench.matrices)
+            return (torch.cuda.max_memory_reserved(self.bench.device) - ceiling) / 1e6
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
