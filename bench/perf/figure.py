@@ -27,10 +27,11 @@ COLOURS = {
     "fast": style.SKY,
     KEPT: style.ORANGE,
     "fast, pages kept": style.BLUE,
+    "graph": style.ORANGE,
     "fast bfloat16": style.BLUE,
     "graph bfloat16": style.VERMILLION,
 }
-MARKERS = dict(zip(COLOURS, "osD^^D", strict=True))
+MARKERS = dict(zip(COLOURS, "osD^v^D", strict=True))
 # None of the paths' colours.
 SPLIT = {"forward": style.GREEN, "backward": style.PURPLE, "outside": "#bdbdbd"}
 SPLIT_NAMES = {

@@ -51,6 +51,7 @@ ROUTES = {
     "cuda": (
         Route(name="plain", engine="plain"),
         Route(name="fast", engine="fast"),
+        Route(name="graph", engine="graph"),
         Route(name="fast bfloat16", engine="fast", precision="bfloat16"),
         Route(name="graph bfloat16", engine="graph", precision="bfloat16"),
     ),

@@ -20,6 +20,7 @@ from bench.interruption import InterruptedJobError
 from bench.parsing import ConfigError, parse, plain
 from bench.perf import command
 from bench.perf.choose import choose
+from bench.perf.figure import COLOURS, MARKERS
 from bench.perf.setup import ROUTES, TASKS, Setup
 from bench.provenance import ROOT, sources
 
@@ -130,6 +131,7 @@ def test_a_gpu_computes_in_tf32_where_pytorch_itself_would_and_a_cpu_does_not():
     assert [route.name for route in chosen("--quick", "--device", "cuda").routes] == [
         "plain",
         "fast",
+        "graph",
         "fast bfloat16",
         "graph bfloat16",
     ]
@@ -142,6 +144,17 @@ def test_every_path_is_compared_with_a_plain_one_of_its_allocator(device):
         base = routes[route.against]
         assert (base.engine, base.precision) == ("plain", "float32")
         assert base.pages == route.pages
+
+
+@pytest.mark.parametrize("device", ROUTES)
+def test_every_path_can_be_told_apart_in_the_figure(device):
+    marks = {(COLOURS[route.name], MARKERS[route.name]) for route in ROUTES[device]}
+    assert len(marks) == len(ROUTES[device])
+
+
+def test_recordings_and_bfloat16_are_for_training_alone():
+    judging = [route.name for route in ROUTES["cuda"] if route.measures("pgd")]
+    assert judging == ["plain", "fast"]
 
 
 def test_an_unknown_label_or_path_is_refused_with_the_nearest(capsys, config):
