@@ -1,7 +1,11 @@
 """The same training, faster: what measurement showed to pay (docs/performance.md).
 
 Attacks run on a copy of the network with its batch-norms folded; maps lie with their channels
-together; where asked for, passes compute in bfloat16 while weights, sums and losses are float32.
+together; where asked for, passes compute in bfloat16 while weights, losses and the descent are
+float32. The last linear layer is in bfloat16 too, and logits become float32 after it. The passes of
+a step share one cast of the weights, so the gradients of a weight are summed over them in bfloat16.
+
+On a CUDA device "float32" means TF32 in convolutions where `compute.tf32` is true.
 """
 
 from __future__ import annotations
@@ -26,8 +30,9 @@ class Fast(Engine):
         Laid out anew in place.
     precision
         "float32", or "bfloat16" for passes and attacks. Of a KL attack the target p(x) and the
-        first gradient stay float32: bfloat16 does not hold the 0.001 of its start, and where v is
-        that near to x the gradient is a difference of nearly equal numbers.
+        first gradient stay float32 (TF32 with its 10 bits where that is allowed): bfloat16 does not
+        hold the 0.001 of its start, and where v is that near to x the gradient is a difference of
+        nearly equal numbers.
     """
 
     def __init__(self, model: nn.Module, precision: str) -> None:
@@ -46,7 +51,7 @@ class Fast(Engine):
         """See `Engine.logits`."""
         self.model.train()
         kind = next(self.model.parameters()).device.type
-        # One context for all passes: weights are cast once.
+        # One context for all passes: weights are cast once, so their gradients are summed as cast.
         with torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16):
             logits = {name: self.model(batch) for name, batch in images.items()}
         return {name: value.to(torch.float32) for name, value in logits.items()}
