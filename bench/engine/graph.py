@@ -24,6 +24,7 @@ class Graph(Fast):
     def __init__(self, model: nn.Module, precision: str) -> None:
         super().__init__(model, precision)
         self._recorded: dict[Any, Recording] = {}
+        self._read = self._addresses()
 
     def attack(
         self, attack: InnerAttack, images: Tensor, labels: Tensor, budget: Budget, noise: Tensor
@@ -35,18 +36,27 @@ class Graph(Fast):
         def run(images: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
             return Fast.attack(self, attack, images, labels, budget, noise)
 
+        # A replay reads what was recorded, even where it was freed since.
+        if self._read != (now := self._addresses()):
+            self._recorded.clear()
+            self._read = now
         # The last batch of an epoch is smaller: it has a recording of its own.
         key = (attack, tuple(images.shape), budget)
         if key not in self._recorded:
             self._recorded[key] = Recording(run, images, labels, noise)
         return self._recorded[key](images, labels, noise)
 
+    def _addresses(self) -> tuple[int, ...]:
+        """Return where the network's tensors are."""
+        tensors = (*self.model.parameters(), *self.model.buffers())
+        return tuple(tensor.data_ptr() for tensor in tensors)
+
 
 class Recording:
     """`run` on tensors like `example` as one CUDA graph; what else it reads is read in place.
 
     Weights that `run` refreshes from a network are therefore refreshed at every replay, as long as
-    the network's tensors stay where they are, as in-place updates leave them.
+    the network's tensors stay where they are, as in-place updates leave them; `Graph` watches that.
     """
 
     def __init__(self, run: Callable[..., Tensor], *example: Tensor) -> None:

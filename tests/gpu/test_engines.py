@@ -101,6 +101,14 @@ def test_a_recorded_attack_sees_the_weights_of_this_step():
     assert not torch.equal(after, before)
 
 
+def test_a_recorded_attack_sees_weights_that_are_in_another_place_now():
+    graph = create("graph", trained())
+    attacked(graph, 0)
+    for parameter in graph.model.parameters():
+        parameter.data = 1.1 * parameter.detach()
+    assert torch.equal(attacked(graph, 0), attacked(create("fast", copy.deepcopy(graph.model)), 0))
+
+
 def test_a_recorded_attack_returns_an_image_of_its_own():
     graph = create("graph", trained())
     first = attacked(graph, 0)
