@@ -175,7 +175,9 @@ def test_only_convolutions_use_tf32_and_only_where_it_is_asked_for(tf32):
     assert flags() == before
     # TF32 keeps 10 bits of a factor, float32 23: their errors lie on two sides of this.
     exact = torch.nn.functional.conv2d(images.double(), kernels.double())
-    assert tf32 or (maps - exact).abs().max() < 1e-4 * exact.std()
+    # Older devices have no TF32.
+    seen = tf32 and torch.cuda.get_device_capability() >= (8, 0)
+    assert bool((maps - exact).abs().max() > 1e-4 * exact.std()) == seen
     exact = right.double() @ left.double()
     assert (product - exact).abs().max() < 1e-4 * exact.std()
 
