@@ -11,7 +11,7 @@ from bench.attacks.pgd import pgd
 from bench.config import Experiment, Method
 from bench.data.dataset import to_unit
 from bench.device import convolutions, describe, prepare
-from bench.evaluation.judge import correct
+from bench.evaluation.judge import correct, searched
 from bench.planning.costs import Rates, method_kind
 from bench.planning.sizes import Size, held_out
 from bench.stopwatch import synthetic, timed
@@ -89,10 +89,10 @@ def _training(
 def _select(run: Run) -> None:
     """Judge the held-out images as the end of an epoch does."""
     shell, batch = run.spec.training, 2 * run.spec.training.batch_size
-    attack = shell.validation_attack
-    clean_accuracy(run.model, run.judged, batch)
+    attack, model = shell.validation_attack, run.engine.judged()
+    clean_accuracy(model, run.judged, batch)
     pgd_accuracy(
-        run.model,
+        model,
         run.judged,
         batch,
         eps=run.spec.threat.eps,
@@ -105,7 +105,13 @@ def _select(run: Run) -> None:
 def _attack_costs(
     experiment: Experiment, run: Run, size: Size, device: torch.device
 ) -> tuple[float, float]:
-    """Return the seconds of one gradient step and of one query of one image."""
+    """Return the seconds of one gradient step and of one query of one image.
+
+    They are taken on what an evaluation searches on, not on what the training's engine judges.
+    """
+    # As it is read from a file: an engine lays it out in its own way.
+    loaded = run.model.to(memory_format=torch.contiguous_format)
+    model = searched(loaded, experiment.evaluation.engine)
     count, steps = min(experiment.evaluation.batch_size, size.test), 2
     test = synthetic(size.shape, size.classes, 1, count).test
     images, labels = to_unit(test.pixels.to(device)), test.labels.to(device)
@@ -114,7 +120,7 @@ def _attack_costs(
     for _ in range(2):  # the second is what counts: kernels are loaded in the first
         with timed(device) as spent, convolutions(tf32=run.spec.compute.tf32):
             pgd(
-                run.model,
+                model,
                 images,
                 labels,
                 eps=eps,
@@ -126,6 +132,6 @@ def _attack_costs(
             )
         gradient = spent[0] / (count * steps)
         with timed(device) as spent:
-            correct(run.model, images, labels, count)
+            correct(model, images, labels, count)
         query = spent[0] / count
     return gradient, query

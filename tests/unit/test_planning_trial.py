@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 from planned import tiny
+from torch import nn
 
+from bench.engine.folded import Folded
+from bench.planning import trial as module
 from bench.planning.costs import method_kind
 from bench.planning.sizes import Size
 from bench.planning.trial import trial
@@ -36,3 +39,32 @@ def test_every_kind_of_training_is_timed_once(selection):
     assert all(rate > 0 for (rate,) in rates.attacks.values())
     assert rates.devices == {"cpu"}
     assert len(rates.parameters) == 1
+
+
+@pytest.mark.parametrize("training", ["plain", "fast"])
+@pytest.mark.parametrize("evaluation", ["plain", "fast"])
+def test_each_engine_is_timed_on_the_network_that_it_judges_or_searches(
+    monkeypatch, training, evaluation
+):
+    given: dict[str, set[bool]] = {}
+
+    def watch(name: str) -> None:
+        real = getattr(module, name)
+
+        def watched(model: nn.Module, *rest: object, **named: object) -> object:
+            given.setdefault(name, set()).add(isinstance(model, Folded))
+            return real(model, *rest, **named)
+
+        monkeypatch.setattr(module, name, watched)
+
+    for name in ("clean_accuracy", "pgd_accuracy", "pgd", "correct"):
+        watch(name)
+    changes = {"training.engine": training, "evaluation.engine": evaluation}
+    trial(tiny({"model.width": 4, "training.batch_size": 8, **changes}), SMALL, lambda _: None)
+    selecting, searching = {training == "fast"}, {evaluation == "fast"}
+    assert given == {
+        "clean_accuracy": selecting,
+        "pgd_accuracy": selecting,
+        "pgd": searching,
+        "correct": searching,
+    }
