@@ -60,18 +60,19 @@ class Fast(Engine):
         self, attack: InnerAttack, images: Tensor, labels: Tensor, budget: Budget, noise: Tensor
     ) -> Tensor:
         """See `Engine.attack`."""
-        network, opening = self.model, None
+        network: nn.Module = self.model
+        opening = None
         # An attack in train mode moves the statistics of the network itself.
         if attack.mode == "eval":
-            network = self._refreshed(self._coarse or self._exact)
-            if self._coarse is not None and attack.loss == "kl":
-                opening = self._refreshed(self._exact)
+            network = exact = self.judged()
+            if self._coarse is not None:
+                opening = exact if attack.loss == "kl" else None
+                # Folded once, for both.
+                self._coarse.copy(exact)
+                network = self._coarse
         return attack(network, images, labels, budget, noise, opening)
 
-    def judged(self) -> nn.Module:
+    def judged(self) -> Folded:
         """Return a folded copy, float32."""
-        return self._refreshed(self._exact)
-
-    def _refreshed(self, folded: Folded) -> Folded:
-        folded.refresh(self.model)
-        return folded
+        self._exact.refresh(self.model)
+        return self._exact

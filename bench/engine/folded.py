@@ -65,6 +65,16 @@ class Folded(nn.Module):
             if name not in folded:
                 own_value.copy_(theirs[name])
 
+    @torch.no_grad()
+    def copy(self, other: Folded) -> None:
+        """Take over the weights of `other`, a copy of the same network, as they are folded there.
+
+        Rounded to another precision they are what `refresh` gives, without folding once more.
+        """
+        theirs = other.network.state_dict()
+        for name, own_value in self.network.state_dict().items():
+            own_value.copy_(theirs[name])
+
 
 def folded_weights(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return W' and b' of a convolution that does its batch-norm's work too."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bench.attacks.inner import Budget, InnerAttack
 from bench.attacks.losses import divergence
 from bench.config import TrainSpec
+from bench.engine import folded
 from bench.engine.base import Engine
 from bench.engine.choose import create
 from bench.engine.layout import layout
@@ -180,6 +181,22 @@ def test_an_attack_sees_the_weights_and_statistics_of_this_step() -> None:
     after = attacked(engine, 0)
     assert torch.equal(after, attacked(create("fast", copy.deepcopy(model)), 0))
     assert not torch.equal(after, before)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_attack_folds_each_batch_norm_once(precision, monkeypatch) -> None:
+    model = trained()
+    engine = create("fast", model, precision=precision)
+    real, folds = folded.folded_weights, []
+
+    def counted(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+        folds.append(norm)
+        return real(convolution, norm)
+
+    monkeypatch.setattr(folded, "folded_weights", counted)
+    attacked(engine, 0)
+    assert len(folds) == len(set(map(id, folds)))
+    assert len(folds) == sum(isinstance(part, nn.BatchNorm2d) for part in model.modules())
 
 
 def test_an_attack_in_train_mode_moves_the_statistics_of_the_network_itself() -> None:

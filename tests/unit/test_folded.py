@@ -103,6 +103,16 @@ def test_refreshing_takes_over_every_weight_and_statistic(kind: type[nn.Module])
     torch.testing.assert_close(folded(images), changed.eval()(images))
 
 
+@pytest.mark.parametrize("kind", [Shared, Untraceable])
+def test_a_copy_of_a_folded_network_is_the_network_folded_in_that_precision(
+    kind: type[nn.Module],
+) -> None:
+    model, images = settled(kind())
+    coarse = Folded(kind(), torch.bfloat16)
+    coarse.copy(Folded(model))
+    assert torch.equal(coarse(images), Folded(model, torch.bfloat16)(images))
+
+
 def test_the_network_is_given_back_untouched() -> None:
     model, images = settled(Shared())
     before = copy.deepcopy(model.state_dict())
