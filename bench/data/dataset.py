@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.parsing import BenchError
+from bench.records import appearing
 
 KEY = "dataset"
 
@@ -146,14 +146,9 @@ def save(dataset: Dataset, path: Path) -> None:
         "fingerprint": dataset.fingerprint,
         "source_sizes": dataset.source_sizes(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with appearing(path) as partial:
         # One entry: safetensors writes several in no fixed order, and equal data is equal bytes.
         save_file(tensors, partial, {KEY: json.dumps(about)})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Dataset:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from bench.data.dataset import Dataset, Images, load, save, to_unit
 from bench.parsing import BenchError
+from bench.records import HOST
 
 
 def images(count: int, *, seed: int = 0, size: tuple[int, ...] = (3, 4, 5)) -> Images:
@@ -55,6 +56,14 @@ def test_equal_datasets_are_equal_files(dataset: Dataset, tmp_path: Path) -> Non
         contents.add((tmp_path / f"{turn}").read_bytes())
     assert len(contents) == 1
     assert len(list(tmp_path.iterdir())) == 8, "a partial file was left behind"
+
+
+def test_what_a_killed_process_left_of_the_file_is_removed_by_the_next(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / f".data.999999999.{HOST}.partial.safetensors").write_text("half")
+    save(dataset, tmp_path / "data.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["data.safetensors"]
 
 
 def test_a_dataset_of_views_into_one_tensor_can_be_saved(tmp_path: Path) -> None:
