@@ -142,31 +142,9 @@ def prepare_data(chosen: argparse.Namespace) -> None:
         _need(chosen, "out")
         spec, out = parse(config.Data, chosen.spec, where="data"), chosen.out
         needs = Needs(classes=chosen.classes_at_least, test_images=chosen.test_images_at_least)
-    from bench.data.dataset import save
-    from bench.data.sources import read
-    from bench.data.splits import take
-    from bench.records import write_json, writing
+    from bench.data.job import prepare
 
-    path = Path(spec.path) if spec.path else None
-    dataset = read(spec.source, path=path, name=spec.name, classes=spec.classes)
-    dataset = take(dataset, spec.train_images, spec.test_images)
-    # Known here already, so that no training is in vain.
-    needs.check(dataset.name, classes=len(dataset.classes), test_images=len(dataset.test))
-    with writing(out):
-        save(dataset, out)
-    sizes = dataset.source_sizes()
-    about = {
-        "name": dataset.name,
-        "classes": list(dataset.classes),
-        "fingerprint": dataset.fingerprint,
-        "train_images": len(dataset.train),
-        "test_images": len(dataset.test),
-        "source_train_images": sizes["train"],
-        "source_test_images": sizes["test"],
-        "image_shape": list(dataset.train.pixels.shape[1:]),
-    }
-    write_json(out.with_suffix(".json"), about)
-    print(json.dumps(about))
+    print(json.dumps(prepare(spec, needs, out)))
 
 
 def train_run(chosen: argparse.Namespace) -> None:

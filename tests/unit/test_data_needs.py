@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -15,6 +13,7 @@ from synthetic import some_data
 from bench.__main__ import main
 from bench.attacks.autoattack import TARGETS, require_classes
 from bench.config import experiment, spec_json
+from bench.data import job
 from bench.data.dataset import Dataset, load
 from bench.sections import Needs
 
@@ -24,8 +23,7 @@ def few(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = some_data()
     train, test = (replace(part, labels=part.labels % classes) for part in whole.parts().values())
     names = tuple(map(str, range(classes)))
-    source = SimpleNamespace(read=lambda *_, **__: Dataset("few", names, train, test))
-    monkeypatch.setitem(sys.modules, "bench.data.sources", source)
+    monkeypatch.setattr(job, "read", lambda *_, **__: Dataset("few", names, train, test))
 
 
 @pytest.mark.parametrize(("classes", "attacked"), [(9, True), (10, True), (3, False)])

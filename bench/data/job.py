@@ -1,0 +1,42 @@
+"""Read the images of an experiment and write its data file, described by a record beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.config import Data
+from bench.data.dataset import save
+from bench.data.sources import read
+from bench.data.splits import take
+from bench.records import write_json
+from bench.sections import Needs
+
+
+def prepare(spec: Data, needs: Needs, out: Path) -> dict[str, Any]:
+    """Write the images of `spec` to `out`, and to its neighbour ``.json`` what is returned.
+
+    Raises
+    ------
+    BenchError
+        The images cannot be had, or are too few for `needs`.
+    """
+    path = Path(spec.path) if spec.path else None
+    dataset = read(spec.source, path=path, name=spec.name, classes=spec.classes)
+    dataset = take(dataset, spec.train_images, spec.test_images)
+    # Known here already, so that no training is in vain.
+    needs.check(dataset.name, classes=len(dataset.classes), test_images=len(dataset.test))
+    save(dataset, out)
+    sizes = dataset.source_sizes()
+    about = {
+        "name": dataset.name,
+        "classes": list(dataset.classes),
+        "fingerprint": dataset.fingerprint,
+        "train_images": len(dataset.train),
+        "test_images": len(dataset.test),
+        "source_train_images": sizes["train"],
+        "source_test_images": sizes["test"],
+        "image_shape": list(dataset.train.pixels.shape[1:]),
+    }
+    write_json(out.with_suffix(".json"), about)
+    return about
