@@ -16,7 +16,7 @@ from typing import Any
 
 from bench import config, gpus
 from bench.analysis import commands as analysis
-from bench.arguments import add_what, json_value, positive
+from bench.arguments import add_what, find_images, json_value, positive
 from bench.config import Experiment, TrainSpec
 from bench.config_file import read_config
 from bench.diagnostics import commands as diagnostics
@@ -24,6 +24,7 @@ from bench.failures import exit_code
 from bench.parsing import BenchError, parse
 from bench.perf.command import add_command
 from bench.planning import commands as planning
+from bench.planning.records import images_of
 from bench.sections import Needs
 
 
@@ -114,8 +115,8 @@ def _which(command: argparse.ArgumentParser) -> None:
 
 def _paths(chosen: argparse.Namespace, experiment: Experiment) -> None:
     """Fill in the paths that were left out with those of the workflow."""
+    find_images(chosen, experiment)
     results = Path("results") / experiment.experiment
-    chosen.data = chosen.data or results / "data.safetensors"
     if chosen.folder is None and hasattr(chosen, "method"):
         chosen.folder = results / "models" / chosen.method / f"seed{chosen.seed}"
 
@@ -137,7 +138,7 @@ def prepare_data(chosen: argparse.Namespace) -> None:
     if chosen.config:
         experiment = read_config(chosen.config)
         spec, needs = experiment.data, experiment.evaluation.needs
-        out = chosen.out or Path("results") / experiment.experiment / "data.safetensors"
+        out = chosen.out or images_of(experiment, Path("results"))
     else:
         _need(chosen, "out")
         spec, out = parse(config.Data, chosen.spec, where="data"), chosen.out
@@ -210,8 +211,6 @@ def run_several(chosen: argparse.Namespace) -> int:
         experiment.train_spec(method, seed)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     _claim_device(experiment.compute)
-    if not (Path("results") / experiment.experiment / "data.json").is_file():
-        prepare_data(parser().parse_args(["data", "--config", str(chosen.config)]))
     from bench.sitting import sit
 
     return sit(experiment, runs, results=Path("results"), minutes=chosen.time_limit)

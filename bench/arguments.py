@@ -7,6 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.changes import listed
+from bench.config import Experiment
+from bench.parsing import BenchError
+from bench.planning.records import images_of, section_differs
+
 
 def json_value(text: str) -> Any:
     """Return what the JSON `text` holds."""
@@ -46,3 +51,19 @@ def add_what(command: argparse.ArgumentParser, *, required: bool = True) -> None
     group = command.add_mutually_exclusive_group(required=required)
     group.add_argument("--config", type=Path, help="an experiment, such as config/digits.yaml")
     group.add_argument("--spec", type=json_value, help="JSON of what decides the result")
+
+
+def find_images(chosen: argparse.Namespace, experiment: Experiment) -> None:
+    """Fill in the data file if it was left out.
+
+    Raises
+    ------
+    BenchError
+        It was made for another section `data` than that of the config.
+    """
+    chosen.data = chosen.data or images_of(experiment, Path("results"))
+    if keys := section_differs(experiment.data, chosen.data):
+        raise BenchError(
+            f"{chosen.data}: {chosen.config} has another {listed(keys)} than these images were "
+            f"read for; run `python -m bench data --config {chosen.config} --out {chosen.data}`"
+        )

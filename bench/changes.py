@@ -9,12 +9,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bench.config import DiagnosticsSpec, EvaluationSpec, TrainSpec, spec_json
+from bench.config import Data, DiagnosticsSpec, EvaluationSpec, TrainSpec, spec_json
 
 ELSE = "or give the changed config another name under `experiment`"
 
 
-def changes(spec: TrainSpec | EvaluationSpec | DiagnosticsSpec, recorded: Any) -> list[str]:
+def changes(spec: TrainSpec | EvaluationSpec | DiagnosticsSpec | Data, recorded: Any) -> list[str]:
     """Return the dotted keys in which a record's spec is not `spec`, in the order of the keys."""
     return differences(json.loads(json.dumps(spec_json(spec))), recorded or {})
 

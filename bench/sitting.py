@@ -20,6 +20,8 @@ from bench.planning.records import (
     Recorded,
     about_images,
     examining_differs,
+    images_differ,
+    images_of,
     judging_differs,
     recorded,
     training_differs,
@@ -66,6 +68,7 @@ def sit(experiment: Experiment, runs: Runs, *, results: Path, minutes: float | N
     limit = None if minutes is None else max(1.0, 60 * minutes - MARGIN)
     try:
         with ending_after(limit):
+            _read_images(experiment, runs, results)
             for label, seed in runs:
                 try:
                     _finish(experiment, label, seed, results)
@@ -82,6 +85,8 @@ def sit(experiment: Experiment, runs: Runs, *, results: Path, minutes: float | N
             for label, seed in runs
             if _left(experiment, label, seed, results)
         ]
+        if images_differ(experiment, results):
+            left.insert(0, "the images")
         print(
             f"the time is up after {(time.monotonic() - began) / 60:.1f} minutes; left: "
             f"{', '.join(left) or 'transfer'}; the same command goes on from here"
@@ -92,6 +97,19 @@ def sit(experiment: Experiment, runs: Runs, *, results: Path, minutes: float | N
         return 1
     print("all is done")
     return 0
+
+
+def _read_images(experiment: Experiment, runs: Runs, results: Path) -> None:
+    """Read the images if they are not those of the config, or if there is work and they are gone.
+
+    Whatever comes out otherwise with them is work then, and nothing else.
+    """
+    path, reasons = images_of(experiment, results), images_differ(experiment, results)
+    if not path.is_file() and any(_left(experiment, *run, results) for run in runs):
+        reasons.append(f"{path.name} is missing")
+    if reasons:
+        print(f"images: read ({reasons[0]})", flush=True)
+        _read(experiment, path)
 
 
 def _finish(experiment: Experiment, label: str, seed: int, results: Path) -> None:
@@ -111,7 +129,7 @@ def _left(experiment: Experiment, label: str, seed: int, results: Path) -> Work 
     (run,) = (
         run for run in recorded(experiment, results) if (run.label, run.seed) == (label, seed)
     )
-    data = results / experiment.experiment / "data.safetensors"
+    data = images_of(experiment, results)
     fingerprint = about_images(experiment, results).get("fingerprint")
     reasons = training_differs(run, experiment, fingerprint) or _lost(run, _TRAINED)
     if reasons:
@@ -137,7 +155,7 @@ def _transfer(experiment: Experiment, seeds: set[int], results: Path) -> None:
             print(f"seed {seed}: transfer ({reasons[0]})", flush=True)
             from bench.diagnostics.transfer import transfer
 
-            data = folder / "data.safetensors"
+            data = images_of(experiment, results)
             transfer(experiment.diagnostics_spec(), labels, seed, data=data, folder=folder)
 
 
@@ -150,6 +168,12 @@ def _lost(run: Recorded, names: Sequence[str]) -> list[str]:
 
 
 # torch is imported by the jobs alone: where nothing is left, nothing waits for it.
+def _read(experiment: Experiment, data: Path) -> None:
+    from bench.data.job import prepare
+
+    prepare(experiment.data, experiment.evaluation.needs, data)
+
+
 def _train(experiment: Experiment, run: Recorded, data: Path) -> None:
     from bench.training.job import train
 

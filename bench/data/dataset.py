@@ -10,16 +10,16 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bench.data.header import KEY
 from bench.parsing import BenchError
 from bench.records import appearing
-
-KEY = "dataset"
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +133,11 @@ def to_unit(pixels: Tensor) -> Tensor:
     return pixels.to(torch.float32) / 255
 
 
-def save(dataset: Dataset, path: Path) -> None:
-    """Write the dataset to one safetensors file, which appears only when it is complete."""
+def save(dataset: Dataset, path: Path, spec: dict[str, Any] | None = None) -> None:
+    """Write the dataset to one safetensors file, which appears only when it is complete.
+
+    `spec` is the section of the config that it was made for, which `bench.data.header` tells again.
+    """
     tensors = {
         f"{part}.{field}": getattr(images, field).clone(memory_format=torch.contiguous_format)
         for part, images in dataset.parts().items()
@@ -145,6 +148,7 @@ def save(dataset: Dataset, path: Path) -> None:
         "classes": dataset.classes,
         "fingerprint": dataset.fingerprint,
         "source_sizes": dataset.source_sizes(),
+        "spec": spec,
     }
     with appearing(path) as partial:
         # One entry: safetensors writes several in no fixed order, and equal data is equal bytes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.config import Data
+from bench.config import Data, spec_json
 from bench.data.dataset import save
 from bench.data.sources import read
 from bench.data.splits import take
@@ -26,7 +26,9 @@ def prepare(spec: Data, needs: Needs, out: Path) -> dict[str, Any]:
     dataset = take(dataset, spec.train_images, spec.test_images)
     # Known here already, so that no training is in vain.
     needs.check(dataset.name, classes=len(dataset.classes), test_images=len(dataset.test))
-    save(dataset, out)
+    # Not in the record: the workflow trains anew where that changes, and the same images may come
+    # to lie in another folder.
+    save(dataset, out, spec_json(spec))
     sizes = dataset.source_sizes()
     about = {
         "name": dataset.name,

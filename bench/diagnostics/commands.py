@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import gpus
-from bench.arguments import json_value
+from bench.arguments import find_images, json_value
 from bench.config import DiagnosticsSpec
 from bench.config_file import read_config
 from bench.parsing import BenchError, parse
@@ -39,7 +39,7 @@ def diagnose_run(chosen: argparse.Namespace) -> None:
         experiment = read_config(chosen.config)
         experiment.train_spec(chosen.method, chosen.seed)
         spec, results = experiment.diagnostics_spec(), Path("results") / experiment.experiment
-        chosen.data = chosen.data or results / "data.safetensors"
+        find_images(chosen, experiment)
         run = results / "models" / chosen.method / f"seed{chosen.seed}"
         chosen.folder = chosen.folder or run
     else:
@@ -58,7 +58,7 @@ def transfer_seed(chosen: argparse.Namespace) -> None:
         for label in chosen.methods:
             experiment.train_spec(label, chosen.seed)
         spec, results = experiment.diagnostics_spec(), Path("results") / experiment.experiment
-        chosen.data = chosen.data or results / "data.safetensors"
+        find_images(chosen, experiment)
         chosen.folder = chosen.folder or results
     else:
         spec = _spec(chosen, "data", "folder", "methods")

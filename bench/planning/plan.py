@@ -21,6 +21,8 @@ from bench.planning.records import (
     Recorded,
     about_images,
     examining_differs,
+    images_differ,
+    images_of,
     judging_differs,
     recorded,
     training_differs,
@@ -150,7 +152,8 @@ def make_plan(
         devices=tuple(sorted(past.devices | tried.devices)),
         disk=disk_bytes(experiment, size, max(parameters)) if size and parameters else None,
         free=shutil.disk_usage(_existing(results)).free,
-        data_ready=(results / experiment.experiment / "data.safetensors").is_file(),
+        data_ready=images_of(experiment, results).is_file()
+        and not images_differ(experiment, results),
         sized=size is not None,
     )
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.changes import changes, listed
-from bench.config import Experiment
+from bench.config import Data, Experiment
+from bench.data.header import header
 from bench.parsing import BenchError
 from bench.provenance import diagnose_digest, evaluate_digest, train_digest, transfer_digest
 from bench.records import read_json
@@ -57,6 +58,35 @@ def record(path: Path) -> dict[str, Any] | None:
 def about_images(experiment: Experiment, results: Path) -> dict[str, Any]:
     """Return data.json of `experiment`; nothing where it has not been made."""
     return record(results / experiment.experiment / "data.json") or {}
+
+
+def section_differs(data: Data, path: Path) -> list[str]:
+    """Return the keys of the section `data` that were others when the data file `path` was made.
+
+    None of a file that does not say, as those of before the section was kept in them.
+    """
+    made = header(path).get("spec")
+    return [f"data.{key}" for key in changes(data, made)] if made else []
+
+
+def images_differ(experiment: Experiment, results: Path) -> list[str]:
+    """Return why the images must be read again: nothing if they are those of the config."""
+    about, path = about_images(experiment, results), images_of(experiment, results)
+    if not about:
+        return ["they have not been read"]
+    reasons = []
+    if keys := section_differs(experiment.data, path):
+        reasons.append(f"the config has another {listed(keys)}")
+    # One of the two files may be a copy, or what a killed process left of a pair.
+    said = header(path)
+    if said and any(about.get(key) != said.get(key) for key in ("name", "classes", "fingerprint")):
+        reasons.append("data.json is about other images than data.safetensors has")
+    return reasons
+
+
+def images_of(experiment: Experiment, results: Path) -> Path:
+    """Return where the data file of `experiment` is."""
+    return results / experiment.experiment / "data.safetensors"
 
 
 def training_differs(run: Recorded, experiment: Experiment, fingerprint: str | None) -> list[str]:

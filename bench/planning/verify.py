@@ -15,6 +15,8 @@ from bench.planning.records import (
     about_images,
     attacks,
     examining_differs,
+    images_differ,
+    images_of,
     judging_differs,
     record,
     recorded,
@@ -60,7 +62,7 @@ def verify(experiment: Experiment, config: Path, results: Path) -> list[Finding]
     name, about = experiment.experiment, about_images(experiment, results)
     fingerprint = about.get("fingerprint")
     runs = recorded(experiment, results)
-    findings = list(_absent(name, runs, bool(about), config))
+    findings = [*_images(experiment, results, config), *_absent(name, runs, config)]
     installed = packages()
     for run in runs:
         if run.training is not None:
@@ -78,9 +80,17 @@ def verify(experiment: Experiment, config: Path, results: Path) -> list[Finding]
     return findings
 
 
-def _absent(name: str, runs: list[Recorded], data: bool, config: Path) -> Iterator[Finding]:
-    if not data:
-        yield Finding(name, "its images have not been read (no data.json)", f"run {remake(config)}")
+def _images(experiment: Experiment, results: Path, config: Path) -> Iterator[Finding]:
+    if not about_images(experiment, results):
+        what = "its images have not been read (no data.json)"
+        yield Finding(experiment.experiment, what, f"run {remake(config)}")
+    elif reasons := images_differ(experiment, results):
+        path = images_of(experiment, results)
+        again = f"{remake(config, path)} reads the images again"
+        yield Finding(str(path), " and ".join(reasons), again, path)
+
+
+def _absent(name: str, runs: list[Recorded], config: Path) -> Iterator[Finding]:
     for what, missing in (
         ("not trained", [run for run in runs if run.training is None]),
         ("trained but not judged", [run for run in runs if run.training and not run.evaluation]),

@@ -77,6 +77,44 @@ def test_what_was_lost_is_made_again(project, jobs):
     assert jobs[0] == "train standard/0"
 
 
+def configure(changes: dict[str, object]) -> None:
+    import yaml
+
+    Path("tiny.yaml").write_text(yaml.safe_dump(settings({**CHANGES, **changes})))
+
+
+def test_images_of_another_section_are_read_again_and_trained_on(project, jobs, capsys):
+    alone = ("--methods", "standard", "--seeds", "0")
+    sittings(*alone)
+    jobs.clear()
+    configure({"data.train_images": 61})
+    assert sittings(*alone) == 0
+    assert jobs == ["train standard/0", "evaluate standard/0"]
+    out = capsys.readouterr().out
+    assert "images: read (the config has another data.train_images)" in out
+    assert "standard seed 0: train (it was trained on other images)" in out
+
+
+def test_images_that_come_out_the_same_are_read_alone(project, jobs, capsys):
+    sittings("--methods", "standard", "--seeds", "0")
+    jobs.clear()
+    # Where the digits are is of no account to them.
+    configure({"data.path": "elsewhere"})
+    for _ in range(2):
+        assert sittings("--methods", "standard", "--seeds", "0") == 0
+    assert jobs == []
+    assert capsys.readouterr().out.count("images: read (the config has another data.path)") == 1
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_images_that_are_gone_are_read_where_there_is_work_alone(project, jobs, capsys, missing):
+    sittings("--methods", "standard", "--seeds", "0")
+    (project / "results" / "tiny" / "data.safetensors").unlink()
+    capsys.readouterr()
+    assert sittings("--methods", "standard", "--seeds", "1" if missing else "0") == 0
+    assert ("images: read (data.safetensors is missing)" in capsys.readouterr().out) == missing
+
+
 def test_a_run_that_fails_is_named_and_the_others_go_on(project, monkeypatch, capsys):
     original = sitting._train
 
@@ -99,19 +137,20 @@ def the_experiment() -> Experiment:
 
 def test_when_the_time_is_up_what_is_left_is_named(project, monkeypatch, capsys):
     monkeypatch.setattr(sitting, "MARGIN", 0.0)
+    monkeypatch.setattr(sitting, "_read", lambda *_: None)
     monkeypatch.setattr(sitting, "_train", lambda *_: time.sleep(60))
     runs = [("trades", 0), ("standard", 0)]
     # One second is the least that a sitting lasts.
     assert sit(the_experiment(), runs, results=project / "results", minutes=1e-9) == AGAIN
     out = capsys.readouterr().out
-    assert "left: trades seed 0, standard seed 0; the same command goes on" in out
+    assert "left: the images, trades seed 0, standard seed 0; the same command goes on" in out
 
 
 def test_a_stop_from_outside_is_not_taken_for_the_time_limit(project, monkeypatch):
     def stopped(*_: object) -> None:
         raise InterruptedJobError(signal.SIGTERM)
 
-    monkeypatch.setattr(sitting, "_train", stopped)
+    monkeypatch.setattr(sitting, "_read", stopped)
     with pytest.raises(InterruptedJobError, match="SIGTERM"):
         sit(the_experiment(), [("trades", 0)], results=project / "results", minutes=5)
 
