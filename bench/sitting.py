@@ -115,13 +115,33 @@ def _read_images(experiment: Experiment, runs: Runs, results: Path) -> None:
 def _finish(experiment: Experiment, label: str, seed: int, results: Path) -> None:
     start = experiment.method(label).training.start
     if start is not None:
-        while (work := _left(experiment, start, seed, results)) and work.name == "train":
+        work = _left(experiment, start, seed, results)
+        if work and work.name == "train":
             print(f"{start} seed {seed}: train ({label} starts from it)", flush=True)
-            work.do()
-    # Asked again after each: judging depends on what was trained.
-    while work := _left(experiment, label, seed, results):
+            _do(work, experiment, start, seed, results)
+    work = _left(experiment, label, seed, results)
+    while work:
         print(f"{label} seed {seed}: {work.name} ({work.why})", flush=True)
-        work.do()
+        work = _do(work, experiment, label, seed, results)
+
+
+def _do(work: Work, experiment: Experiment, label: str, seed: int, results: Path) -> Work | None:
+    """Do a job of a run and return the next, since judging depends on what was trained.
+
+    Raises
+    ------
+    BenchError
+        The job is still to be done, as it would be for ever.
+    """
+    work.do()
+    after = _left(experiment, label, seed, results)
+    if after and after.name == work.name:
+        raise BenchError(
+            f"{work.name} ended well and is still to be done ({after.why}); another process may "
+            f"write below {results / experiment.experiment} too, or the code was edited "
+            "meanwhile: run the same command again when neither is so"
+        )
+    return after
 
 
 def _left(experiment: Experiment, label: str, seed: int, results: Path) -> Work | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -129,6 +130,30 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(project, monkeypatch, ca
     assert "trades seed 0 failed: its loss became NaN" in out
     assert out.endswith("failed: trades seed 0; see above\n")
     assert (project / "results" / "tiny" / "models" / "standard" / "seed0" / "train.json").is_file()
+
+
+@pytest.mark.parametrize("start", [None, "standard"])
+def test_a_job_that_leaves_its_own_reason_in_place_is_not_done_for_ever(
+    project, monkeypatch, capsys, start
+):
+    configure({"methods.trades.training": {"start": start}})
+    done: list[str] = []
+    monkeypatch.setattr(sitting, "_train", lambda of, run, data: done.append(run.label))
+    assert sittings("--methods", "trades", "--seeds", "0") == 1
+    assert done == [start or "trades"]
+    failed = "trades seed 0 failed: train ended well and is still to be done (it is not trained); "
+    assert failed in capsys.readouterr().out
+
+
+def test_a_record_beside_images_from_elsewhere_is_put_right_first(project, jobs, capsys):
+    sittings("--methods", "standard", "--seeds", "0")
+    configure({"data.train_images": 61})
+    assert main(["data", "--config", "tiny.yaml", "--out", "other/data.safetensors"]) == 0
+    shutil.copy("other/data.safetensors", "results/tiny/data.safetensors")
+    jobs.clear()
+    assert sittings("--methods", "standard", "--seeds", "0") == 0
+    assert "images: read (data.json is about other images than" in capsys.readouterr().out
+    assert jobs == ["train standard/0", "evaluate standard/0"]
 
 
 def the_experiment() -> Experiment:
