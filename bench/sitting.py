@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.config import Experiment
 from bench.interruption import InterruptedJobError, ending_after
 from bench.parsing import BenchError
+from bench.planning.doctor import autoattack_check
 from bench.planning.records import (
     CHECKPOINTS,
     Recorded,
@@ -69,6 +70,7 @@ def sit(experiment: Experiment, runs: Runs, *, results: Path, minutes: float | N
     try:
         with ending_after(limit):
             _read_images(experiment, runs, results)
+            _require_autoattack(experiment, runs, results)
             for label, seed in runs:
                 try:
                     _finish(experiment, label, seed, results)
@@ -110,6 +112,21 @@ def _read_images(experiment: Experiment, runs: Runs, results: Path) -> None:
     if reasons:
         print(f"images: read ({reasons[0]})", flush=True)
         _read(experiment, path)
+
+
+def _require_autoattack(experiment: Experiment, runs: Runs, results: Path) -> None:
+    """Raise BenchError where a run is left that it is to attack, and it is not installed.
+
+    Diagnostics have Square from the same package.
+    """
+    check = autoattack_check()
+    if check.state != "fail":
+        return
+    judging, examined = experiment.evaluation.autoattack, experiment.diagnosed()
+    for label, seed in runs:
+        needed = (judging and judging.checkpoints) or (label, seed) in examined
+        if needed and _left(experiment, label, seed, results):
+            raise BenchError(f"{check.what}, and {label} seed {seed} needs it; {check.remedy}")
 
 
 def _finish(experiment: Experiment, label: str, seed: int, results: Path) -> None:

@@ -15,6 +15,7 @@ from bench.__main__ import main
 from bench.config import Experiment, experiment
 from bench.interruption import InterruptedJobError, ending_after
 from bench.parsing import BenchError
+from bench.planning import doctor
 from bench.sitting import AGAIN, sit
 
 CHANGES = {
@@ -154,6 +155,36 @@ def test_a_record_beside_images_from_elsewhere_is_put_right_first(project, jobs,
     assert sittings("--methods", "standard", "--seeds", "0") == 0
     assert "images: read (data.json is about other images than" in capsys.readouterr().out
     assert jobs == ["train standard/0", "evaluate standard/0"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({"evaluation.autoattack": {}}, True),
+        ({"evaluation.autoattack": {"checkpoints": []}}, False),
+        ({"diagnostics": {"seeds": [0]}}, True),
+        ({"diagnostics": {"seeds": [1]}}, False),
+    ],
+)
+def test_a_missing_autoattack_is_named_before_anything_is_trained(
+    project, jobs, monkeypatch, capsys, changes, needed
+):
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    configure(changes)
+    assert sittings("--methods", "standard", "--seeds", "0") == needed
+    if needed:
+        assert jobs == []
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line == (
+            "error: AutoAttack is missing, and standard seed 0 needs it; pip install pyautoattack"
+        )
+
+
+def test_autoattack_may_be_missing_where_all_is_done(project, monkeypatch):
+    configure({"evaluation.autoattack": {"images": 2}})
+    assert sittings("--methods", "standard", "--seeds", "0") == 0
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    assert sittings("--methods", "standard", "--seeds", "0") == 0
 
 
 def the_experiment() -> Experiment:
