@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from bench.sections import Needs
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; an error ends with one line on standard error."""
+    began = time.monotonic()
     chosen = parser().parse_args(arguments)
+    chosen.began = began
     return exit_code(lambda: chosen.command(chosen))
 
 
@@ -213,7 +216,8 @@ def run_several(chosen: argparse.Namespace) -> int:
     _claim_device(experiment.compute)
     from bench.sitting import sit
 
-    return sit(experiment, runs, results=Path("results"), minutes=chosen.time_limit)
+    results, minutes = Path("results"), chosen.time_limit
+    return sit(experiment, runs, results=results, minutes=minutes, began=chosen.began)
 
 
 def pack_folder(chosen: argparse.Namespace) -> None:

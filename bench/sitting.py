@@ -45,7 +45,9 @@ class Work:
     do: Callable[[], None]
 
 
-def sit(experiment: Experiment, runs: Runs, *, results: Path, minutes: float | None) -> int:
+def sit(
+    experiment: Experiment, runs: Runs, *, results: Path, minutes: float | None, began: float
+) -> int:
     """Do what is left of `runs`, (method label, seed) in this order; return the exit code.
 
     A run is trained, judged and, where the config asks for it, examined before the next one begins,
@@ -59,14 +61,17 @@ def sit(experiment: Experiment, runs: Runs, *, results: Path, minutes: float | N
     minutes
         Of this sitting: the job that is running stops a little before, with its state on disk.
         None: as long as it takes.
+    began
+        When the sitting did, by ``time.monotonic``: before it waited for a device.
 
     Returns
     -------
     int
         0 when all is done, 1 when a run failed, `AGAIN` when the time was up.
     """
-    began, failed = time.monotonic(), []
-    limit = None if minutes is None else max(1.0, 60 * minutes - MARGIN)
+    failed: list[str] = []
+    spent = time.monotonic() - began
+    limit = None if minutes is None else max(1.0, 60 * minutes - MARGIN - spent)
     try:
         with ending_after(limit):
             _read_images(experiment, runs, results)

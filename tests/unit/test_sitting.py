@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import signal
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 from settings import settings
 
+from bench import __main__ as command_line
 from bench import sitting
 from bench.__main__ import main
 from bench.config import Experiment, experiment
@@ -195,9 +197,9 @@ def test_when_the_time_is_up_what_is_left_is_named(project, monkeypatch, capsys)
     monkeypatch.setattr(sitting, "MARGIN", 0.0)
     monkeypatch.setattr(sitting, "_read", lambda *_: None)
     monkeypatch.setattr(sitting, "_train", lambda *_: time.sleep(60))
-    runs = [("trades", 0), ("standard", 0)]
+    runs, now = [("trades", 0), ("standard", 0)], time.monotonic()
     # One second is the least that a sitting lasts.
-    assert sit(the_experiment(), runs, results=project / "results", minutes=1e-9) == AGAIN
+    assert sit(the_experiment(), runs, results=Path("results"), minutes=1e-9, began=now) == AGAIN
     out = capsys.readouterr().out
     assert "left: the images, trades seed 0, standard seed 0; the same command goes on" in out
 
@@ -208,7 +210,31 @@ def test_a_stop_from_outside_is_not_taken_for_the_time_limit(project, monkeypatc
 
     monkeypatch.setattr(sitting, "_read", stopped)
     with pytest.raises(InterruptedJobError, match="SIGTERM"):
-        sit(the_experiment(), [("trades", 0)], results=project / "results", minutes=5)
+        sit(
+            the_experiment(),
+            [("trades", 0)],
+            results=project / "results",
+            minutes=5,
+            began=time.monotonic(),
+        )
+
+
+@pytest.mark.parametrize(("waited", "left"), [(0, 110), (40, 70), (500, 1)])
+def test_the_time_limit_counts_from_the_start_of_the_command(project, monkeypatch, waited, left):
+    clock, limits = [1000.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    def wait(compute: object) -> None:
+        clock[0] += waited
+
+    def note(seconds: float | None) -> AbstractContextManager[None]:
+        limits.append(seconds)
+        return nullcontext()
+
+    monkeypatch.setattr(command_line, "_claim_device", wait)
+    monkeypatch.setattr(sitting, "ending_after", note)
+    assert sittings("--methods", "standard", "--seeds", "0", "--time-limit", "2") == 0
+    assert limits == [left]
 
 
 def test_several_short_sittings_end_where_one_long_one_does(project, monkeypatch):
