@@ -115,6 +115,12 @@ def method_options(name: str) -> dict[str, Option]:
     return options_in(name, registered(PACKAGE / "methods")[name])
 
 
+@cache
+def method_only(name: str) -> dict[str, tuple[str, str]]:
+    """Return which options of the method `name` count with a value of another; see `only_in`."""
+    return only_in(registered(PACKAGE / "methods")[name])
+
+
 def options_in(name: str, method: Declared) -> dict[str, Option]:
     """Return every option of the class `method`, in declared order.
 
@@ -141,14 +147,43 @@ def options_in(name: str, method: Declared) -> dict[str, Option]:
     return found
 
 
+def only_in(method: Declared) -> dict[str, tuple[str, str]]:
+    """Return the literal `only` of the class `method`; see `check_only`."""
+    for node in method.body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "only" and node.value:
+            found: dict[str, tuple[str, str]] = ast.literal_eval(node.value)
+            return found
+    return {}
+
+
+def check_only(
+    only: Mapping[str, tuple[str, str]],
+    options: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    *,
+    where: str,
+) -> None:
+    """Raise ConfigError where an option is given beside which another makes it mean nothing.
+
+    `only` has, by option, the other option and the value of it with which the first one counts. Two
+    runs that differ in the first alone would be the same training under two labels.
+    """
+    for option, (other, value) in only.items():
+        if options[option] != defaults[option] and options[other] != value:
+            raise ConfigError(
+                f"{where}.{option}: {options[option]!r} counts with {other}: {value} only, and "
+                f"this is {other}: {options[other]}; leave it out"
+            )
+
+
 def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict[str, Any]:
     """Return every option of the method `name`, checked, with defaults, in declared order.
 
     Raises
     ------
     ConfigError
-        The method or an option is unknown, an option without a default is missing, or a value is
-        not of the option's type.
+        The method or an option is unknown, an option without a default is missing, a value is not
+        of the option's type, or the option means nothing beside another.
     """
     if name not in method_names():
         raise ConfigError(
@@ -168,6 +203,8 @@ def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict
             raise ConfigError(f"{where}: the method {name!r} needs the option {key!r}")
         # A default too: 6 and 6.0 are the same option.
         options[key] = value_of(option.type, value, f"{where}.{key}")
+    defaults = {key: option.default for key, option in known.items()}
+    check_only(method_only(name), options, defaults, where=where)
     return options
 
 

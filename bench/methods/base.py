@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from bench.attacks.inner import InnerAttack
+from bench.declared import check_only
 from bench.parsing import ConfigError, nearest, parse, value_of
 
 
@@ -42,19 +43,27 @@ class Method(ABC):
         The forward passes of one step in order, out of "clean" (x), "adversarial" (x') and "memory"
         (x''). They are separate passes, because batch-norm's batch statistics are then those of
         one kind of image.
+    only
+        By an option, another one and the value of it that the first one counts with: a literal too.
     """
 
     name: ClassVar[str]
     attack: ClassVar[InnerAttack | None]
     passes: ClassVar[tuple[str, ...]]
+    only: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
     def __post_init__(self) -> None:
-        """Check every option against its type; a whole number is as good as a float."""
+        """Check every option against its type, a whole number being as good as a float.
+
+        One that means nothing beside another must not be given.
+        """
         hints = get_type_hints(type(self), include_extras=True)
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             checked = value_of(hints[field.name], value, f"{self.name}.{field.name}")
             object.__setattr__(self, field.name, checked)
+        defaults = {field.name: field.default for field in fields(self)}  # type: ignore[arg-type]
+        check_only(self.only, vars(self), defaults, where=self.name)
 
     @property
     def memory(self) -> bool:

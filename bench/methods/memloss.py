@@ -54,6 +54,7 @@ class MemLoss(Method):
 
     attack: ClassVar[InnerAttack | None] = InnerAttack(loss="kl", start="gaussian")
     passes: ClassVar[tuple[str, ...]] = ("clean", "adversarial", "memory")
+    only: ClassVar[Mapping[str, tuple[str, str]]] = {"weight": ("variant", "v1")}
 
     variant: Literal["v1", "v2", "v3"]
     beta: Amount
@@ -61,12 +62,6 @@ class MemLoss(Method):
     weight: Literal["A", "F", "none"] = "A"
     alignment: Literal["as_seen", "realigned", "clean_crop"] = "as_seen"
     storage: Literal["int8", "float16", "float32"] = "int8"
-
-    def __post_init__(self) -> None:
-        """Check every option, and that a weight is asked for only where there is one."""
-        super().__post_init__()
-        if self.variant != "v1" and self.weight == "F":
-            raise ConfigError("memloss.weight: 'F' weights variant v1 only; leave it out")
 
     def terms(self, logits: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """See `terms` of this module."""

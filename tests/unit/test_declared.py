@@ -85,6 +85,12 @@ def test_options_are_complete_in_declared_order_and_typed():
     assert isinstance(options["beta"], float)
 
 
+@pytest.mark.parametrize(("variant", "weight"), [("v1", "F"), ("v1", "none"), ("v2", "A")])
+def test_an_option_may_be_given_where_it_counts_or_is_the_default(variant, weight):
+    given = {**MEMLOSS, "variant": variant, "weight": weight}
+    assert declared_options("memloss", given, where="")["weight"] == weight
+
+
 @pytest.mark.parametrize("given", [{}, {"beta": 6}, {"beta": 6.0}, {"beta": "6"}, {"beta": "6e0"}])
 def test_an_option_is_the_same_however_it_is_written_or_left_out(given):
     options = declared_options("trades", given, where="")
@@ -123,6 +129,16 @@ def test_an_option_is_the_same_however_it_is_written_or_left_out(given):
             "memloss",
             MEMLOSS | {"storage": "int18"},
             "methods.label.storage: 'int18' is unknown; did you mean 'int8'? known: ",
+        ),
+        *(
+            (
+                "memloss",
+                MEMLOSS | {"variant": variant, "weight": weight},
+                f"methods.label.weight: '{weight}' counts with variant: v1 only, and this is "
+                f"variant: {variant}; leave it out",
+            )
+            for variant in ("v2", "v3")
+            for weight in ("F", "none")
         ),
     ],
 )

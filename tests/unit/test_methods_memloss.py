@@ -148,7 +148,8 @@ def test_the_defaults_are_the_named_ones_and_the_weights_of_the_terms_have_none(
         ({"storage": "int4"}, r"memloss\.storage: 'int4' is unknown"),
         ({"beta": -1.0}, r"memloss\.beta: expected a number of at least 0, got -1\.0"),
         ({"memory_beta": math.nan}, r"memloss\.memory_beta: expected a number"),
-        ({"variant": "v3", "weight": "F"}, r"memloss\.weight: 'F' weights variant v1 only"),
+        ({"variant": "v3", "weight": "F"}, r"memloss\.weight: 'F' counts with variant: v1 only"),
+        ({"variant": "v2", "weight": "none"}, r"memloss\.weight: 'none' counts with variant: v1"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_named_with_its_option(change, message):
