@@ -1,4 +1,4 @@
-"""The commands by which a plan hands RobustBench's models from the configuration to the summary."""
+"""How a plan hands RobustBench's models from the configuration to the job and to the summary."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 
 import pytest
 from project import copy_project, snakemake
+
+from bench.provenance import reference_digest
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +27,11 @@ def test_the_models_of_the_configuration_are_judged_and_summarized(project, name
     (told,) = re.findall(r"bench summarize --spec '(.*?)' --folder", text)
     assert json.loads(told)["reference"]["models"] == names
     assert "--reference config/robustbench.csv" in text
+
+
+def test_a_model_is_judged_again_when_the_code_changes_that_its_record_names(project):
+    with (project / "Snakefile").open("a") as file:
+        file.write('\nprint("code of reference:", rules.reference.params.code)\n')
+    done = snakemake(project, "-n", "--cores", "1", "--configfile", "config/digits.yaml")
+    text = done.stdout + done.stderr
+    assert re.findall(r"code of reference: (\w+)", text) == [reference_digest()], text

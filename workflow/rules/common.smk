@@ -21,6 +21,7 @@ from bench.provenance import (
     diagnose_digest,
     digest,
     evaluate_digest,
+    reference_digest,
     train_digest,
     transfer_digest,
 )

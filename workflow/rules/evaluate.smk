@@ -45,7 +45,7 @@ rule reference:
         runtime="12h",
     params:
         spec=evaluation_spec(),
-        code=evaluation_code(),
+        code=reference_digest(),
         folder=run_folder,
     shell:
         "python -m bench reference --name {wildcards.name} --spec {params.spec:q}"
