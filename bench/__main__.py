@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,12 +16,20 @@ from typing import Any
 
 from bench import config, gpus
 from bench.analysis import commands as analysis
-from bench.arguments import add_what, find_images, json_value, positive
-from bench.config import Experiment, TrainSpec
+from bench.arguments import (
+    add_images,
+    add_run,
+    add_what,
+    find_paths,
+    json_value,
+    need,
+    positive,
+)
+from bench.config import TrainSpec
 from bench.config_file import read_config
 from bench.diagnostics import commands as diagnostics
 from bench.failures import exit_code
-from bench.parsing import BenchError, parse
+from bench.parsing import parse
 from bench.perf.command import add_command
 from bench.planning import commands as planning
 from bench.planning.records import images_of
@@ -55,12 +62,12 @@ def parser() -> argparse.ArgumentParser:
 
     train = _command(commands, "train", train_run, "train one method with one seed")
     add_what(train)
-    _which(train)
+    add_run(train)
     train.add_argument("--experiment", help="its name in the record (with --spec)")
 
     evaluate = _command(commands, "evaluate", evaluate_run, "judge the weights of one run")
     add_what(evaluate)
-    _which(evaluate)
+    add_run(evaluate)
     evaluate.add_argument(
         "--train-spec", type=json_value, help="what it must have been trained with (with --spec)"
     )
@@ -68,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     reference = _command(commands, "reference", judge_reference, "judge a RobustBench model")
     add_what(reference)
     reference.add_argument("--name", required=True, help="RobustBench's name of the model")
-    reference.add_argument("--data", type=Path, help="data file; default: the experiment's")
+    add_images(reference)
     reference.add_argument("--folder", type=Path, help="where its verdicts go")
 
     several = _command(
@@ -109,33 +116,6 @@ def _command(
     return command
 
 
-def _which(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--method", required=True, help="its label in the config")
-    command.add_argument("--seed", type=int, required=True)
-    command.add_argument("--data", type=Path, help="data file; default: the experiment's")
-    command.add_argument("--folder", type=Path, help="the run's folder; default: the experiment's")
-
-
-def _paths(chosen: argparse.Namespace, experiment: Experiment) -> None:
-    """Fill in the paths that were left out with those of the workflow."""
-    find_images(chosen, experiment)
-    results = Path("results") / experiment.experiment
-    if chosen.folder is None and hasattr(chosen, "method"):
-        chosen.folder = results / "models" / chosen.method / f"seed{chosen.seed}"
-
-
-def _need(chosen: argparse.Namespace, *names: str) -> None:
-    for name in names:
-        if getattr(chosen, name) is None:
-            raise BenchError(f"--{name} is needed with --spec")
-
-
-def _claim_device(compute: config.Compute) -> None:
-    """Take a CUDA device for this process before anything imports torch, which reads its choice."""
-    if compute.device == "cuda":
-        gpus.claim()
-
-
 def prepare_data(chosen: argparse.Namespace) -> None:
     """Read the images and write the data file with its description beside it."""
     if chosen.config:
@@ -143,7 +123,7 @@ def prepare_data(chosen: argparse.Namespace) -> None:
         spec, needs = experiment.data, experiment.evaluation.needs
         out = chosen.out or images_of(experiment, Path("results"))
     else:
-        _need(chosen, "out")
+        need(chosen, "out")
         spec, out = parse(config.Data, chosen.spec, where="data"), chosen.out
         needs = Needs(classes=chosen.classes_at_least, test_images=chosen.test_images_at_least)
     from bench.data.job import prepare
@@ -156,14 +136,12 @@ def train_run(chosen: argparse.Namespace) -> None:
     if chosen.config:
         experiment = read_config(chosen.config)
         spec, name = experiment.train_spec(chosen.method, chosen.seed), experiment.experiment
-        _paths(chosen, experiment)
+        find_paths(chosen, experiment)
     else:
-        _need(chosen, "data", "folder", "experiment")
+        need(chosen, "data", "folder", "experiment")
         spec = parse(TrainSpec, chosen.spec, where="spec")
         name = chosen.experiment
-    # cuBLAS reads it when it starts: without it equal seeds may give unequal sums.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    _claim_device(spec.compute)
+    gpus.claim_for(spec.compute)
     from bench.training.job import train
 
     train(spec, experiment=name, label=chosen.method, data=chosen.data, folder=chosen.folder)
@@ -175,12 +153,12 @@ def evaluate_run(chosen: argparse.Namespace) -> None:
         experiment = read_config(chosen.config)
         training: TrainSpec | None = experiment.train_spec(chosen.method, chosen.seed)
         spec = experiment.evaluation_spec()
-        _paths(chosen, experiment)
+        find_paths(chosen, experiment)
     else:
-        _need(chosen, "data", "folder")
+        need(chosen, "data", "folder")
         spec, raw = parse(config.EvaluationSpec, chosen.spec, where="spec"), chosen.train_spec
         training = parse(TrainSpec, raw, where="train-spec") if raw else None
-    _claim_device(spec.compute)
+    gpus.claim_for(spec.compute)
     from bench.evaluation.job import evaluate
 
     evaluate(spec, data=chosen.data, folder=chosen.folder, training=training)
@@ -191,14 +169,14 @@ def judge_reference(chosen: argparse.Namespace) -> None:
     if chosen.config:
         experiment = read_config(chosen.config)
         spec = experiment.evaluation_spec()
-        _paths(chosen, experiment)
+        find_paths(chosen, experiment)
         chosen.folder = (
             chosen.folder or Path("results") / experiment.experiment / "reference" / chosen.name
         )
     else:
-        _need(chosen, "data", "folder")
+        need(chosen, "data", "folder")
         spec = parse(config.EvaluationSpec, chosen.spec, where="spec")
-    _claim_device(spec.compute)
+    gpus.claim_for(spec.compute)
     from bench.evaluation.reference import evaluate_reference
 
     evaluate_reference(chosen.name, spec, data=chosen.data, folder=chosen.folder)
@@ -212,8 +190,7 @@ def run_several(chosen: argparse.Namespace) -> int:
     runs = [(method, seed) for seed in seeds for method in methods]
     for method, seed in runs:
         experiment.train_spec(method, seed)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    _claim_device(experiment.compute)
+    gpus.claim_for(experiment.compute)
     from bench.sitting import sit
 
     results, minutes = Path("results"), chosen.time_limit

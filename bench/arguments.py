@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from bench.changes import listed
 from bench.config import Experiment
 from bench.parsing import BenchError
 from bench.planning.records import images_of, section_differs
+
+# Adds a command to those of the parser: its name, what it does, and a line about it.
+Add = Callable[[Any, str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
 
 
 def json_value(text: str) -> Any:
@@ -53,17 +57,46 @@ def add_what(command: argparse.ArgumentParser, *, required: bool = True) -> None
     group.add_argument("--spec", type=json_value, help="JSON of what decides the result")
 
 
-def find_images(chosen: argparse.Namespace, experiment: Experiment) -> None:
-    """Fill in the data file if it was left out.
+def add_seed(command: argparse.ArgumentParser) -> None:
+    """Let `command` be told which seed it is about."""
+    command.add_argument("--seed", type=int, required=True, help="one of the config's seeds")
+
+
+def add_images(command: argparse.ArgumentParser) -> None:
+    """Let `command` be told which images to use."""
+    command.add_argument("--data", type=Path, help="data file; default: the experiment's")
+
+
+def add_run(command: argparse.ArgumentParser) -> None:
+    """Let `command` be told which run it is about, and where that and its images are."""
+    command.add_argument("--method", required=True, help="its label in the config")
+    add_seed(command)
+    add_images(command)
+    command.add_argument("--folder", type=Path, help="the run's folder; default: the experiment's")
+
+
+def need(chosen: argparse.Namespace, *names: str) -> None:
+    """Raise BenchError where an argument was left out that only a config has a default for."""
+    for name in names:
+        if getattr(chosen, name) is None:
+            raise BenchError(f"--{name} is needed with --spec")
+
+
+def find_paths(chosen: argparse.Namespace, experiment: Experiment) -> None:
+    """Fill in the data file and a run's folder, where they were left out, as the workflow has them.
 
     Raises
     ------
     BenchError
-        It was made for another section `data` than that of the config.
+        The data file was made for another section `data` than that of the config.
     """
-    chosen.data = chosen.data or images_of(experiment, Path("results"))
+    results = Path("results")
+    chosen.data = chosen.data or images_of(experiment, results)
     if keys := section_differs(experiment.data, chosen.data):
         raise BenchError(
             f"{chosen.data}: {chosen.config} has another {listed(keys)} than these images were "
             f"read for; run `python -m bench data --config {chosen.config} --out {chosen.data}`"
         )
+    if chosen.folder is None and hasattr(chosen, "method"):
+        models = results / experiment.experiment / "models"
+        chosen.folder = models / chosen.method / f"seed{chosen.seed}"

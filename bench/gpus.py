@@ -13,11 +13,12 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
 from bench.parsing import BenchError
+from bench.sections import Compute
 
 POLL = 1.0  # seconds
 ABSENT = (
@@ -54,27 +55,39 @@ def devices() -> list[str]:
     return [known.get(name, name) for name in _names(visible)]
 
 
-def claim(
-    *, wait: bool = True, tell: Callable[[str], None] = lambda text: print(text, flush=True)
-) -> str:
-    """Take one free device for this process alone, and show CUDA no other.
+def claim_for(compute: Compute) -> None:
+    """Make this process fit for `compute`: reproducible sums, and a device of its own.
 
-    Must come before torch is imported. With `wait` it waits until a device is free.
+    Must come before torch is imported, which reads both when it starts.
 
     Raises
     ------
     BenchError
-        There is no CUDA device, or, without `wait`, none is free.
+        A CUDA device is asked for and there is none.
+    """
+    # Without it cuBLAS may sum in another order from run to run.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if compute.device == "cuda":
+        claim()
+
+
+def claim() -> str:
+    """Take one free device for this process alone, once there is one, and show CUDA no other.
+
+    Must come before torch is imported.
+
+    Raises
+    ------
+    BenchError
+        There is no CUDA device.
     """
     names = devices()
     if not names:
         raise BenchError(ABSENT)
     told = False
     while (name := _first_free(names)) is None:
-        if not wait:
-            raise BenchError(f"no CUDA device is free of {', '.join(names)}")
         if not told:
-            tell(f"waiting for a CUDA device: other jobs have {', '.join(names)}")
+            print(f"waiting for a CUDA device: other jobs have {', '.join(names)}", flush=True)
             told = True
         time.sleep(POLL)
     os.environ["CUDA_VISIBLE_DEVICES"] = name

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench import gpus
+from bench.arguments import Add
 from bench.config_file import read_config
-
-Add = Callable[[Any, str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
 
 
 def add_commands(commands: Any, add: Add) -> None:
@@ -45,12 +43,7 @@ def print_plan(chosen: argparse.Namespace) -> None:
     experiment = read_config(chosen.config)
 
     def measure(size: Size) -> Any:
-        # Before anything imports torch, which reads both when it starts.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        if experiment.compute.device == "cuda":
-            from bench import gpus
-
-            gpus.claim()
+        gpus.claim_for(experiment.compute)
         from bench.planning.trial import trial
 
         return trial(experiment, size)

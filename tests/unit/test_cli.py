@@ -202,12 +202,15 @@ def test_training_by_config_and_by_spec_is_the_same(calls, config):
     )
 
 
-def test_training_asks_cublas_for_reproducible_sums_unless_told_otherwise(calls, config):
+@pytest.mark.parametrize(
+    "arguments", [["train", *RUN], ["evaluate", *RUN], ["reference", "--name", "RN18"]]
+)
+def test_a_job_asks_cublas_for_reproducible_sums_unless_told_otherwise(calls, config, arguments):
     os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
-    main(["train", "--config", config, *RUN])
+    main([*arguments, "--config", config])
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"
-    main(["train", "--config", config, *RUN])
+    main([*arguments, "--config", config])
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 

@@ -99,10 +99,9 @@ def test_the_device_of_a_killed_process_is_free_again(monkeypatch, tmp_path):
     with holder(tmp_path, 600, "only") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "only only False\n"
-        with pytest.raises(BenchError, match="no CUDA device is free of only"):
-            gpus.claim(wait=False)
+        assert gpus._first_free(["only"]) is None
         process.kill()
-    assert gpus.claim(wait=False) == "only"
+    assert gpus.claim() == "only"
 
 
 def test_logins_with_other_temporary_folders_share_the_locks(tmp_path):
@@ -143,11 +142,11 @@ def test_a_lock_is_for_every_user_whatever_the_umask(monkeypatch, tmp_path):
     assert lock.stat().st_mode & 0o777 == 0o666
 
 
-def test_waiting_is_told_once(monkeypatch, tmp_path):
+def test_waiting_is_told_once(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "only")
-    told: list[str] = []
     with holder(tmp_path, 0.5, "only") as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert gpus.claim(tell=told.append) == "only"
-    assert told == ["waiting for a CUDA device: other jobs have only"]
+        assert gpus.claim() == "only"
+    told = capsys.readouterr().out
+    assert told == "waiting for a CUDA device: other jobs have only\n"

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from settings import settings
 
-from bench import __main__ as command_line
-from bench import sitting
+from bench import gpus, sitting
 from bench.__main__ import main
 from bench.config import Experiment, experiment
 from bench.interruption import InterruptedJobError, ending_after
@@ -231,7 +230,7 @@ def test_the_time_limit_counts_from_the_start_of_the_command(project, monkeypatc
         limits.append(seconds)
         return nullcontext()
 
-    monkeypatch.setattr(command_line, "_claim_device", wait)
+    monkeypatch.setattr(gpus, "claim_for", wait)
     monkeypatch.setattr(sitting, "ending_after", note)
     assert sittings("--methods", "standard", "--seeds", "0", "--time-limit", "2") == 0
     assert limits == [left]
