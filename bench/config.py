@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from bench.declared import declared_options, default_width, model_names
 from bench.parsing import ConfigError, Whole, nearest, parse, value_of
 from bench.sections import (
+    CHECKPOINTS,
     NAME,
     Ablation,
     Ascent,
@@ -245,8 +246,9 @@ def _ablations(raw: Any, methods: tuple[Method, ...]) -> tuple[Ablation, ...]:
             label, _, checkpoint = str(name).partition("/")
             if label not in known:
                 raise ConfigError(f"{where}: {label!r} is no method here; {nearest(label, known)}")
-            if checkpoint not in ("", "best", "last"):
-                raise ConfigError(f"{where}: {name!r} names no checkpoint; known: best, last")
+            if checkpoint not in ("", *CHECKPOINTS):
+                checkpoints = ", ".join(CHECKPOINTS)
+                raise ConfigError(f"{where}: {name!r} names no checkpoint; known: {checkpoints}")
         if len(set(map(str, names))) < len(names):
             raise ConfigError(f"{where}: {list(names)} names a method twice")
         base, *variants = map(str, names)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from bench.parsing import Amount, ConfigError, Count, Pixels, Positive, Share, Whole
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+CHECKPOINTS = ("best", "last")
 # Other rows of a summary, which the name of an attack must not take.
 RESERVED = ("clean", "autoattack", "worst_case")
 

@@ -17,7 +17,6 @@ from bench.interruption import InterruptedJobError, ending_after
 from bench.parsing import BenchError
 from bench.planning.doctor import autoattack_check
 from bench.planning.records import (
-    CHECKPOINTS,
     Recorded,
     about_images,
     examining_differs,
@@ -28,6 +27,7 @@ from bench.planning.records import (
     training_differs,
     transfer_differs,
 )
+from bench.sections import CHECKPOINTS
 from bench.shortage import free_memory
 
 AGAIN = 75  # exit code, sysexits.h's "try again": the time was up and work is left

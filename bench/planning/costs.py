@@ -14,8 +14,9 @@ from typing import Any
 from bench.config import Evaluation, Experiment, Method
 from bench.parsing import ConfigError, parse
 from bench.planning.records import attacks, record
-from bench.planning.sizes import SOURCES, Size, held_out
+from bench.planning.sizes import SOURCES, Size
 from bench.sections import Diagnostics
+from bench.training.held_out import held_out
 
 # Of the curve over radii, those at which something still stands; two attacks of 10 gradients.
 RADII, LINEARITY = 8, 20

@@ -17,7 +17,6 @@ from bench.planning.costs import (
     training_seconds,
 )
 from bench.planning.records import (
-    CHECKPOINTS,
     Recorded,
     about_images,
     examining_differs,
@@ -29,6 +28,7 @@ from bench.planning.records import (
 )
 from bench.planning.sizes import Size, check_held_out, disk_bytes, size_of
 from bench.planning.text import amount, hours, table
+from bench.sections import CHECKPOINTS
 
 # Of each kind of job: what has been done, the doing, and what there is of it.
 KINDS = {

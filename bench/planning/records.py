@@ -16,8 +16,7 @@ from bench.data.header import header
 from bench.parsing import BenchError
 from bench.provenance import diagnose_digest, evaluate_digest, train_digest, transfer_digest
 from bench.records import read_json
-
-CHECKPOINTS = ("best", "last")
+from bench.sections import CHECKPOINTS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.config import Experiment, Training
+from bench.config import Experiment
 from bench.parsing import ConfigError
 from bench.planning.records import about_images
+from bench.training.held_out import held_out
 
 # Images and shapes of sources that are always the same; the others' are known once data.json is.
 SOURCES: dict[str, tuple[int, int, tuple[int, ...], int]] = {
@@ -18,7 +19,6 @@ SOURCES: dict[str, tuple[int, int, tuple[int, ...], int]] = {
 STORAGE = {"int8": 1, "float16": 2, "float32": 4}
 FLOAT = 4
 LABEL = 8
-ENOUGH = 10_000  # as in the training loop: from here on 1,000 images are held out, below a tenth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +57,6 @@ def size_of(experiment: Experiment, results: Path) -> Size | None:
         shape=shape,
         classes=len(data.classes) if data.classes else classes,
     )
-
-
-def held_out(training: Training, train_images: int) -> int:
-    """Return how many of `train_images` select the checkpoint instead of being learnt from."""
-    if training.selection == "test":
-        return 0
-    usual = 1000 if train_images >= ENOUGH else max(1, train_images // 10)
-    return training.validation_images or usual
 
 
 def check_held_out(experiment: Experiment, train_images: int) -> None:

@@ -13,9 +13,10 @@ from bench.data.dataset import to_unit
 from bench.device import convolutions, describe, prepare
 from bench.evaluation.judge import correct, searched
 from bench.planning.costs import Rates, method_kind
-from bench.planning.sizes import Size, held_out
+from bench.planning.sizes import Size
 from bench.stopwatch import synthetic, timed
 from bench.streams import stream
+from bench.training.held_out import held_out
 from bench.training.measure import Tally, clean_accuracy, pgd_accuracy
 from bench.training.run import Run
 

@@ -21,6 +21,7 @@ from bench.methods.base import Method
 from bench.parsing import BenchError
 from bench.provenance import packages, train_digest
 from bench.records import sha256, write_json, write_text
+from bench.sections import CHECKPOINTS
 from bench.shortage import out_of_memory
 from bench.training.fitting import too_large
 from bench.training.measure import Tally
@@ -29,8 +30,6 @@ from bench.training.run import DivergedError, Epoch, Run
 from bench.training.state import Kept, load_state, save_state
 from bench.weights import Description, save
 from bench.weights import load as load_weights
-
-CHECKPOINTS = ("best", "last")
 
 
 def train(spec: TrainSpec, *, experiment: str, label: str, data: Path, folder: Path) -> None:

@@ -24,11 +24,10 @@ from bench.methods.base import create, total
 from bench.models.base import build
 from bench.parsing import BenchError, plain
 from bench.streams import stream
+from bench.training.held_out import held_out
 from bench.training.measure import Tally, clean_accuracy, pgd_accuracy
 from bench.training.probe import Probe
 from bench.training.schedule import build_optimiser, build_schedule
-
-ENOUGH = 10_000  # training images; from here on 1,000 are held out, below a tenth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +77,7 @@ class Run:
         if shell.selection == "test":
             self.index_N, self.judged = torch.arange(len(train)), dataset.test
         else:
-            usual = 1000 if len(train) >= ENOUGH else max(1, len(train) // 10)
-            held = shell.validation_images or usual
+            held = held_out(shell, len(train))
             self.index_N, validation_N = hold_out(train.labels, held)
             self.judged = Images(train.pixels[validation_N], train.labels[validation_N])
         self.judged = Images(self.judged.pixels.to(device), self.judged.labels.to(device))

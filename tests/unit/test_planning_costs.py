@@ -5,9 +5,9 @@ from planned import change, tiny, write_data, write_run
 
 from bench.data.sources import read
 from bench.planning.costs import kind_of, recorded_rates
-from bench.planning.sizes import Size, disk_bytes, held_out, size_of
+from bench.planning.sizes import Size, disk_bytes, size_of
 from bench.planning.text import amount, hours, table
-from bench.training.run import ENOUGH
+from bench.training.held_out import ENOUGH, held_out
 
 DIGITS = Size(train=1497, test=300, shape=(1, 8, 8), classes=10)
 
