@@ -132,7 +132,8 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise BenchError(f"{path}: there is no such file; run the step that makes it") from None
     except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror})") from None
+        remedy = REMEDIES.get(error.errno or 0, "delete it and make it again")
+        raise BenchError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
     except ValueError as error:
         raise BenchError(f"{path}: not JSON ({error}); delete it and make it again") from None
 

@@ -49,7 +49,8 @@ def standalone(name: str, arguments: Mapping[str, int], *, models: Path = MODELS
             continue
         if isinstance(node, ast.Import) or node.level or node not in tree.body:
             raise BenchError(
-                f"{path} line {node.lineno}: import of bench as `from bench... import`"
+                f"{path}, line {node.lineno}: an exported module cannot have this import of bench;"
+                " write it at the top as `from bench.… import …`"
             )
         renamed += _errors(node, path)
         lines[node.lineno - 1 : node.end_lineno] = [None] * _height(node)

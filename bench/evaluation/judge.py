@@ -259,14 +259,14 @@ def _verdicts(
     clean = correct(model, images, labels, batch_size)
     exact = evaluation.engine == "plain" and not compute.tf32
     found = search(searched(model, evaluation.engine), images, labels, compute.tf32)
-    _check_ball(found.images, images, eps)
+    _check_ball(found.images, images, eps, name)
     robust = clean & correct(model, found.images, labels, batch_size)
     by = list(found.by)
     claimed = torch.tensor([text != "" for text in by], device=robust.device)
     index = (robust & claimed).nonzero().flatten()
     if not exact and len(index):
         second = search(model, images[index], labels[index], False)
-        _check_ball(second.images, images[index], eps)
+        _check_ball(second.images, images[index], eps, name)
         robust[index] &= correct(model, second.images, labels[index], batch_size)
         for place, text in zip(index.tolist(), second.by, strict=True):
             by[place] = text
@@ -301,13 +301,15 @@ def searched(model: nn.Module, engine: str) -> nn.Module:
     return Folded(model).to(memory_format=layout(model))
 
 
-def _check_ball(moved: Tensor, images: Tensor, eps: float) -> None:
+def _check_ball(moved: Tensor, images: Tensor, eps: float, name: str) -> None:
     distance = float((moved - images).abs().max())
     low, high = float(moved.min()), float(moved.max())
     if not distance <= eps + TOLERANCE or low < 0 or high > 1:
         raise BenchError(
-            f"an adversarial image left its ball (distance {distance:.6g}, eps {eps:.6g}) or [0, 1]"
-            f" (values {low:.6g} to {high:.6g}); no verdict was written"
+            f"{name}: an adversarial image left its ball (distance {distance:.6g}, eps {eps:.6g}) "
+            f"or [0, 1] (values {low:.6g} to {high:.6g}); no verdict was written; run the same "
+            "command again, and if it ends here once more, train the run again or try another "
+            "device"
         )
 
 

@@ -251,8 +251,8 @@ def test_a_function_may_be_registered_and_errors_become_value_errors(tmp_path):
     ("line", "message"),
     [
         ("from bench.streams import stream", "takes stream from bench.streams"),
-        ("from .base import other", "import of bench as"),
-        ("import bench.streams", "import of bench as"),
+        ("from .base import other", "write it at the top as"),
+        ("import bench.streams", "write it at the top as"),
     ],
 )
 def test_an_architecture_that_leans_on_the_suite_is_refused(tmp_path, line, message):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -122,8 +123,17 @@ def test_a_missing_file_is_named_with_the_remedy(tmp_path):
 
 
 def test_a_folder_in_place_of_a_file_is_named(tmp_path):
-    with pytest.raises(BenchError, match=r": cannot be read \("):
+    with pytest.raises(BenchError, match=r": cannot be read \(.*\); a file stands where"):
         read_json(tmp_path)
+
+
+def test_a_file_that_the_disk_does_not_give_back_is_named_with_a_remedy(tmp_path, monkeypatch):
+    def broken(*_: object, **__: object) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_text", broken)
+    with pytest.raises(BenchError, match=r": cannot be read \(.*\); delete it and"):
+        read_json(tmp_path / "record.json")
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", bytes(range(256)) * 5000])
