@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
 from collections import defaultdict
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -100,6 +103,21 @@ def test_every_dependency_of_the_project_is_in_conda_and_satisfied_there(project
     for name, requirement in named(project["project"]["dependencies"]).items():
         (pin,) = pip[name].specifier
         assert requirement.specifier.contains(pin.version), name
+
+
+def test_every_package_that_the_suite_imports_is_a_dependency_of_the_project(project):
+    imported = set[str]()
+    for path in (ROOT / "bench").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    known, declared = packages_distributions(), named(project["project"]["dependencies"])
+    others = imported - sys.stdlib_module_names - {"bench"}
+    assert {"torch", "numpy"} <= others
+    for name in others:
+        assert {canonicalize_name(found) for found in known[name]} & set(declared), name
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
