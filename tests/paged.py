@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,46 @@ CORRECT = {
 }
 WARNING = "Square found more than APGD <see flags_doc>"
 CHECK = {"value": 2.5, "threshold": 1.0, "chance": 0.38, "n": 80, "passed": True}
+VOID = {"meta", "link", "input", "br", "img", "hr"}
+
+
+class Page(HTMLParser):
+    """What a browser sees without running anything: elements, text and the tables' cells."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.scripts: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        elif self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    @property
+    def charts(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.scripts[0])
+        return found
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def experiment(folder: Path, *, dataset: str = "digits", seeds: tuple[int, ...] = (0, 1)) -> Path:
@@ -98,6 +140,11 @@ def page(folder: Path) -> Path:
     """Make the report of an experiment and return its path."""
     command("report", folder)
     return folder / "report.html"
+
+
+def shown(folder: Path) -> Page:
+    """Return what a browser sees of the report of an experiment."""
+    return Page(page(folder).read_text(encoding="utf-8"))
 
 
 def rows(path: Path) -> list[dict[str, str]]:

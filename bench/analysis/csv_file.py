@@ -10,13 +10,15 @@ from pathlib import Path
 from bench.parsing import BenchError
 
 
-def read_table(path: Path, columns: Iterable[str], remedy: str) -> list[dict[str, str]]:
-    """Return the rows of a CSV file that must have `columns`.
+def read_table(
+    path: Path, columns: Iterable[str], remedy: str, *, empty: bool = False
+) -> list[dict[str, str]]:
+    """Return the rows of a CSV file that must have `columns`, and rows unless it may be `empty`.
 
     Raises
     ------
     BenchError
-        If the file is missing, empty or damaged or lacks a column; it names file and remedy.
+        If the file is missing or damaged or lacks rows or a column; it names file and remedy.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -36,7 +38,7 @@ def read_table(path: Path, columns: Iterable[str], remedy: str) -> list[dict[str
                 f"{path}: row {line} has not as many cells as the header; it was cut or edited: "
                 f"{remedy}"
             )
-    if not rows:
+    if not rows and not empty:
         raise BenchError(f"{path} has no rows; {remedy}")
     return rows
 

@@ -30,7 +30,7 @@ from bench.config import (
 from bench.data.dataset import Dataset, load, save
 from bench.diagnostics import geometry
 from bench.diagnostics.checks import LIMITS
-from bench.diagnostics.job import diagnose
+from bench.diagnostics.job import SURFACES, diagnose
 from bench.diagnostics.transfer import transfer
 from bench.evaluation.job import evaluate
 from bench.interruption import InterruptedJobError
@@ -145,10 +145,12 @@ def test_every_curve_is_in_the_table_with_its_accuracies_in_percent_of_all_image
     assert steps == ["1", "2", "5"]
 
 
-def test_pictures_have_a_row_for_each_point(results, folder):
-    diagnosed(results)
-    found = rows(folder / "diagnostics" / "surfaces.csv")
-    assert len(found) == SPEC.diagnostics.surfaces * geometry.SIDE**2
+@pytest.mark.parametrize("count", [0, 1])
+def test_pictures_have_a_row_for_each_point(results, folder, count):
+    diagnosed(results, replace(SPEC, diagnostics=replace(SPEC.diagnostics, surfaces=count)))
+    place = folder / "diagnostics" / "surfaces.csv"
+    assert place.read_text().splitlines()[0] == ",".join(SURFACES)
+    assert len(rows(place)) == count * geometry.SIDE**2
 
 
 def test_both_checkpoints_can_be_examined(results, folder):

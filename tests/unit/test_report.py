@@ -6,58 +6,19 @@ import json
 import re
 import shutil
 from collections import Counter
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import paged
 import pytest
 from factory import write_csv, write_json
+from paged import Page, shown
 
 REFERENCE = paged.ROOT / "results" / "reference" / "digits"
 SECTIONS = (
     *("answer", "claims-section", "frontier-section", "numbers", "curves", "remembered"),
     *("robustness", "cost", "open", "origins", "cite"),
 )
-VOID = {"meta", "link", "input", "br", "img", "hr"}
-
-
-class Page(HTMLParser):
-    """What a browser sees without running anything: elements, text and the tables' cells."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.texts: list[str] = []
-        self.scripts: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == "script":
-            self.scripts.append(data)
-        elif self.open and self.open[-1] != "style":
-            self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
-
-    @property
-    def charts(self) -> dict:
-        return json.loads(self.scripts[0])
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +34,6 @@ def folder(whole, tmp_path) -> Path:
 @pytest.fixture(scope="module")
 def html(whole) -> str:
     return paged.page(whole).read_text(encoding="utf-8")
-
-
-def shown(folder: Path) -> Page:
-    return Page(paged.page(folder).read_text(encoding="utf-8"))
 
 
 def test_every_section_is_there_in_order_with_headings_that_skip_no_level(html):

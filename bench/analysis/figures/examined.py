@@ -80,7 +80,8 @@ def read_planes(results: Path, runs: Iterable[tuple[str, int]]) -> dict[str, lis
             continue
         path = record_path(results, method, seed).with_name("surfaces.csv")
         by_image: dict[str, list[dict[str, str]]] = {}
-        for row in _rows(path, ("index", "along", "aside", "loss", "right")):
+        columns = ("index", "along", "aside", "loss", "right")
+        for row in _rows(path, columns, empty=True):  # of pictures that nobody asked for
             by_image.setdefault(row["index"], []).append(row)
         planes = [_plane(rows, path) for rows in by_image.values()]
         if planes:
@@ -114,13 +115,11 @@ def read_matrix(results: Path, seeds: Iterable[int], methods: Sequence[str]) -> 
     return Matrix(n, tuple(there), means, frozenset(weak))
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of the checkpoint that is shown; none of pictures that nobody asked for."""
-    if not path.is_file() or path.read_text(encoding="utf-8").count("\n") > 1:
-        found = read_table(path, ("checkpoint", *columns), REMEDY)
-        shown = _shown({row["checkpoint"] for row in found})
-        return [row for row in found if row["checkpoint"] == shown]
-    return []
+def _rows(path: Path, columns: Sequence[str], *, empty: bool = False) -> list[dict[str, str]]:
+    """Return the rows of the checkpoint that is shown."""
+    found = read_table(path, ("checkpoint", *columns), REMEDY, empty=empty)
+    shown = _shown({row["checkpoint"] for row in found}) if found else ""
+    return [row for row in found if row["checkpoint"] == shown]
 
 
 def _shown(checkpoints: Collection[str]) -> str:

@@ -165,10 +165,9 @@ def _examined(path: Path, run: Run) -> Diagnosed | None:
     if not path.is_file():
         return None
     remedy = f"run `python -m bench diagnose` for {run[0]} with seed {run[1]} again"
-    curves, surfaces = (
-        _table(path.with_name(f"{name}.csv"), columns, remedy) or ()
-        for name, columns in (("curves", CURVES), ("surfaces", SURFACES))
-    )
+    curves = _table(path.with_name("curves.csv"), CURVES, remedy) or ()
+    # With `diagnostics.surfaces: 0` nobody asked for pictures.
+    surfaces = _table(path.with_name("surfaces.csv"), SURFACES, remedy, empty=True) or ()
     return Diagnosed(_record(path), curves, surfaces)
 
 
@@ -180,6 +179,6 @@ def _transfer(folder: Path, seed: int) -> tuple[Mapping[str, Any], Rows] | None:
     return _record(path), _table(transfer_path(folder, seed, ".csv"), TRANSFER, remedy) or ()
 
 
-def _table(path: Path, columns: Sequence[str], remedy: str) -> Rows | None:
+def _table(path: Path, columns: Sequence[str], remedy: str, *, empty: bool = False) -> Rows | None:
     """Return the rows of a CSV file, None where there is none; BenchError if it is damaged."""
-    return read_table(path, columns, remedy) if path.is_file() else None
+    return read_table(path, columns, remedy, empty=empty) if path.is_file() else None
