@@ -17,6 +17,7 @@ from bench.analysis.figures import ablations as forest
 from bench.analysis.figures import style
 from bench.analysis.labels import attack_name, distinct, method_name
 from bench.analysis.options import options_of
+from bench.analysis.robust import strongest
 from bench.analysis.statistics.crossed import Estimate, over_both
 from bench.analysis.statistics.evidence import Evidence, Judged, read_evidence
 from bench.analysis.statistics.quantities import (
@@ -25,7 +26,6 @@ from bench.analysis.statistics.quantities import (
     difference,
     harmonic_mean,
     measure,
-    strongest,
 )
 from bench.analysis.summary import to_csv
 from bench.parsing import BenchError
@@ -69,7 +69,7 @@ def ablation_lines(evidence: Evidence, ablations: Sequence[Ablation]) -> list[Li
         A method or checkpoint of an ablation has no verdicts, or no seed or image in common.
     """
     judged = across_checkpoints(evidence)
-    robust = strongest(judged)
+    robust = strongest({attack: one.accuracy.values() for attack, one in judged.items()})
     if robust is None:
         raise BenchError(
             f"{evidence.folder}: nothing was judged under an attack; add one to `evaluation` of the"

@@ -14,6 +14,7 @@ from bench.analysis.csv_file import read_table
 from bench.analysis.labels import attack_name, method_name, method_order
 from bench.analysis.options import options_of
 from bench.analysis.reported import ROBUSTBENCH
+from bench.analysis.robust import strongest
 from bench.analysis.statistics.accuracy import mean_and_spread
 from bench.analysis.table_formats import Sheet, csv_text, latex, markdown
 from bench.analysis.table_notes import NOT_MEASURED, listed
@@ -24,7 +25,6 @@ NEEDED = (
     *("method", "seed", "stage", "attack", "seconds", "peak_memory_mb", "device"),
     *("images_per_second", "forward_passes", "backward_passes"),
 )
-ROBUST = ("autoattack", "worst_case", "pgd20")  # the first that was judged tells robustness
 HEADER = (
     *("method", "name", "seeds", "seconds_mean", "seconds_std", "images_per_second"),
     *("forward_passes", "backward_passes", "peak_memory_mb", "evaluation_seconds"),
@@ -85,8 +85,15 @@ def spent(costs: Sequence[Mapping[str, str]], rows: Sequence[Mapping[str, str]])
     """Return a line for each of our methods, baselines first."""
     known = {row["method"]: row for row in rows if row["model"] != ROBUSTBENCH}
     order = sorted(known, key=lambda label: method_order(label, known[label]["base_method"]))
+    left: dict[str, list[float]] = {}
+    for row in rows:
+        if row["model"] != ROBUSTBENCH and row["checkpoint"] == "best":
+            left.setdefault(row["attack"], []).append(_accuracy(row))
+    attack = strongest(left) or ""
     return [
-        _of_method(label, known[label], [cost for cost in costs if cost["method"] == label], rows)
+        _of_method(
+            label, known[label], [cost for cost in costs if cost["method"] == label], rows, attack
+        )
         for label in order
     ]
 
@@ -96,6 +103,7 @@ def _of_method(
     row: Mapping[str, str],
     costs: Sequence[Mapping[str, str]],
     rows: Sequence[Mapping[str, str]],
+    attack: str,
 ) -> Spent:
     trained = [cost for cost in costs if cost["stage"] == "train"]
     if not trained:
@@ -104,9 +112,12 @@ def _of_method(
         )
     seconds, spread = mean_and_spread([float(cost["seconds"]) for cost in trained])
     judged = sum(float(cost["seconds"]) for cost in costs if cost["stage"] == "evaluate")
-    best = [one for one in rows if one["method"] == label and one["checkpoint"] == "best"]
-    attack = next((name for name in ROBUST if any(one["attack"] == name for one in best)), "")
-    values = [100 * int(one["correct"]) / int(one["n"]) for one in best if one["attack"] == attack]
+    wanted = (label, "best", attack)
+    values = [
+        _accuracy(one)
+        for one in rows
+        if (one["method"], one["checkpoint"], one["attack"]) == wanted
+    ]
     accuracy = mean_and_spread(values)[0] if values else None
     hours = seconds / 3600
     return Spent(
@@ -125,6 +136,10 @@ def _of_method(
         per_hour=None if accuracy is None or hours <= 0 else accuracy / hours,
         device=listed(cost["device"] for cost in trained),
     )
+
+
+def _accuracy(row: Mapping[str, str]) -> float:
+    return 100 * int(row["correct"]) / int(row["n"])
 
 
 def _mean(costs: Sequence[Mapping[str, str]], column: str) -> float | None:

@@ -70,16 +70,13 @@ def test_a_missing_summary_is_named_with_a_remedy(tmp_path: Path) -> None:
         read_summary(tmp_path / "summary.csv")
 
 
-@pytest.mark.parametrize(
-    ("attacks", "chosen"),
-    [
-        (["clean", "pgd20", "autoattack", "worst_case"], "autoattack"),
-        (["clean", "pgd20", "worst_case"], "pgd20"),
-        (["clean", "pgd50"], "pgd50"),
-    ],
-)
-def test_the_strongest_attack_stands_for_robustness(attacks: list[str], chosen: str) -> None:
-    assert strongest([replace(ROW, attack=attack) for attack in attacks]) == chosen
+def test_the_strongest_attack_on_best_stands_for_robustness() -> None:
+    rows = [
+        replace(ROW, attack="fgsm", accuracy=60.0),
+        replace(ROW, attack="pgd50", accuracy=40.0),
+        replace(ROW, attack="pgd9", accuracy=1.0, checkpoint="last"),
+    ]
+    assert strongest(rows) == "pgd50"
 
 
 def test_no_attack_at_all() -> None:

@@ -13,7 +13,6 @@ from bench.analysis.statistics.quantities import (
     front_distance,
     harmonic_mean,
     measure,
-    strongest,
 )
 
 FRONT = np.array([[90.0, 40.0], [80.0, 50.0]])
@@ -145,14 +144,3 @@ def test_distance_to_a_front_expands_in_every_accuracy():
         for seed in range(3)
     ]
     assert found.by_seed == pytest.approx(own, abs=0.1)
-
-
-def test_robustness_is_told_by_autoattack_or_else_by_what_leaves_least():
-    parts = {
-        "clean": judged({("a", 0): [1, 1]}),
-        "pgd20": judged({("a", 0): [1, 1]}),
-        "weak": judged({("a", 0): [0, 1]}),
-    }
-    assert strongest(parts) == "weak"
-    assert strongest({**parts, "autoattack": judged({("a", 0): [1, 1]})}) == "autoattack"
-    assert strongest({"clean": parts["clean"]}) is None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from bench.analysis.figures.points import NOT_ATTACKS, Mean, Other, Row
 from bench.analysis.figures.style import family
 from bench.analysis.labels import attack_name, eps_text
+from bench.analysis.robust import under
 
 DATASETS = {
     "cifar10": "CIFAR-10",
@@ -66,7 +67,7 @@ def gaps(
     if images(rows, "clean") != images(rows, attack):
         sentences.append(f"Clean accuracy is that on {images(rows, 'clean')} test images.")
     if attack != "autoattack":
-        sentences.append(f"AutoAttack was not run: robustness is against {attack_name(attack)}.")
+        sentences.append(f"AutoAttack was not run: robustness is against {under(attack)}.")
     shown = {mean.method for mean in means}
     absent = joined(names[row.method] for row in rows if row.method not in shown)
     if absent:

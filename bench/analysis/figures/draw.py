@@ -104,16 +104,19 @@ def _figures(
         {(row.method, row.seed) for row in rows},
         key=lambda run: (known.order.index(run[0]), run[1]),
     )
-    judged = [(point.method, point.seed) for mean in scene.means for point in mean.seeds]
+    # What broke an image is told by one attack; the worst case has no verdicts of its own.
+    alone = points.strongest(row for row in rows if row.attack != "worst_case")
+    broken = points.means(rows, alone)
+    judged = [(point.method, point.seed) for mean in broken for point in mean.seeds]
     return {
         "frontier": frontier.draw(scene),
         "curves": curves.draw(
             points.read_curves(results, runs), names=names, caption=caption.training(rows, names)
         ),
         "components": components.draw(
-            points.read_breakage(results, judged, attack),
+            points.read_breakage(results, judged, alone),
             names=names,
-            caption=[*facts, *caption.turns(attack), chosen],
+            caption=[*facts, *caption.turns(alone), chosen],
         ),
         "remembered": remembered.draw(
             points.read_remembered(results, runs),

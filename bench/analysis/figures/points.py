@@ -9,14 +9,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal, Protocol, TypeVar
 
-from bench.analysis import reported
+from bench.analysis import reported, robust
 from bench.analysis.csv_file import cell_number, read_table
 from bench.parsing import BenchError
 
 Kind = Literal["paper", "secondary", "plain", "extra", "generated"]
-# The strongest attack that was run stands for robustness; worst_case mixes several.
-STRENGTH = ("autoattack", "pgd20")
-NOT_ATTACKS = ("clean", "worst_case")
+NOT_ATTACKS = ("clean", "worst_case")  # the worst case is one of several attacks
 
 
 @dataclass(frozen=True)
@@ -133,13 +131,17 @@ def read_summary(path: Path) -> list[Row]:
 
 
 def strongest(rows: Iterable[Row]) -> str:
-    """Return the attack that stands for robustness: AutoAttack, else PGD-20, else what there is."""
-    seen = {row.attack for row in rows if row.checkpoint == "best"} - set(NOT_ATTACKS)
-    if not seen:
+    """Return the attack that stands for robustness at `best`; BenchError where there is none."""
+    left: dict[str, list[float]] = {}
+    for row in rows:
+        if row.checkpoint == "best":
+            left.setdefault(row.attack, []).append(row.accuracy)
+    found = robust.strongest(left)
+    if found is None:
         raise BenchError(
             "no attack has judged a `best` checkpoint; add evaluation.pgd or evaluation.autoattack"
         )
-    return next((attack for attack in STRENGTH if attack in seen), min(seen))
+    return found
 
 
 def means(rows: Iterable[Row], attack: str, checkpoint: str = "best") -> list[Mean]:

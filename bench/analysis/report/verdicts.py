@@ -18,7 +18,7 @@ from bench.analysis.claims.verdict import (
 from bench.analysis.figures.caption import DATASETS, MODELS, images, joined
 from bench.analysis.figures.known import Known
 from bench.analysis.figures.points import NOT_ATTACKS, means
-from bench.analysis.labels import attack_name, eps_text
+from bench.analysis.labels import eps_text
 from bench.analysis.report.flags import flags_of, marks, meaning
 from bench.analysis.report.grid import (
     ABSENT,
@@ -32,6 +32,7 @@ from bench.analysis.report.grid import (
 )
 from bench.analysis.report.material import Material, Rows
 from bench.analysis.report.numbers import optional
+from bench.analysis.robust import under
 from bench.analysis.statistics.table import BOTH, SEEDS
 
 SIGNS = {
@@ -142,7 +143,7 @@ def answer(material: Material, known: Known, attack: str, path: Path) -> list[st
     said.append(
         f"What was run: {_counted(len(known.order), 'method')} on {datasets} ({models}) with "
         f"{_counted(len(seeds), 'seed')} ({joined(seeds)}), {which} judged by "
-        f"{attack_name(attack)} on {images(rows, attack)} test images, L∞ ε = {_radii(material)}."
+        f"{under(attack)} on {images(rows, attack)} test images, L∞ ε = {_radii(material)}."
     )
     if len(seeds) == 1:
         said.append("With one seed there is no interval that speaks of another training.")
@@ -201,10 +202,10 @@ def _balance(material: Material, known: Known, attack: str, path: Path) -> list[
         return []
     ours, theirs = (max(group, key=lambda method: merits[method]) for group in groups)
     text = (
-        f"By the harmonic mean of clean and {attack_name(attack)} accuracy the best method with a "
-        f"memory is here {known.names[ours]} ({plain(merits[ours], 1)} %), and the best without a "
-        f"memory is {known.names[theirs]} ({plain(merits[theirs], 1)} %): a difference of "
-        f"{plain(merits[ours] - merits[theirs], 1)} points"
+        f"By the harmonic mean of clean accuracy and that under {under(attack)} the best method "
+        f"with a memory is here {known.names[ours]} ({plain(merits[ours], 1)} %), and the best "
+        f"without a memory is {known.names[theirs]} ({plain(merits[theirs], 1)} %): a difference "
+        f"of {plain(merits[ours] - merits[theirs], 1)} points"
     )
     bounds = _bounds(material.statistics or (), attack, ours, theirs, path)
     if bounds is None:

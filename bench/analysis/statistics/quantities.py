@@ -84,21 +84,6 @@ def front_distance(robust: str, method: str, others: Sequence[str]) -> Quantity:
     return Quantity(terms, value, gradient)
 
 
-def strongest(judged: Mapping[str, Judged]) -> str | None:
-    """Return the attack by which robustness is told at a checkpoint; None where there is none.
-
-    It is AutoAttack where it was run, else the one that leaves the lowest mean accuracy.
-    """
-    if "autoattack" in judged:
-        return "autoattack"
-    left = {
-        attack: float(np.mean(list(one.accuracy.values())))
-        for attack, one in judged.items()
-        if attack != "clean"
-    }
-    return min(left, key=lambda attack: left[attack], default=None)
-
-
 def shared(
     judged: Mapping[str, Judged], quantity: Quantity
 ) -> tuple[dict[str, Judged], tuple[int, ...]] | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
 
+from bench.analysis.robust import strongest
 from bench.analysis.statistics.bootstrap import Bootstrap
 from bench.analysis.statistics.crossed import (
     Estimate,
@@ -30,7 +31,6 @@ from bench.analysis.statistics.quantities import (
     harmonic_mean,
     measure,
     shared,
-    strongest,
 )
 from bench.analysis.summary import to_csv
 from bench.records import write_text
@@ -132,7 +132,7 @@ def _quantities(
         for one, other in combinations(methods, 2):
             of = difference(accuracy(attack, one), accuracy(attack, other))
             yield "accuracy_difference", attack, one, other, of
-    robust = strongest(judged)
+    robust = strongest({attack: one.accuracy.values() for attack, one in judged.items()})
     if robust is None or "clean" not in judged:
         return
     for method in methods:

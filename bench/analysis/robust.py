@@ -1,0 +1,31 @@
+"""The attack that stands for robustness: one rule for statistics, tables, figures and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+
+from bench.analysis.labels import attack_name, attack_order
+
+
+def strongest(left: Mapping[str, Iterable[float]]) -> str | None:
+    """Return the attack by which robustness is told; None where there is none.
+
+    It is AutoAttack where it was run, which nobody's own choice of an attack can flatter, else what
+    leaves the lowest mean accuracy. That may be the worst case of several attacks, which is never
+    above any of them.
+
+    Parameters
+    ----------
+    left
+        The accuracies by attack, of all networks at a checkpoint.
+    """
+    attacks = [attack for attack in sorted(left, key=attack_order) if attack != "clean"]
+    if "autoattack" in attacks:
+        return "autoattack"
+    return min(attacks, key=lambda attack: fmean(left[attack]), default=None)
+
+
+def under(attack: str) -> str:
+    """Return the name of an attack where a sentence tells of an accuracy under it."""
+    return "the worst case of all attacks" if attack == "worst_case" else attack_name(attack)
