@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bench.analysis.collect import Run, read_record, remake
+from bench.analysis.labels import checkpoint_order
 from bench.analysis.run_records import JudgedData
 from bench.parsing import BenchError
 from bench.records import sha256
 
+R = TypeVar("R", bound=Mapping[str, str])
 # By (method label, seed, checkpoint): the names of the checks that failed.
 Failures = Mapping[tuple[str, int, str], tuple[str, ...]]
 
@@ -72,6 +75,17 @@ def record_path(folder: Path, method: str, seed: int) -> Path:
 def transfer_path(folder: Path, seed: int, suffix: str = ".json") -> Path:
     """Return where the record, or with ``.csv`` the table, of a seed's transfer is."""
     return folder / "transfer" / f"seed{seed}{suffix}"
+
+
+def shown_checkpoint(examined: Iterable[str]) -> str:
+    """Return of the checkpoints that were examined, at least one, that which figures show."""
+    return min(examined, key=checkpoint_order)
+
+
+def shown_rows(rows: Sequence[R]) -> list[R]:
+    """Return the rows of a table of the diagnostics that are of the checkpoint to show."""
+    shown = shown_checkpoint({row["checkpoint"] for row in rows}) if rows else ""
+    return [row for row in rows if row["checkpoint"] == shown]
 
 
 def present(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import paged
 import pytest
+from factory import write_csv, write_json
 
 from bench.diagnostics.job import SURFACES
 
+NETWORKS = ("trades", "memloss_v1")
 DIAGNOSED = ("models/trades/seed0/diagnostics", "models/trades/seed1/diagnostics")
 
 
@@ -23,3 +25,18 @@ def test_where_no_loss_surface_was_asked_for_the_page_has_all_else(folder):
         # As `diagnostics.surfaces: 0` leaves it.
         (folder / place / "surfaces.csv").write_text(",".join(SURFACES) + "\n")
     assert before - set(paged.shown(folder).charts) == {"surface-2"}
+
+
+def test_where_only_last_was_examined_it_is_shown(folder):
+    before = paged.shown(folder).charts
+    for place in DIAGNOSED:
+        for name in ("curves.csv", "surfaces.csv", "record.json"):
+            path = folder / place / name
+            path.write_text(path.read_text().replace("best", "last"))
+    header = ["checkpoint", "source", "target", "accuracy", "n"]
+    lines = [("last", a, b, "50.00" if a == b else "70.00", 20) for a in NETWORKS for b in NETWORKS]
+    write_csv(folder / "transfer" / "seed0.csv", header, lines)
+    write_json(folder / "transfer" / "seed0.json", {"checkpoints": {"last": {}}})
+    page = paged.shown(folder)
+    assert page.charts == before
+    assert "TRADES (β=6) 50.0 70.0 MemLoss V1 70.0 50.0" in page.text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -12,11 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.csv_file import cell_number, read_table
-from bench.analysis.diagnostics import record_path, transfer_path
+from bench.analysis.diagnostics import (
+    record_path,
+    shown_checkpoint,
+    shown_rows,
+    transfer_path,
+)
 from bench.records import read_json
 
 REMEDY = "run `python -m bench diagnose` for this run again"
-CHECKPOINTS = ("best", "last")  # the first that was examined is shown
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def read_strengths(
             x, accuracy = (cell_number(row[name], path, name) for name in ("x", "accuracy"))
             points.setdefault(row["check"], []).append((x, accuracy))
         checkpoints = read_json(path)["checkpoints"]
-        failed = _failed(checkpoints[_shown(checkpoints)])
+        failed = _failed(checkpoints[shown_checkpoint(checkpoints)])
         if points:
             n = int(cell_number(rows[0]["n"], path, "n"))
             found.setdefault(method, {})[seed] = Strength(n, points, failed)
@@ -107,7 +111,7 @@ def read_matrix(results: Path, seeds: Iterable[int], methods: Sequence[str]) -> 
                 )
                 n = int(cell_number(row["n"], path, "n"))
         checkpoints = read_json(path.with_suffix(".json"))["checkpoints"]
-        networks = checkpoints[_shown(checkpoints)]
+        networks = checkpoints[shown_checkpoint(checkpoints)]
         weak |= {method for method, examined in networks.items() if _failed(examined)}
     if not accuracies:
         return None
@@ -117,13 +121,7 @@ def read_matrix(results: Path, seeds: Iterable[int], methods: Sequence[str]) -> 
 
 def _rows(path: Path, columns: Sequence[str], *, empty: bool = False) -> list[dict[str, str]]:
     """Return the rows of the checkpoint that is shown."""
-    found = read_table(path, ("checkpoint", *columns), REMEDY, empty=empty)
-    shown = _shown({row["checkpoint"] for row in found}) if found else ""
-    return [row for row in found if row["checkpoint"] == shown]
-
-
-def _shown(checkpoints: Collection[str]) -> str:
-    return next(name for name in CHECKPOINTS if name in checkpoints)
+    return shown_rows(read_table(path, ("checkpoint", *columns), REMEDY, empty=empty))
 
 
 def _failed(examined: Mapping[str, Any]) -> tuple[str, ...]:

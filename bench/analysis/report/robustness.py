@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bench.analysis.diagnostics import record_path, transfer_path
+from bench.analysis.diagnostics import record_path, shown_rows, transfer_path
 from bench.analysis.figures.caption import joined
 from bench.analysis.figures.known import Known
 from bench.analysis.report.chart import Chart, Looks, Trace
@@ -33,7 +33,6 @@ CURVES = {
     "restarts": ("PGD against restarts", "restarts", False),
     "square": ("Square alone against queries", "queries", True),
 }
-CHECKPOINT = "best"
 EVERY = "eps_zero"  # a check that every examined network has, on all the images it is examined on
 
 
@@ -208,8 +207,8 @@ def _points(rows: Rows, name: str, path: Path) -> list[tuple[float, float]]:
     file = path.with_name("curves.csv")
     return [
         (at, value)
-        for row in rows
-        if (row["check"], row["checkpoint"]) == (name, CHECKPOINT)
+        for row in shown_rows(rows)
+        if row["check"] == name
         and (at := optional(row, "x", file)) is not None
         and (value := optional(row, "accuracy", file)) is not None
     ]
@@ -222,7 +221,7 @@ def _surfaces(material: Material, known: Known, folder: Path) -> list[Chart]:
         run = min((run for run in material.diagnosed if run[0] == method), default=None)
         if run is None:
             continue
-        rows = [r for r in material.diagnosed[run].surfaces if r["checkpoint"] == CHECKPOINT]
+        rows = shown_rows(material.diagnosed[run].surfaces)
         first = [row for row in rows if row["index"] == rows[0]["index"]]
         if not first:
             continue
@@ -258,9 +257,9 @@ def _surfaces(material: Material, known: Known, folder: Path) -> list[Chart]:
 def _transfer(material: Material, known: Known, folder: Path) -> Grid | None:
     found: dict[tuple[str, str], list[float]] = {}
     for seed, (_, rows) in material.transfers.items():
-        for row in rows:
+        for row in shown_rows(rows):
             value = optional(row, "accuracy", transfer_path(folder, seed, ".csv"))
-            if row["checkpoint"] == CHECKPOINT and value is not None:
+            if value is not None:
                 found.setdefault((row["source"], row["target"]), []).append(value)
     if not found:
         return None
