@@ -115,8 +115,10 @@ class ResultsFactory:
         evaluation = shared | {
             "method": method,
             "seed": seed,
+            "spec": {"threat": training["spec"]["threat"]},
             "code_digest": digest("evaluation code"),
             "data": {key: training["data"][key] for key in ("name", "fingerprint")},
+            "peak_memory_mb": None,
             "checkpoints": checkpoints,
         }
         write_json(run / "evaluation.json", evaluation)
@@ -230,13 +232,15 @@ class ResultsFactory:
         path = run / "verdicts" / checkpoint / f"{attack}.csv"
         write_csv(path, ["index", "label", "clean", "robust", "broken_by"], rows)
         count = sum(robust.values())
-        details: dict[str, Any] = {}
+        details: dict[str, Any] = {"batch_size": 20}
+        if attack != "clean":
+            details |= {"shards": 1, "search_tf32": False, "search_engine": "plain"}
         if attack == "pgd20":
-            details = {"steps": 20, "step": self.eps / 4, "restarts": 1, "loss": "ce"}
-            details |= {"start": "uniform", "batch_size": 20, "shards": 1}
+            details |= {"steps": 20, "step": self.eps / 4, "restarts": 1, "loss": "ce"}
+            details |= {"start": "uniform"}
         if attack == "autoattack":
-            details = {"version": "standard", "components": dict.fromkeys(COMPONENTS, count)}
-            details |= {"batch_size": 20, "shards": 1, "warnings": []}
+            details |= {"version": "standard", "components": dict.fromkeys(COMPONENTS, count)}
+            details |= {"warnings": []}
         return {
             "source": "pyautoattack 0.2.0" if attack == "autoattack" else "suite",
             "seed": None if attack == "clean" else 0,
@@ -244,6 +248,7 @@ class ResultsFactory:
             "n": len(rows),
             "correct": count,
             "seconds": 1.25,
+            "peak_memory_mb": None,
             "sha256": digest(path.read_bytes()),
             "precision": "float32",
             "tf32": False,

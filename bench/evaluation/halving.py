@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
 from torch import nn
 
 from bench.config import EvaluationSpec
 from bench.data.dataset import Images
+from bench.device import peak_memory_mb
 from bench.evaluation.judge import Verdicts, judge
 from bench.evaluation.state import State
 from bench.parsing import BenchError
@@ -59,11 +61,20 @@ def _attempt(
     if (finished := state.finished()) is not None:
         print(f"{name}: taken over, as all that it depends on is as it was", flush=True)
         return Verdicts.of_plain(finished)
+    device = test.pixels.device
     try:
+        forget_peak(device)
         verdicts = judge(model, test, name, spec, state)
+        verdicts = replace(verdicts, peak_memory_mb=peak_memory_mb(device))
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
         return None
     state.finish(verdicts.plain())
     return verdicts
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let the peak of the memory be that of the attack that follows, not of those before it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)

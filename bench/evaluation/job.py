@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from bench import weights
 from bench.changes import ELSE, changes, listed
 from bench.config import EvaluationSpec, TrainSpec, spec_json
 from bench.data.dataset import Dataset, Images, load
-from bench.device import describe, peak_memory_mb, prepare
+from bench.device import describe, prepare
 from bench.evaluation.halving import judge_in_memory
 from bench.evaluation.judge import Verdicts
 from bench.evaluation.state import State, forget
@@ -111,7 +112,9 @@ def evaluate(
             "device": describe(device),
             "threads": spec.compute.threads,
             "packages": packages(),
-            "peak_memory_mb": peak_memory_mb(device),
+            "peak_memory_mb": most_memory(
+                record for judged in checkpoints.values() for record in judged["attacks"].values()
+            ),
             "checkpoints": checkpoints,
         },
     )
@@ -201,6 +204,12 @@ def judge_all(
     return records
 
 
+def most_memory(attacks: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the peak memory of the attack that had most, from their records; None on a CPU."""
+    peaks = [record["peak_memory_mb"] for record in attacks]
+    return max((peak for peak in peaks if peak is not None), default=None)
+
+
 def _record(verdicts: Verdicts, digest: str, flags: list[str]) -> dict[str, Any]:
     return {
         "source": verdicts.source,
@@ -209,6 +218,7 @@ def _record(verdicts: Verdicts, digest: str, flags: list[str]) -> dict[str, Any]
         "n": len(verdicts.robust),
         "correct": int(verdicts.robust.sum()),
         "seconds": round(verdicts.seconds, 2),
+        "peak_memory_mb": verdicts.peak_memory_mb,
         "sha256": digest,
         "precision": "float32",
         "tf32": False,

@@ -37,7 +37,8 @@ class Verdicts:
     """What one attack did to the first N test images.
 
     `clean` and `robust` are bool [N] on the CPU; `broken_by` says which attack or component broke
-    an image, "clean" where it was wrong unattacked, "" where it never fell.
+    an image, "clean" where it was wrong unattacked, "" where it never fell. `peak_memory_mb` is
+    None on a CPU and where nobody measured it.
     """
 
     source: str
@@ -47,6 +48,7 @@ class Verdicts:
     robust: Tensor
     broken_by: list[str]
     seconds: float
+    peak_memory_mb: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from torch import nn
 from bench.attacks.autoattack import provide
 from bench.config import EvaluationSpec, spec_json
 from bench.data.dataset import Images, load
-from bench.device import describe, peak_memory_mb, prepare
-from bench.evaluation.job import STATE, attacks_on, judge_all, surroundings
+from bench.device import describe, prepare
+from bench.evaluation.job import STATE, attacks_on, judge_all, most_memory, surroundings
 from bench.evaluation.state import forget
 from bench.parsing import BenchError, ConfigError
 from bench.provenance import packages, reference_digest
@@ -75,7 +75,7 @@ def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: P
             "device": describe(device),
             "threads": spec.compute.threads,
             "packages": packages(),
-            "peak_memory_mb": peak_memory_mb(device),
+            "peak_memory_mb": most_memory(attacks.values()),
             "checkpoints": {"best": {"weights_sha256": weights, "attacks": attacks}},
         },
     )

@@ -278,6 +278,7 @@ def test_a_run_is_trained_and_judged_from_end_to_end(data):
         assert record["device"] == describe(GPU)
         for attacks in run.results.values():
             assert all(result.record.tf32 is False for result in attacks.values())
+            assert all(result.record.peak_memory_mb > 0 for result in attacks.values())
             clean = attacks["clean"].verdicts.robust
             assert not any((result.verdicts.robust & ~clean).any() for result in attacks.values())
     again = Path(shutil.copytree(folder, data.parent / "again" / "seed0"))

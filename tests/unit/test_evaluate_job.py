@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 import torch
+from factory import ResultsFactory
 from synthetic import CPU, EPS, settings_kept, some_data, some_images, some_spec
 from torch import Tensor, nn
 
 from bench import weights
 from bench.analysis.collect import collect
+from bench.analysis.summary import cost_rows
 from bench.attacks import autoattack
 from bench.attacks.autoattack import STANDARD, AutoAttackVerdict, source
 from bench.config import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.dataset import Dataset, load, save, to_unit
+from bench.evaluation import halving
 from bench.evaluation.job import attacks_on, evaluate
 from bench.parsing import BenchError, parse
 from bench.provenance import packages
@@ -87,6 +90,15 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def keys(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of evaluation.json, of `best` and of each of its attacks."""
+    best = record["checkpoints"]["best"]
+    attacks = {
+        name: (sorted(entry), sorted(entry["details"])) for name, entry in best["attacks"].items()
+    }
+    return {"record": sorted(record), "best": sorted(best), "attacks": attacks}
+
+
 def refused(results: Path, message: str, **given: Any) -> None:
     with pytest.raises(BenchError, match=message):
         judged(results, **given)
@@ -113,6 +125,41 @@ def test_the_record_says_what_was_judged_with_what(results, folder):
     for name, checkpoint in record["checkpoints"].items():
         assert checkpoint["weights_sha256"] == sha256(folder / f"{name}.safetensors")
         assert list(checkpoint["attacks"]) == JUDGED[name]
+
+
+def test_records_made_up_for_tests_have_the_keys_of_real_ones(results, tmp_path):
+    made_up = ResultsFactory(tmp_path / "made_up").run() / "evaluation.json"
+    assert keys(json.loads(made_up.read_text())) == keys(judged(results))
+
+
+def test_every_attack_has_the_peak_of_its_own_memory(results, folder, monkeypatch):
+    held = {"clean": 30.0, "pgd20": 70.0, "cw": 50.0, "autoattack": 90.0}
+    peak = 0.0
+
+    def forget(_: torch.device) -> None:
+        nonlocal peak
+        peak = 0.0
+
+    def judge(model: nn.Module, test: Any, name: str, *rest: Any) -> Any:
+        nonlocal peak
+        peak = max(peak, held[name])
+        return judge_alone(model, test, name, *rest)
+
+    judge_alone = halving.judge
+    assert judged(results)["peak_memory_mb"] is None  # on a CPU
+    shutil.rmtree(folder / "judged")
+    monkeypatch.setattr(halving, "judge", judge)
+    monkeypatch.setattr(halving, "forget_peak", forget)
+    monkeypatch.setattr(halving, "peak_memory_mb", lambda _: peak)
+    record = judged(results)
+    for checkpoint, attacks in JUDGED.items():
+        found = record["checkpoints"][checkpoint]["attacks"]
+        assert [found[name]["peak_memory_mb"] for name in attacks] == [held[n] for n in attacks]
+    assert record["peak_memory_mb"] == 90.0
+    # What is taken over keeps what it took.
+    assert judged(results) == record
+    costs = {row.attack: row.peak_memory_mb for row in cost_rows(collect(results))[1:]}
+    assert costs == held
 
 
 def test_the_record_of_an_attack_counts_its_verdicts(results, folder):

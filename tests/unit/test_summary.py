@@ -75,7 +75,7 @@ def test_the_file_has_the_agreed_columns_and_numbers(results_factory, nothing_re
         "options": "beta=6",
         "selected_by": "PGD accuracy",
         "warnings": "",
-        "attack_engine": "",
+        "attack_engine": "plain",
     }
     assert rows["best", "clean"]["eps"] == "0"
     assert rows["best", "clean"]["attack_seed"] == ""

@@ -88,7 +88,7 @@ def test_a_listed_model_has_the_rows_of_a_best_checkpoint(cifar, summed):
         "options": "",
         "selected_by": "",
         "warnings": "",
-        "attack_engine": "",
+        "attack_engine": "plain",
     }
 
 
