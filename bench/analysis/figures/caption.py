@@ -42,7 +42,6 @@ def images(rows: Iterable[Row], attack: str) -> str:
 
 def selection(rows: Sequence[Row], names: Mapping[str, str]) -> str:
     """Return the sentence that says on what the checkpoints were chosen."""
-    ours = {row.method for row in rows}
     cleanly = {
         row.method
         for row in rows
@@ -51,12 +50,16 @@ def selection(rows: Sequence[Row], names: Mapping[str, str]) -> str:
     }
     unattacked = joined(names[method] for method in names if method in cleanly)
     merit = "best PGD accuracy" + (f" ({unattacked}: clean accuracy)" if unattacked else "")
+    return f"Checkpoint: {merit} {selected_on(rows, names)}."
+
+
+def selected_on(rows: Sequence[Row], names: Mapping[str, str]) -> str:
+    """Return the images that chose the checkpoints, as it follows a noun: "on ..."."""
     on_test = {row.method for row in rows if row.selected_on == "test"}
-    if on_test == ours:
-        return f"Checkpoint: {merit} on the TEST images."
+    if on_test == {row.method for row in rows}:
+        return "on the TEST images"
     chosen = joined(names[method] for method in names if method in on_test)
-    tested = f"; {chosen}: on the TEST images" if chosen else ""
-    return f"Checkpoint: {merit} on held-out training images{tested}."
+    return "on held-out training images" + (f"; {chosen}: on the TEST images" if chosen else "")
 
 
 def gaps(

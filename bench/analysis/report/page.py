@@ -101,6 +101,7 @@ def content(
         "summary": summary_grid(material, known),
         "statistics": material.statistics
         and statistics_grid(material.statistics, known, attack, folder / "statistics.csv"),
+        "selected_on": caption.selected_on(rows, known.names),
         "curves": learning_curves(material, known, folder),
         "remembered": remembered(material, known, looks, folder),
         "costs": costs_grid(material, known, folder),
