@@ -133,8 +133,9 @@ def _matrix(
     device: torch.device,
 ) -> tuple[str, dict[tuple[str, str], Tensor]]:
     """Return the architecture, and what stands [N] by (source, target), by label."""
+    # The images are the same for all, and all runs must belong to them.
+    test, *_ = [examined(run, dataset, spec) for run in runs]
     networks = {run.training.method: checked_weights(run, dataset, checkpoint) for run in runs}
-    test = examined(runs[0], dataset, spec)
     moved, stands = {}, {}
     # One network at a time is on the device.
     for label, (network, _) in networks.items():

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from factory import edit_json
 from settings import settings
 from synthetic import CPU, EPS, settings_kept, some_data, some_images, some_spec
 
@@ -280,6 +281,24 @@ def test_a_run_trained_for_another_radius_is_refused(results):
 def test_transfer_names_the_run_that_is_missing(results):
     shutil.rmtree(results / "models" / "mart")
     with pytest.raises(BenchError, match=r"mart/seed0/train\.json: missing; remake it"):
+        transferred(results)
+    assert not (results / "transfer").exists()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"spec__threat__eps": 0.5}, r"trained with threat\.eps 0\.5, and the config says 0\.1"),
+        ({"data__fingerprint": "0" * 64}, r"trained on other images than"),
+    ],
+)
+def test_transfer_names_any_run_of_another_radius_or_other_images(results, method, change, said):
+    folder = results / "models" / method / "seed0"
+    edit_json(folder / "train.json", **change)
+    if "data__fingerprint" in change:
+        edit_json(folder / "evaluation.json", **change)
+    with pytest.raises(BenchError, match=rf"{method}/seed0/train\.json: {said}"):
         transferred(results)
     assert not (results / "transfer").exists()
 
