@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.analysis.collect import Run, remake
 from bench.changes import ELSE, changes, differences, listed
 from bench.config import EvaluationSpec, Experiment, TrainSpec
 from bench.parsing import BenchError
 from bench.records import read_json, sha256
+from bench.runs.read import Run, remake
 
 
 def check_alike(runs: Iterable[Run]) -> None:

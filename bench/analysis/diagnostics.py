@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from bench.analysis.collect import Run, read_record, remake
 from bench.analysis.labels import checkpoint_order
-from bench.analysis.run_records import JudgedData
 from bench.parsing import BenchError
 from bench.records import sha256
+from bench.runs.read import Run, read_record, remake
+from bench.runs.records import JudgedData
 
 R = TypeVar("R", bound=Mapping[str, str])
 # By (method label, seed, checkpoint): the names of the checks that failed.

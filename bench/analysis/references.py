@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.analysis.collect import Result, read_record, read_result, remake
-from bench.analysis.run_records import Absence, DataRecord, ReferenceRecord, TrainRecord
 from bench.parsing import BenchError
+from bench.runs.read import Result, read_record, read_result, remake
+from bench.runs.records import Absence, DataRecord, ReferenceRecord, TrainRecord
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,14 +10,14 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.collect import Result, Run
 from bench.analysis.diagnostics import Failures
 from bench.analysis.options import options_text
 from bench.analysis.references import Reference
 from bench.analysis.reported import ROBUSTBENCH, Reported, find, find_card
-from bench.analysis.run_records import AttackRecord
 from bench.analysis.statistics.accuracy import wilson
 from bench.diagnostics.checks import flag
+from bench.runs.read import Result, Run
+from bench.runs.records import AttackRecord
 
 WORST = "worst_case"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bench.analysis.agreement import check_alike, check_settings
-from bench.analysis.collect import Result, Run, collect
+from bench.analysis.collect import collect
 from bench.analysis.diagnostics import DiagnosticsRecord, Failures, collect_diagnostics
 from bench.analysis.labels import attack_order, checkpoint_order, eps_text
 from bench.analysis.references import Reference, collect_references
@@ -21,6 +21,7 @@ from bench.analysis.reported import Reported, read_cards, read_reported
 from bench.analysis.rows import Row, reference_rows, run_rows
 from bench.config import Experiment
 from bench.records import write_text
+from bench.runs.read import Result, Run
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from bench import weights
-from bench.analysis.collect import Run, read_run
 from bench.attacks.mode import evaluating, frozen
 from bench.config import DiagnosticsSpec, spec_json
 from bench.data.dataset import Dataset, Images, load, to_unit
@@ -29,6 +28,7 @@ from bench.evaluation.job import check_data
 from bench.parsing import BenchError
 from bench.provenance import diagnose_digest, packages
 from bench.records import sha256, write_json, write_text
+from bench.runs.read import Run, read_run
 
 CURVES = ("check", "checkpoint", "x", "accuracy", "n", "loss")
 SURFACES = ("checkpoint", "index", "label", "along", "aside", "loss", "right")

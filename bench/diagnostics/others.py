@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from bench.analysis.collect import Result
 from bench.attacks import autoattack
 from bench.diagnostics.checks import Outcome, share, stronger
 from bench.diagnostics.curves import Curve
 from bench.diagnostics.subject import Subject, only
+from bench.runs.read import Result
 
 
 def square_alone(subject: Subject, queries: int) -> Curve:

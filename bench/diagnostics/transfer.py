@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.analysis.collect import Run, read_run
 from bench.attacks.pgd import pgd
 from bench.config import DiagnosticsSpec, spec_json
 from bench.data.dataset import Dataset, load
@@ -25,6 +24,7 @@ from bench.diagnostics.job import checked_weights, examined, examining, plain, t
 from bench.diagnostics.subject import Subject, only
 from bench.provenance import packages, transfer_digest
 from bench.records import sha256, write_json, write_text
+from bench.runs.read import Run, read_run
 
 COLUMNS = ("checkpoint", "source", "target", "accuracy", "n")
 

@@ -70,6 +70,12 @@ def test_every_module_that_a_stage_imports_counts_or_decides_nothing(loaded, sta
     assert loaded[stage] - set(sources([stage])) <= UNDECIDING
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_nothing_runs_again_for_what_reads_its_results(stage):
+    above = ("bench.analysis", "bench.planning", "bench.perf")
+    assert [name for name in sources([stage]) if name.startswith(above)] == []
+
+
 @pytest.mark.parametrize("name", method_names())
 def test_a_methods_module_counts_and_only_what_it_imports(name):
     counted = set(sources(["bench.training.job", f"bench.methods.{name}"]))

@@ -15,7 +15,6 @@ from margins import Blocks, pixels
 from torch import nn
 
 from bench.analysis.references import collect_references
-from bench.analysis.run_records import TrainRecord, typed
 from bench.config import Compute, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.dataset import Dataset, Images, load, save
 from bench.evaluation import reference
@@ -27,6 +26,7 @@ from bench.evaluation.reference import (
 )
 from bench.parsing import BenchError, ConfigError
 from bench.records import sha256
+from bench.runs.records import TrainRecord, typed
 
 
 class BenchmarkDataset(enum.Enum):

@@ -13,13 +13,13 @@ from synthetic import EPS, METHODS, some_data, some_images, some_spec
 from torch import Tensor
 
 from bench import weights
-from bench.analysis.run_records import TrainRecord, typed
 from bench.config import Compute, Threat, TrainSpec
 from bench.data.dataset import Dataset, Images, save
 from bench.methods.trades import Trades
 from bench.parsing import BenchError, parse
 from bench.provenance import packages
 from bench.records import sha256
+from bench.runs.records import TrainRecord, typed
 from bench.training.job import train
 from bench.training.probe import COLUMNS
 from bench.training.run import Epoch, Run

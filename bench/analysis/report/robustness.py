@@ -23,7 +23,7 @@ from bench.analysis.report.grid import (
 )
 from bench.analysis.report.material import Material, Rows, Run, look
 from bench.analysis.report.numbers import optional
-from bench.analysis.run_records import typed
+from bench.runs.records import typed
 
 # By the name in curves.csv: title, title of the x axis, whether x is shown as powers.
 CURVES = {

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.agreement import check_verdicts
-from bench.analysis.collect import Verdicts, read_record, read_verdicts, remake
 from bench.analysis.labels import attack_order, checkpoint_order, method_order
 from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.rows import WORST
-from bench.analysis.run_records import EvaluationRecord
 from bench.analysis.tables import read_rows
 from bench.parsing import BenchError
+from bench.runs.read import Verdicts, read_record, read_verdicts, remake
+from bench.runs.records import EvaluationRecord
 
 Run = tuple[str, int]  # method and seed
 

@@ -1,4 +1,4 @@
-"""The records that the analysis reads, train.json and evaluation.json, as far as it needs them."""
+"""The records train.json and evaluation.json, as far as those who read them need them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class PassesRecord:
 
 @dataclass(frozen=True)
 class TrainRecord:
-    """The part of train.json that the analysis needs; `seconds` of wall time."""
+    """The part of train.json that is read; `seconds` of wall time."""
 
     experiment: str
     method: str
@@ -159,7 +159,7 @@ class JudgedData:
 
 @dataclass(frozen=True)
 class EvaluationRecord:
-    """The part of evaluation.json that the analysis needs."""
+    """The part of evaluation.json that is read."""
 
     experiment: str
     method: str
@@ -190,7 +190,7 @@ class Absence:
 
 
 def typed(kind: type[T], raw: Any, *, where: str) -> T:
-    """Return `raw` as the record `kind`; keys that the analysis does not read may stand beside.
+    """Return `raw` as the record `kind`; keys that nobody reads here may stand beside.
 
     Raises
     ------
