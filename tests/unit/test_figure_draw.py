@@ -8,7 +8,8 @@ import pytest
 from factory import ResultsFactory
 from matplotlib.image import imread
 
-from bench.analysis.figures import components, curves, draw, style
+from bench.analysis.figures import components, curves, style
+from bench.analysis.figures.draw import draw
 from bench.analysis.figures.points import Curve
 from bench.analysis.summary import summarize
 from bench.parsing import BenchError

@@ -76,6 +76,11 @@ def test_nothing_runs_again_for_what_reads_its_results(stage):
     assert [name for name in sources([stage]) if name.startswith(above)] == []
 
 
+@pytest.mark.parametrize("stage", ["ablations", "report.page"])
+def test_no_figure_that_is_drawn_elsewhere_makes_an_analysis_run_again(stage):
+    assert "bench.analysis.figures.draw" not in sources([f"bench.analysis.{stage}"])
+
+
 @pytest.mark.parametrize("name", method_names())
 def test_a_methods_module_counts_and_only_what_it_imports(name):
     counted = set(sources(["bench.training.job", f"bench.methods.{name}"]))
