@@ -23,6 +23,7 @@ UNDECIDING = {
     "bench.changes",
     "bench.config",
     "bench.declared",
+    "bench.flags",
     "bench.gpus",
     "bench.interruption",
     "bench.parsing",

@@ -16,6 +16,15 @@ from bench.analysis.references import Reference
 from bench.analysis.reported import ROBUSTBENCH, Reported, find, find_card
 from bench.analysis.statistics.accuracy import wilson
 from bench.diagnostics.checks import flag
+from bench.flags import (
+    ABOVE_PGD,
+    ATTACKED_IN,
+    ON_TEST,
+    SUBSET,
+    TRAIN_SUBSET,
+    WARNED,
+    WITH_TF32,
+)
 from bench.runs.read import Result, Run
 from bench.runs.records import AttackRecord
 
@@ -200,7 +209,7 @@ def _attack_row(judged: Judged, checkpoint: str, attack: str, results: Mapping[s
     record = results[attack].record
     flags = _flags(record)
     if attack == "autoattack" and _above_another(results):
-        flags.add("autoattack_above_pgd")
+        flags.add(ABOVE_PGD)
     return _row(
         judged,
         checkpoint,
@@ -247,11 +256,11 @@ def _worst_case(judged: Judged, checkpoint: str, results: Mapping[str, Result]) 
 def _flags(record: AttackRecord) -> set[str]:
     flags = set(record.flags)
     if record.precision != "float32":
-        flags.add(f"attacked_in_{record.precision}")
+        flags.add(f"{ATTACKED_IN}{record.precision}")
     if record.tf32:
-        flags.add("attacked_with_tf32")
+        flags.add(WITH_TF32)
     if record.details.warnings:
-        flags.add("autoattack_warned")
+        flags.add(WARNED)
     return flags
 
 
@@ -290,16 +299,16 @@ def _row(
     accuracy = 100 * correct / n
     low, high = wilson(correct, n)
     if judged.selected_on == "test":
-        flags = flags | {"selected_on_test"}
+        flags = flags | {ON_TEST}
     if n < judged.test_images:
-        flags = flags | {"subset"}
+        flags = flags | {SUBSET}
     if judged.train_subset:
-        flags = flags | {"train_subset"}
+        flags = flags | {TRAIN_SUBSET}
     # Nothing that misleads an attack touches an accuracy without one.
     if attack != "clean":
         flags = flags | {flag(check) for check in judged.failed.get(checkpoint, ())}
     # Papers and cards tell of all images: a difference from them would be of something else.
-    if flags & {"subset", "train_subset"}:
+    if flags & {SUBSET, TRAIN_SUBSET}:
         published = None
     return Row(
         experiment=judged.experiment,

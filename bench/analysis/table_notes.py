@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.analysis.reported import ROBUSTBENCH
+from bench.flags import ON_TEST, SUBSET
 
 NOT_MEASURED = "–"
 RULES = {
@@ -28,7 +29,7 @@ def notes(rows: Sequence[dict[str, str]], judged: Mapping[str, Sequence[str]]) -
     counts = "; ".join(
         f"{attack} {listed(numbers)}" for attack, numbers in judged.items() if numbers
     )
-    subset = any("subset" in row["flags"].split(";") for row in rows)
+    subset = any(SUBSET in row["flags"].split(";") for row in rows)
     attacked = (row["eps"] for row in rows if row["attack"] != "clean")
     said = [
         f"Test images judged: {counts}{' (in part a subset of the test set)' if subset else ''}.",
@@ -48,7 +49,7 @@ def notes(rows: Sequence[dict[str, str]], judged: Mapping[str, Sequence[str]]) -
         f"{flag} ({_place(row)})"
         for row in rows
         for flag in row["flags"].split(";")
-        if flag not in ("", "subset", "selected_on_test")
+        if flag not in ("", SUBSET, ON_TEST)
     )
     warned = sorted({text for row in rows for text in row["warnings"].split(" | ") if text})
     if caveats:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bench.flags import DIAGNOSTICS
+
 # How often a network exactly at the limit of a check may fail it by the luck of the images.
 RISK = 0.001
 # The most that each check allows, in percent of the images. docs/diagnostics.md has a section of
@@ -28,12 +30,11 @@ LIMITS = {
     "zero_gradient": 1.0,
     "transfer_stronger": 1.0,
 }
-PREFIX = "diagnostics_"
 
 
 def flag(check: str) -> str:
     """Return the word that stands in `flags` of summary.csv where `check` fails."""
-    return PREFIX + check
+    return DIAGNOSTICS + check
 
 
 class Counts(NamedTuple):

@@ -21,6 +21,7 @@ from bench.device import describe, prepare
 from bench.evaluation.halving import judge_in_memory
 from bench.evaluation.judge import Verdicts
 from bench.evaluation.state import State, forget
+from bench.flags import HALVED
 from bench.interruption import stopping_cleanly
 from bench.parsing import BenchError
 from bench.provenance import evaluate_digest, packages
@@ -38,7 +39,6 @@ NEEDED: dict[str, Any] = {
     "spec.threat.eps": int | float,
     "checkpoints": dict,
 }
-HALVED = "batch_halved"  # the flag of an attack for whose batch the memory was too small
 
 
 def attacks_on(checkpoint: str, spec: EvaluationSpec) -> list[str]:

@@ -18,14 +18,15 @@ from bench.analysis.statistics.quantities import (
     harmonic_mean,
     measure,
 )
+from bench.flags import ON_TEST, SUBSET, TRAIN_SUBSET
 from bench.parsing import BenchError
 
 COST_COLUMNS = ("method", "seed", "stage", "seconds", "device")
 # Flags of rows that are not of the whole data set, or whose checkpoint the test set chose.
 PARTS = {
-    "subset": "only a part of the images was used here (subset)",
-    "train_subset": "only a part of the images was used here (train_subset)",
-    "selected_on_test": "the test set chose the checkpoint here (selected_on_test)",
+    SUBSET: "only a part of the images was used here (subset)",
+    TRAIN_SUBSET: "only a part of the images was used here (train_subset)",
+    ON_TEST: "the test set chose the checkpoint here (selected_on_test)",
 }
 
 

@@ -5,21 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bench.analysis.report.grid import Mark
+from bench.flags import (
+    ABOVE_PGD,
+    ATTACKED_IN,
+    DIAGNOSTICS,
+    HALVED,
+    ON_TEST,
+    SUBSET,
+    TRAIN_SUBSET,
+    WARNED,
+    WITH_TF32,
+)
 
 MEANINGS = {
-    "autoattack_above_pgd": "AutoAttack left more images standing than PGD, which a stronger "
+    ABOVE_PGD: "AutoAttack left more images standing than PGD, which a stronger "
     "attack should not: look for masked gradients or too few images",
-    "autoattack_warned": "AutoAttack's own checks warned that its number may be too high",
-    "selected_on_test": "the epoch was chosen on the test images, which flatters it",
-    "subset": "not all test images of the source were judged: no published number is comparable",
-    "train_subset": "not all training images of the source were used: no published number is "
+    WARNED: "AutoAttack's own checks warned that its number may be too high",
+    ON_TEST: "the epoch was chosen on the test images, which flatters it",
+    SUBSET: "not all test images of the source were judged: no published number is comparable",
+    TRAIN_SUBSET: "not all training images of the source were used: no published number is "
     "comparable",
-    "batch_halved": "the memory was too small for the configured batch; random starts are drawn "
+    HALVED: "the memory was too small for the configured batch; random starts are drawn "
     "per batch, so single verdicts may differ",
-    "attacked_with_tf32": "the attack computed in TF32, not in full float32",
+    WITH_TF32: "the attack computed in TF32, not in full float32",
 }
-DIAGNOSTICS = "diagnostics_"
-ATTACKED_IN = "attacked_in_"
 
 
 def meaning(flag: str) -> str:
@@ -45,5 +54,5 @@ def flags_of(row: Mapping[str, str]) -> list[str]:
 def marks(row: Mapping[str, str]) -> list[Mark]:
     """Return the flags of a row with their meanings, AutoAttack's own warning among them."""
     said = row.get("warnings", "")
-    told = {"autoattack_warned": f"{meaning('autoattack_warned')}: {said}"} if said else {}
+    told = {WARNED: f"{meaning(WARNED)}: {said}"} if said else {}
     return [Mark(flag, told.get(flag, meaning(flag))) for flag in flags_of(row)]
