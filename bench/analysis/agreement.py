@@ -47,6 +47,11 @@ def check_settings(
         _check(folder / "reference" / name / "evaluation.json", judged)
 
 
+def has_verdicts(folder: Path) -> bool:
+    """Say whether results/<experiment> has files of verdicts, or CSV files of numbers alone."""
+    return any((folder / "models").glob("*/seed*/verdicts/*/*.csv"))
+
+
 def check_verdicts(path: Path, digest: str) -> None:
     """Raise BenchError unless the verdicts at `path` are those that evaluation.json has counted.
 

@@ -132,9 +132,13 @@ def draw_figures(chosen: argparse.Namespace) -> None:
 
 
 def write_report(chosen: argparse.Namespace) -> None:
-    """Write the page of an experiment."""
+    """Write the page of an experiment, and statistics.csv before it where that is not there."""
+    from bench.analysis.agreement import has_verdicts
     from bench.analysis.report.page import make_report
 
+    # A published run leaves out what its verdicts give again.
+    if not (chosen.folder / "statistics.csv").is_file() and has_verdicts(chosen.folder):
+        write_statistics(chosen)
     out = chosen.out or chosen.folder / "report.html"
     make_report(
         chosen.folder,

@@ -254,6 +254,14 @@ def test_of_a_published_run_every_missing_file_is_named_in_a_line(tmp_path):
     assert "MemLoss V1" in page.text
 
 
+def test_of_the_published_digits_one_command_makes_the_whole_page(tmp_path):
+    page = shown(Path(shutil.copytree(REFERENCE, tmp_path / "digits")))
+    assert "with a 95 % interval" in page.text
+    assert "is not there" not in page.text
+    assert "may be trusted is not known" not in page.text
+    assert (tmp_path / "digits" / "statistics.csv").is_file()
+
+
 @pytest.mark.parametrize("lost", ["claims.csv", "statistics.csv", "costs.csv", "models"])
 def test_it_is_made_without_any_one_of_the_other_files(folder, lost):
     path = folder / lost

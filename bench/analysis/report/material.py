@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.agreement import check_verdicts
+from bench.analysis.agreement import check_verdicts, has_verdicts
 from bench.analysis.cost_table import NEEDED as COSTS
 from bench.analysis.csv_file import read_table
 from bench.analysis.diagnostics import present, record_path, transfer_path
@@ -104,8 +104,7 @@ def read_material(folder: Path, diagnosed: Iterable[Run] | None = None) -> Mater
     runs = list(dict.fromkeys((row.method, row.seed) for row in rows))
     places = {run: folder / "models" / run[0] / f"seed{run[1]}" for run in runs}
     judged = _records(places, "evaluation.json")
-    # Where there are CSV files alone there is none of them.
-    if any((folder / "models").glob("*/seed*/verdicts/*/*.csv")):
+    if has_verdicts(folder):
         for run, record in judged.items():
             _check_verdicts(places[run], record)
     chosen = present(folder, runs, diagnosed)

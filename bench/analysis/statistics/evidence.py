@@ -1,6 +1,6 @@
 """Which images every method and seed got right, from summary.csv and the files of verdicts.
 
-A published run may have no verdicts; what needs images is then left out.
+Where summary.csv stands alone, without any verdicts, what needs images is left out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.agreement import check_verdicts
+from bench.analysis.agreement import check_verdicts, has_verdicts
 from bench.analysis.labels import attack_order, checkpoint_order, method_order
 from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.rows import WORST
@@ -116,7 +116,7 @@ class _Reader:
             if row["attack"] not in ("clean", WORST):
                 run = (row["method"], int(row["seed"]))
                 self.attacks.setdefault((run, row["checkpoint"]), []).append(row["attack"])
-        self.published = not any((folder / "models").glob("*/seed*/verdicts/*/*.csv"))
+        self.with_images = has_verdicts(folder)
         self.read: dict[Path, Verdicts] = {}
         self.records: dict[Path, EvaluationRecord] = {}
         self.labels: dict[int, int] = {}
@@ -129,7 +129,7 @@ class _Reader:
             run, own_N = (row["method"], int(row["seed"])), np.empty(0, np.int64)
             place = f"{run[0]} seed {run[1]}, {row['checkpoint']}, {row['attack']}"
             accuracy[run] = 100 * int(row["correct"]) / int(row["n"])
-            if not self.published:
+            if self.with_images:
                 own_N, correct[run] = self.counted(run, row)
             if not first:
                 first, images, index_N = place, int(row["n"]), own_N
