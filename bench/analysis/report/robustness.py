@@ -23,6 +23,7 @@ from bench.analysis.report.grid import (
 )
 from bench.analysis.report.material import Material, Rows, Run, look
 from bench.analysis.report.numbers import optional
+from bench.diagnostics.checks import Outcome
 from bench.runs.records import typed
 
 # By the name in curves.csv: title, title of the x axis, whether x is shown as powers.
@@ -34,17 +35,6 @@ CURVES = {
     "square": ("Square alone against queries", "queries", True),
 }
 EVERY = "eps_zero"  # a check that every examined network has, on all the images it is examined on
-
-
-@dataclass(frozen=True)
-class Check:
-    """The outcome of a check; value and threshold in percent of `n` images."""
-
-    value: float
-    threshold: float
-    chance: float
-    n: int
-    passed: bool
 
 
 @dataclass(frozen=True)
@@ -92,7 +82,7 @@ def robustness(material: Material, known: Known, looks: Looks, folder: Path) -> 
     )
 
 
-def _grid(checks: Mapping[tuple[Run, str], Mapping[str, Check]], known: Known) -> Grid:
+def _grid(checks: Mapping[tuple[Run, str], Mapping[str, Outcome]], known: Known) -> Grid:
     """Return a row for each network and a column for each check."""
     limits: dict[str, float] = {}
     for by_name in checks.values():
@@ -135,7 +125,7 @@ def _grid(checks: Mapping[tuple[Run, str], Mapping[str, Check]], known: Known) -
     )
 
 
-def _outcome(check: Check | None) -> Cell:
+def _outcome(check: Outcome | None) -> Cell:
     if check is None:
         return Cell(ABSENT)
     return Cell(
@@ -148,9 +138,9 @@ def _outcome(check: Check | None) -> Cell:
 
 def _checks(
     material: Material, known: Known, folder: Path
-) -> dict[tuple[Run, str], dict[str, Check]]:
+) -> dict[tuple[Run, str], dict[str, Outcome]]:
     """Return every check by network and name."""
-    found: dict[tuple[Run, str], dict[str, Check]] = {}
+    found: dict[tuple[Run, str], dict[str, Outcome]] = {}
     for run, diagnosed in material.diagnosed.items():
         for checkpoint, told in _checkpoints(diagnosed.record):
             found.setdefault((run, checkpoint), {}).update(_read(told, record_path(folder, *run)))
@@ -168,11 +158,11 @@ def _checkpoints(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]
     return list(found.items()) if isinstance(found, Mapping) else []
 
 
-def _read(told: Any, path: Path) -> dict[str, Check]:
+def _read(told: Any, path: Path) -> dict[str, Outcome]:
     checks = look(told, "checks")
     if not isinstance(checks, Mapping):
         return {}
-    return {name: typed(Check, check, where=f"{path}: {name}") for name, check in checks.items()}
+    return {name: typed(Outcome, check, where=f"{path}: {name}") for name, check in checks.items()}
 
 
 def _curves(material: Material, known: Known, looks: Looks, folder: Path) -> list[Chart]:
