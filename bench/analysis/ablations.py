@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.analysis.csv_file import decimal
 from bench.analysis.figures import ablations as forest
 from bench.analysis.figures import style
 from bench.analysis.labels import attack_name, distinct, method_name
@@ -142,7 +143,7 @@ def _lines(
             low=low,
             high=high,
             verdict=verdict(low, high),
-            by_seed=";".join(f"{value:.2f}" for value in found.by_seed),
+            by_seed=";".join(map(decimal, found.by_seed)),
         )
 
 
@@ -249,16 +250,16 @@ def _counted(lines: Sequence[Line], field: str) -> str:
 
 
 def _told(line: Line) -> str:
-    text = f"{line.difference:+.2f}"
+    text = decimal(line.difference, sign="+")
     if line.low is not None and line.high is not None:
-        text += f" [{line.low:+.2f}, {line.high:+.2f}]"
+        text += f" [{decimal(line.low, sign='+')}, {decimal(line.high, sign='+')}]"
     mark = {MATTERS: "**", NONE: "*", UNDECIDED: ""}[line.verdict]
     return f"{mark}{text}{mark}"
 
 
 def _cells(line: Line) -> list[str]:
     values = (getattr(line, field.name) for field in fields(line))
-    return [f"{value:.2f}" if isinstance(value, float) else _text(value) for value in values]
+    return [decimal(value) if isinstance(value, float) else _text(value) for value in values]
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Reading the CSV files that the suite wrote."""
+"""The CSV files of the suite: reading them, and the numbers in them."""
 
 from __future__ import annotations
 
@@ -49,3 +49,8 @@ def cell_number(text: str, path: Path, column: str) -> float:
         return float(Fraction(text.strip()))
     except (ValueError, ZeroDivisionError):
         raise BenchError(f"{path}: {column} holds {text!r} where a number was expected") from None
+
+
+def decimal(value: float, digits: int = 2, sign: str = "") -> str:
+    """Return a number as a cell has it, rounded; "+" as `sign` marks all that is not negative."""
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # the sum turns -0.0 into 0.0

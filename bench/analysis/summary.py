@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from bench.analysis.agreement import check_alike, check_settings
 from bench.analysis.collect import collect
+from bench.analysis.csv_file import decimal
 from bench.analysis.diagnostics import DiagnosticsRecord, Failures, collect_diagnostics
 from bench.analysis.labels import attack_order, checkpoint_order, eps_text
 from bench.analysis.references import Reference, collect_references
@@ -222,5 +223,5 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{round(value, 2) + 0.0:.2f}"  # the sum turns -0.0 into 0.0
+        return decimal(value)
     return str(value)

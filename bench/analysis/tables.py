@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.analysis.cost_table import make_cost_table
-from bench.analysis.csv_file import read_table
+from bench.analysis.csv_file import decimal, read_table
 from bench.analysis.labels import attack_name, checkpoint_order, method_name, method_order
 from bench.analysis.options import options_of
 from bench.analysis.reported import ROBUSTBENCH
@@ -223,4 +223,4 @@ def _compared(line: Line, attack: str, sources: dict[str, str]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{round(value, 2) + 0.0:.2f}"
+    return "" if value is None else decimal(value)

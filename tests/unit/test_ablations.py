@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from factory import ResultsFactory
 from settings import settings
 
+from bench.analysis import ablations
 from bench.analysis.ablations import (
     MATTERS,
     NONE,
@@ -110,6 +112,17 @@ def test_table_figure_and_csv_are_written_and_the_same_again(results):
     with (results / "ablations.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["difference"] for row in rows[:2]] == ["10.00", "20.00"]
+
+
+def test_what_rounds_to_zero_has_no_sign(results, monkeypatch):
+    chosen = [Ablation(choice="The method", base="trades", variants=("mart",))]
+    found = lines(results, "mart")
+    small = [replace(line, difference=-0.001, low=-0.004, high=0.004) for line in found]
+    monkeypatch.setattr(ablations, "ablation_lines", lambda *_: small)
+    make_ablations(results, chosen)
+    for name in ("ablations.csv", "tables/ablations.md"):
+        assert "-0.00" not in (results / name).read_text()
+    assert "+0.00 [+0.00, +0.00]" in (results / "tables" / "ablations.md").read_text()
 
 
 def test_one_seed_decides_nothing(results_factory):

@@ -11,6 +11,7 @@ from bench.analysis.claims.claim import read_claims
 from bench.analysis.claims.results import Results
 from bench.analysis.claims.rules import RULES, Measured
 from bench.analysis.claims.verdict import MEANINGS, Judgement, judge
+from bench.analysis.csv_file import decimal
 from bench.analysis.labels import eps_text
 from bench.analysis.statistics.crossed import LEVEL
 from bench.analysis.statistics.evidence import Evidence, read_evidence
@@ -145,11 +146,11 @@ def _measured(line: Line) -> str:
     if line.estimate is None:
         return NOT_MEASURED
     if line.low is None or line.high is None:
-        return f"{line.estimate:.2f} [no interval]"
-    return f"{line.estimate:.2f} [{line.low:.2f}, {line.high:.2f}]"
+        return f"{decimal(line.estimate)} [no interval]"
+    return f"{decimal(line.estimate)} [{decimal(line.low)}, {decimal(line.high)}]"
 
 
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{round(value, 2) + 0.0:.2f}" if isinstance(value, float) else str(value)
+    return decimal(value) if isinstance(value, float) else str(value)

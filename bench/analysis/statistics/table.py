@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
 
+from bench.analysis.csv_file import decimal
 from bench.analysis.robust import strongest
 from bench.analysis.statistics.bootstrap import Bootstrap
 from bench.analysis.statistics.crossed import (
@@ -204,4 +205,4 @@ def _cell(column: str, value: object) -> str:
         return str(value)
     if column in ("p", "p_holm"):
         return f"{value:.4g}"
-    return f"{round(value, 4) + 0.0:.4f}"  # the sum turns -0.0 into 0.0
+    return decimal(value, 4)
