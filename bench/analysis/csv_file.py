@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -43,12 +43,21 @@ def read_table(
     return rows
 
 
-def cell_number(text: str, path: Path, column: str) -> float:
-    """Return a cell as a number; `8/255` is one."""
+def cell_number(row: Mapping[str, str], column: str, path: Path) -> float:
+    """Return a cell of a row that `read_table` read from `path` as a number; `8/255` is one."""
+    text = row[column]
     try:
         return float(Fraction(text.strip()))
     except (ValueError, ZeroDivisionError):
-        raise BenchError(f"{path}: {column} holds {text!r} where a number was expected") from None
+        raise BenchError(
+            f"{path}: {column} holds {text!r} where a number was expected, in row "
+            f"{_place(row, path)}; restore the file or make it again"
+        ) from None
+
+
+def _place(row: Mapping[str, str], path: Path) -> int:
+    """Return which row of a file this is, from 1; of equal ones the first."""
+    return 1 + read_table(path, (), "make it again").index(dict(row))
 
 
 def decimal(value: float, digits: int = 2, sign: str = "") -> str:

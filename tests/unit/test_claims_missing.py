@@ -144,5 +144,12 @@ def test_a_column_of_epochs_is_named(measured_folder, old, new, sentence):
 def test_text_in_a_column_of_numbers_is_a_mistake(measured_folder):
     path = measured_folder / "models/recycled/seed1/history.csv"
     path.write_text("epoch,remembered_forgotten\n1,many\n")
-    with pytest.raises(BenchError, match=r"history\.csv: remembered_forgotten is 'many'"):
+    with pytest.raises(BenchError, match=r"history\.csv: remembered_forgotten holds 'many'"):
+        verdicts(evidence(AS_CLAIMED, measured_folder))
+
+
+def test_a_file_that_was_cut_is_a_mistake(measured_folder):
+    path = measured_folder / "models/recycled/seed1/history.csv"
+    path.write_text("epoch,remembered_forgotten\n1,12.5\n2")
+    with pytest.raises(BenchError, match=r"history\.csv: row 2 has not as many cells"):
         verdicts(evidence(AS_CLAIMED, measured_folder))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bench.analysis.claims.claim import HARMONIC, Scope, Trained
+from bench.analysis.csv_file import cell_number, read_table
 from bench.analysis.labels import eps_text
 from bench.analysis.statistics.crossed import Estimate
 from bench.analysis.statistics.evidence import Evidence, Judged
@@ -19,7 +19,6 @@ from bench.analysis.statistics.quantities import (
     measure,
 )
 from bench.flags import ON_TEST, SUBSET, TRAIN_SUBSET
-from bench.parsing import BenchError
 
 COST_COLUMNS = ("method", "seed", "stage", "seconds", "device")
 # Flags of rows that are not of the whole data set, or whose checkpoint the test set chose.
@@ -165,7 +164,7 @@ class Results:
         devices = set()
         for row in _rows(path, COST_COLUMNS, path.name):
             if row["stage"] == "train" and row["method"] in labels:
-                seconds[row["method"]][int(row["seed"])] = _number(row["seconds"], path, "seconds")
+                seconds[row["method"]][int(row["seed"])] = cell_number(row, "seconds", path)
                 devices.add(row["device"])
         for label, times in seconds.items():
             if not times or min(times.values()) <= 0:
@@ -191,8 +190,8 @@ class Results:
             path = self.folder / place
             if not path.is_file():
                 raise NotRunError(f"{place} is missing: it was not measured")
-            cells = [row[column] for row in _rows(path, (column,), place)]
-            found[seed] = [_number(cell, path, column) for cell in cells if cell]
+            rows = _rows(path, (column,), place)
+            found[seed] = [cell_number(row, column, path) for row in rows if row[column]]
             if not found[seed]:
                 raise NotRunError(f"{place}: the column {column!r} is empty")
         return found
@@ -214,20 +213,8 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate:
 
 
 def _rows(path: Path, columns: Sequence[str], place: str) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        header = list(reader.fieldnames or ())
-        rows = list(reader)
+    rows = read_table(path, (), "make it again")
     for column in columns:
-        if column not in header:
+        if column not in rows[0]:
             raise NotRunError(f"{place} has no column {column!r}: it was not measured")
     return rows
-
-
-def _number(cell: str, path: Path, column: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        raise BenchError(
-            f"{path}: {column} is {cell!r}, not a number; make the file anew"
-        ) from None

@@ -69,10 +69,10 @@ def read_reference(path: Path, *, dataset: str, radii: Collection[float]) -> lis
         fits = re.search(r"(?<!\d)18$", row["architecture"].strip())
         if row["dataset"] != dataset or not fits or not row["eps"]:
             continue
-        eps = cell_number(row["eps"], path, "eps")
+        eps = cell_number(row, "eps", path)
         if all(abs(eps - ours) > NEAR for ours in radii):
             continue
-        clean, robust = (cell_number(row[name], path, name) for name in ("clean", "autoattack"))
+        clean, robust = (cell_number(row, name, path) for name in ("clean", "autoattack"))
         if yes(row["extra_data"]):
             found.append(Other(row["name"], clean, robust, "extra", eps))
         elif yes(row["generated_data"]):

@@ -63,15 +63,16 @@ def read_strengths(
     found: dict[str, dict[int, Strength]] = {}
     for method, seed in runs:
         path = record_path(results, method, seed)
-        rows = _rows(path.with_name("curves.csv"), ("check", "x", "accuracy", "n"))
+        table = path.with_name("curves.csv")
+        rows = _rows(table, ("check", "x", "accuracy", "n"))
         points: dict[str, list[tuple[float, float]]] = {}
         for row in rows:
-            x, accuracy = (cell_number(row[name], path, name) for name in ("x", "accuracy"))
+            x, accuracy = (cell_number(row, name, table) for name in ("x", "accuracy"))
             points.setdefault(row["check"], []).append((x, accuracy))
         checkpoints = read_json(path)["checkpoints"]
         failed = _failed(checkpoints[shown_checkpoint(checkpoints)])
         if points:
-            n = int(cell_number(rows[0]["n"], path, "n"))
+            n = int(cell_number(rows[0], "n", table))
             found.setdefault(method, {})[seed] = Strength(n, points, failed)
     return found
 
@@ -106,10 +107,8 @@ def read_matrix(results: Path, seeds: Iterable[int], methods: Sequence[str]) -> 
         for row in _rows(path, ("source", "target", "accuracy", "n")):
             if row["source"] in methods and row["target"] in methods:
                 pair = (row["source"], row["target"])
-                accuracies.setdefault(pair, []).append(
-                    cell_number(row["accuracy"], path, "accuracy")
-                )
-                n = int(cell_number(row["n"], path, "n"))
+                accuracies.setdefault(pair, []).append(cell_number(row, "accuracy", path))
+                n = int(cell_number(row, "n", path))
         checkpoints = read_json(path.with_suffix(".json"))["checkpoints"]
         networks = checkpoints[shown_checkpoint(checkpoints)]
         weak |= {method for method, examined in networks.items() if _failed(examined)}
@@ -131,7 +130,7 @@ def _failed(examined: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _plane(rows: Sequence[Mapping[str, str]], path: Path) -> Plane:
     along, aside, losses, right = (
-        np.array([cell_number(row[name], path, name) for row in rows])
+        np.array([cell_number(row, name, path) for row in rows])
         for name in ("along", "aside", "loss", "right")
     )
     shape = len(set(along)), len(set(aside))

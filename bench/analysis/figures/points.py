@@ -118,11 +118,11 @@ def read_summary(path: Path) -> list[Row]:
     return [
         Row(
             **{name: row[name] for name in columns if name != "seed"},
-            seed=int(cell_number(row["seed"], path, "seed")),
+            seed=int(cell_number(row, "seed", path)),
             attack=row["attack"],
-            eps=cell_number(row["eps"] or "0", path, "eps"),
-            n=int(cell_number(row["n"], path, "n")),
-            accuracy=cell_number(row["accuracy"], path, "accuracy"),
+            eps=cell_number(row, "eps", path) if row["eps"] else 0.0,
+            n=int(cell_number(row, "n", path)),
+            accuracy=cell_number(row, "accuracy", path),
             **{name: row.get(name, "") for name in ("base_method", "options", "selected_by")},
         )
         for row in raw
@@ -217,7 +217,7 @@ def read_curves(results: Path, runs: Iterable[tuple[str, int]]) -> dict[str, lis
         columns = ("epoch", "validation_clean", "validation_pgd")
         rows = read_table(path, columns, f"train {method} with seed {seed} again")
         epochs, clean, robust = (
-            [cell_number(row[name], path, name) if row[name] else None for row in rows]
+            [cell_number(row, name, path) if row[name] else None for row in rows]
             for name in columns
         )
         whole = tuple(int(epoch) for epoch in epochs if epoch is not None)

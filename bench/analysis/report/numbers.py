@@ -205,7 +205,7 @@ def statistics_grid(rows: Rows, known: Known, attack: str, path: Path) -> Grid:
 
 def optional(row: Mapping[str, str], column: str, path: Path) -> float | None:
     """Return a cell as a number, None where it is empty."""
-    return cell_number(row[column], path, column) if row[column] else None
+    return cell_number(row, column, path) if row[column] else None
 
 
 def _measured(cell: Measured | None, sources: dict[str, str]) -> Cell:
