@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.arguments import add_diagnosed, add_what
+from bench.arguments import Add, add_diagnosed, add_what
 from bench.config import Experiment
 from bench.config_file import read_config
 from bench.parsing import BenchError, parse
-
-Add = Callable[[Any, str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
 
 
 def add_commands(commands: Any, add: Add) -> None:
@@ -20,8 +17,7 @@ def add_commands(commands: Any, add: Add) -> None:
     summarize = add(commands, "summarize", write_summary, "verdicts into summary.csv")
     add_what(summarize, required=False)
     summarize.add_argument("--folder", type=Path, help="default: that of --config")
-    summarize.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
-    summarize.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
+    _published(summarize)
 
     statistics = add(
         commands, "statistics", write_statistics, "intervals and comparisons into statistics.csv"
@@ -30,7 +26,7 @@ def add_commands(commands: Any, add: Add) -> None:
 
     claims = add(commands, "claims", write_claims, "what papers claim, with a verdict on each")
     _results(claims)
-    claims.add_argument("--claims", type=Path, default=Path("config/claims.yaml"))
+    _file(claims, "--claims", "config/claims.yaml", "what papers claim")
 
     tables = add(commands, "tables", write_tables, "summary.csv into comparison tables")
     _results(tables)
@@ -42,21 +38,28 @@ def add_commands(commands: Any, add: Add) -> None:
     figures = add(commands, "figures", draw_figures, "redraw the figures from CSV files")
     _results(figures)
     add_diagnosed(figures)
-    figures.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
-    figures.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
+    _published(figures)
     figures.add_argument("--out", type=Path, help="default: the folder's figures/")
 
     report = add(commands, "report", write_report, "one interactive page of all results")
     _results(report)
-    report.add_argument("--reported", type=Path, default=Path("config/reported.csv"))
-    report.add_argument("--reference", type=Path, default=Path("config/robustbench.csv"))
-    report.add_argument("--citation", type=Path, default=Path("CITATION.cff"))
+    _published(report)
+    _file(report, "--citation", "CITATION.cff", "how to cite the suite")
     report.add_argument("--out", type=Path, help="default: the folder's report.html")
     add_diagnosed(report)
 
 
 def _results(command: argparse.ArgumentParser) -> None:
     command.add_argument("--folder", type=Path, required=True, help="such as results/digits")
+
+
+def _published(command: argparse.ArgumentParser) -> None:
+    _file(command, "--reported", "config/reported.csv", "what papers report")
+    _file(command, "--reference", "config/robustbench.csv", "RobustBench's numbers for its models")
+
+
+def _file(command: argparse.ArgumentParser, flag: str, usual: str, what: str) -> None:
+    command.add_argument(flag, type=Path, default=Path(usual), help=f"{what}; default: {usual}")
 
 
 def _experiment(chosen: argparse.Namespace) -> Experiment | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import gpus
+from bench.arguments import Add
 from bench.config_file import read_config
 from bench.interruption import InterruptedJobError
 from bench.parsing import BenchError, plain
@@ -21,7 +22,6 @@ from bench.perf.report import FORMAT, as_text, checked, number
 from bench.perf.results import results
 from bench.perf.setup import TASKS
 
-Add = Callable[[Any, str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
 OUT = Path("results") / "performance"
 NAME = "performance"
 
@@ -29,7 +29,9 @@ NAME = "performance"
 def add_command(commands: Any, add: Add) -> None:
     """Add the command to `commands` by `add`."""
     perf = add(commands, "perf", measure, "how fast this is here, beside code as papers release it")
-    perf.add_argument("--config", type=Path, default=Path("config/paper.yaml"))
+    perf.add_argument(
+        "--config", type=Path, default=Path("config/paper.yaml"), help="default: config/paper.yaml"
+    )
     perf.add_argument(
         "--methods", nargs="+", metavar="LABEL", help="default: one label of each method"
     )
