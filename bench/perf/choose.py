@@ -11,7 +11,8 @@ from typing import Any
 
 from bench.config import Compute, Experiment, Model, TrainSpec, with_own_width
 from bench.parsing import BenchError, ConfigError, nearest, plain
-from bench.perf.setup import BY_METHOD, ROUTES, TASKS, Route, Settings, Setup
+from bench.perf.cpu import has_bfloat16
+from bench.perf.setup import BY_METHOD, COARSE, ROUTES, TASKS, Route, Settings, Setup
 from bench.planning.sizes import Size, size_of
 
 # An image that withstands AutoAttack takes as long as hundreds of training images.
@@ -220,8 +221,11 @@ def _recycling(experiment: Experiment, methods: Sequence[str]) -> str:
 
 
 def _routes(device: str, names: Sequence[str] | None) -> tuple[Route, ...]:
+    """Return the paths that are named, or else those that make sense on the processor here."""
     known = {route.name: route for route in ROUTES[device]}
+    if names is None and device == "cpu" and not has_bfloat16():
+        del known[COARSE]
     for name in names or ():
         if name not in known:
             raise ConfigError(f"--paths: {name!r} is no path on {device}; {nearest(name, known)}")
-    return tuple(route for route in ROUTES[device] if names is None or route.name in names)
+    return tuple(route for name, route in known.items() if names is None or name in names)

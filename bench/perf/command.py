@@ -18,6 +18,7 @@ from bench.interruption import InterruptedJobError
 from bench.parsing import BenchError, plain
 from bench.perf.alternate import alternate, workers
 from bench.perf.choose import Chosen, choose
+from bench.perf.cpu import processor
 from bench.perf.report import FORMAT, as_text, checked, number
 from bench.perf.results import results
 from bench.perf.setup import TASKS
@@ -152,17 +153,7 @@ def _measure_all(what: Chosen, keep: Callable[[dict[str, Any]], None]) -> None:
 
 
 def _machine() -> dict[str, Any]:
-    return {"cpu": _cpu(), "system": platform.platform(), "python": platform.python_version()}
-
-
-def _cpu() -> str:
-    """Return the processor's name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return {"cpu": processor(), "system": platform.platform(), "python": platform.python_version()}
 
 
 def _teller(task: str, method: str | None) -> Callable[[str, int, dict[str, Any]], None]:

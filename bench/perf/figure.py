@@ -15,7 +15,7 @@ from bench.analysis.figures import style
 from bench.analysis.labels import method_name
 from bench.perf.report import NAMES, against, device_of, number
 from bench.perf.results import REFERENCE, results
-from bench.perf.setup import KEPT
+from bench.perf.setup import COARSE, KEPT
 from bench.records import appearing
 
 # In inches.
@@ -27,11 +27,12 @@ COLOURS = {
     "fast": style.SKY,
     KEPT: style.ORANGE,
     "fast, pages kept": style.BLUE,
+    COARSE: style.VERMILLION,
     "graph": style.ORANGE,
     "fast bfloat16": style.BLUE,
     "graph bfloat16": style.VERMILLION,
 }
-MARKERS = dict(zip(COLOURS, "osD^v^D", strict=True))
+MARKERS = dict(zip(COLOURS, "osD^vv^D", strict=True))
 # None of the paths' colours.
 SPLIT = {"forward": style.GREEN, "backward": style.PURPLE, "outside": "#bdbdbd"}
 SPLIT_NAMES = {

@@ -41,12 +41,14 @@ class Route:
 
 
 KEPT = "plain, pages kept"
+COARSE = "fast bfloat16, pages kept"
 ROUTES = {
     "cpu": (
         Route(name="plain", engine="plain"),
         Route(name="fast", engine="fast", judges=False),
         Route(name=KEPT, engine="plain", pages=True, against=KEPT, judges=False),
         Route(name="fast, pages kept", engine="fast", pages=True, against=KEPT),
+        Route(name=COARSE, engine="fast", precision="bfloat16", pages=True, against=KEPT),
     ),
     "cuda": (
         Route(name="plain", engine="plain"),

@@ -18,10 +18,10 @@ from bench.__main__ import main, parser
 from bench.config import experiment
 from bench.interruption import InterruptedJobError
 from bench.parsing import ConfigError, parse, plain
-from bench.perf import command
+from bench.perf import command, cpu
 from bench.perf.choose import choose
 from bench.perf.figure import COLOURS, MARKERS
-from bench.perf.setup import ROUTES, TASKS, Setup
+from bench.perf.setup import COARSE, ROUTES, TASKS, Setup
 from bench.provenance import ROOT, sources
 
 METHODS = {
@@ -155,6 +155,27 @@ def test_every_path_can_be_told_apart_in_the_figure(device):
 def test_recordings_and_bfloat16_are_for_training_alone():
     judging = [route.name for route in ROUTES["cuda"] if route.measures("pgd")]
     assert judging == ["plain", "fast"]
+
+
+@pytest.mark.parametrize(
+    ("told", "has"),
+    [
+        ("model name\t: A\nflags\t\t: fpu avx512_bf16 avx\n", True),
+        ("model name\t: A\nflags\t\t: fpu avx512f\n", False),
+        ("Features\t: fp asimd bf16 svebf16\n", True),
+        (None, False),
+    ],
+)
+def test_bfloat16_on_a_cpu_is_measured_where_the_processor_has_it(monkeypatch, tmp_path, told, has):
+    path = tmp_path / "cpuinfo"
+    if told is not None:
+        path.write_text(told)
+    monkeypatch.setattr(cpu, "CPUINFO", path)
+    assert cpu.processor()
+    assert (COARSE in {route.name for route in chosen("--device", "cpu").routes}) == has
+    # Who asks for it gets it.
+    (route,) = chosen("--device", "cpu", "--paths", COARSE).routes
+    assert route.precision == "bfloat16"
 
 
 def test_an_unknown_label_or_path_is_refused_with_the_nearest(capsys, config):
