@@ -153,12 +153,12 @@ def test_curves_and_remembered_examples_are_means_over_seeds(html):
 
 def test_curves_say_of_each_method_on_which_images_they_are(whole, folder):
     said = "Measured on held-out training images"
-    assert f"{said}. It chooses the checkpoint" in shown(whole).text
+    assert f"{said}. The checkpoint is chosen there" in shown(whole).text
     paged.rewrite(
         folder / "summary.csv",
         lambda row: row.update(selected_on="test") if row["method"] == "mart" else None,
     )
-    assert f"{said}; MART: on the TEST images. It chooses" in shown(folder).text
+    assert f"{said}; MART: on the TEST images. The checkpoint is chosen there" in shown(folder).text
 
 
 def test_of_v1_alone_the_spread_of_its_weights_is_drawn(html):
