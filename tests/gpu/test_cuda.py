@@ -33,10 +33,7 @@ from bench.training.job import train
 from bench.training.measure import Tally
 from bench.training.run import Run
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 # cuBLAS reads it when it starts; the command line sets it too.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 GPU = torch.device("cuda")

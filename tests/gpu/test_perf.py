@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
 from synthetic import some_spec
 
 from bench.config import Compute
@@ -16,10 +15,7 @@ from bench.perf.setup import ROUTES, Setup
 from bench.perf.worker import Server
 from bench.planning.sizes import Size
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
+pytestmark = [pytest.mark.gpu, pytest.mark.real]
 
 
 def test_peak_memory_is_that_of_the_task_and_not_of_the_ceiling():

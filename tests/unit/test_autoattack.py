@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from brief import brief_autoattack
 from margins import Blocks, pixels
 from torch import Tensor, nn
 
-from bench.attacks import autoattack
-from bench.attacks.autoattack import STANDARD, AutoAttackVerdict, judge, provide, require_classes
+from bench.attacks.autoattack import STANDARD, AutoAttackVerdict, judge, require_classes
 from bench.parsing import BenchError, ConfigError
 
 SHAPE = (1, 16, 16)
@@ -26,17 +25,7 @@ ALL = {"eps": EPS, "seed": 0, "batch_size": 4, "device": "cpu"}
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """The installed package with fewer steps; the adapter and the test both call this one."""
-    package = provide()
-
-    class Quick(package.AutoAttack):  # type: ignore[misc, name-defined]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.fab.n_iter = 3
-            self.square.n_queries = 30
-
-    fake = SimpleNamespace(AutoAttack=Quick, checks=package.checks)
-    monkeypatch.setattr(autoattack, "provide", lambda: fake)
-    return Quick
+    return brief_autoattack(monkeypatch, fab={"n_iter": 3}, square={"n_queries": 30})
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from brief import brief_autoattack
 from killing import kill_at_random
 from synthetic import CPU, EPS, some_data
 
@@ -43,21 +43,17 @@ SPEC = EvaluationSpec(
 
 def quicken(patch: pytest.MonkeyPatch) -> list[str]:
     """Let AutoAttack take few steps and write its state after every batch; return what runs."""
-    package = autoattack.provide()
-    ran: list[str] = []
+    few = {"n_iter": 4}
+    brief = brief_autoattack(
+        patch, apgd=few, apgd_targeted=few, fab={"n_iter": 2}, square={"n_queries": 5}
+    )
+    run, ran = brief.run_standard_evaluation, []
 
-    class Quick(package.AutoAttack):  # type: ignore[misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.apgd.n_iter = self.apgd_targeted.n_iter = 4
-            self.fab.n_iter, self.square.n_queries = 2, 5
+    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        ran.append(self.attacks_to_run[0])
+        return run(self, *args, **kwargs)
 
-        def run_standard_evaluation(self, *args: Any, **kwargs: Any) -> Any:
-            ran.append(self.attacks_to_run[0])
-            return super().run_standard_evaluation(*args, **kwargs)
-
-    fake = SimpleNamespace(AutoAttack=Quick, checks=package.checks)
-    patch.setattr(autoattack, "provide", lambda: fake)
+    patch.setattr(brief, "run_standard_evaluation", watched)
     patch.setattr(state, "EVERY", 0.0)
     return ran
 
