@@ -148,14 +148,9 @@ class Device(TorchDispatchMode):
         assert self.recorded is None, f"{why}: a CUDA graph cannot record waiting"
         assert not self.refusing, f"{why}: the host waits for the device"
 
-    @contextmanager
-    def refuses_to_wait(self) -> Iterator[None]:
-        """Make waiting for the device an error."""
-        self.refusing = True
-        try:
-            yield
-        finally:
-            self.refusing = False
+    def refuse(self, mode: str) -> None:
+        """Make waiting for the device an error, or no more; `torch.cuda.set_sync_debug_mode`."""
+        self.refusing = {"error": True, "default": False}[mode]
 
     def __torch_dispatch__(
         self, op: Any, _types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -258,6 +253,10 @@ def pretended_cuda() -> Iterator[Device]:
         finally:
             device.recorded = None
 
+    def cast(kind: str, dtype: torch.dtype, *, enabled: bool) -> torch.autocast:
+        # That of the CPU does nothing to what is on the device.
+        return autocast("cpu", dtype, enabled=enabled and kind == "cuda")
+
     replaced = {
         "_lazy_init": lambda: None,
         "is_available": lambda: True,
@@ -267,6 +266,7 @@ def pretended_cuda() -> Iterator[Device]:
         "get_device_name": lambda *_: "Pretended",
         "get_device_capability": lambda *_: (9, 0),
         "synchronize": lambda *_: device.wait("synchronize"),
+        "set_sync_debug_mode": device.refuse,
         "empty_cache": lambda: None,
         "reset_peak_memory_stats": lambda *_: None,
         "max_memory_allocated": lambda *_: PEAK,
@@ -284,7 +284,7 @@ def pretended_cuda() -> Iterator[Device]:
         patch.setattr(torch._C, "_cuda_getDevice", lambda: 0, raising=False)
         patch.setattr(Tensor, "pin_memory", lambda tensor, *_: tensor)
         patch.setattr(torch, "Generator", Generator)
-        patch.setattr(torch, "autocast", lambda _kind, *a, **k: autocast("cpu", *a, **k))
+        patch.setattr(torch, "autocast", cast)
         # cuDNN's operations have no counterpart on a CPU.
         patch.setattr(torch.backends.cudnn, "enabled", False)
         # Weights that move to the device become tensors of another class.
