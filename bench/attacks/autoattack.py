@@ -9,7 +9,7 @@ Shape suffixes: N images judged, C channels, H rows, W columns, K classes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +27,7 @@ __all__ = [
     "installed",
     "judge",
     "provide",
+    "remarks_on_square",
     "require_classes",
     "source",
 ]
@@ -56,7 +57,7 @@ class AutoAttackVerdict:
     next_index
         The component that is running has attacked all images before this one.
     warnings
-        What AutoAttack's own checks said, each text once.
+        What AutoAttack's own checks of the model said, each text once.
     """
 
     adversarial: Tensor
@@ -128,8 +129,8 @@ def judge(
         attack = package.AutoAttack(
             model, norm="Linf", eps=eps, seed=seed, verbose=False, version=version, device=device
         )
-        logger = attack.logger = Logger(lambda text: _keep_warning(heard, text))
-        attack.apgd.logger = attack.apgd_targeted.logger = logger
+        attack.logger = Logger(lambda text: _keep_warning(heard, text))
+        attack.apgd.logger = attack.apgd_targeted.logger = attack.logger
         if queries is not None:
             attack.square.n_queries = queries
         for component in components[len(verdict.left) :]:
@@ -142,13 +143,25 @@ def judge(
             verdict = replace(verdict, left=left, next_index=0)
             if progress is not None:
                 progress(component, left[component], len(images))
-        shares = {"clean": verdict.clean.sum().item(), **verdict.left}
-        # The package asks this once, with the accuracies after every component.
-        package.checks.check_square_sr(
-            {name: count / len(images) for name, count in shares.items()}, logger=logger
-        )
-        verdict = replace(verdict, warnings=tuple(heard))
     return verdict
+
+
+def remarks_on_square(robust: Mapping[str, int], count: int) -> list[str]:
+    """Return what the package's check says where Square broke more than gradients hide by chance.
+
+    Parameters
+    ----------
+    robust
+        Of the `count` images that were judged, how many were classified correctly unattacked
+        ("clean") and after each component. The check's threshold is a share of all of them, so it
+        is asked once for all parts that were attacked one by one.
+    """
+    heard: list[str] = []
+    provide().checks.check_square_sr(
+        {name: left / count for name, left in robust.items()},
+        logger=Logger(lambda text: _keep_warning(heard, text)),
+    )
+    return heard
 
 
 def require_classes(classes: int, components: Sequence[str] = STANDARD) -> None:

@@ -163,6 +163,9 @@ def settings(spec: EvaluationSpec, name: str) -> dict[str, Any]:
     every = spec_json(spec)
     evaluation = every["evaluation"]
     own = evaluation["autoattack"] if name == "autoattack" else evaluation["pgd"].get(name)
+    if own is not None:
+        # Which other checkpoints it attacks changes nothing for this one.
+        own = {key: value for key, value in own.items() if key != "checkpoints"}
     shared = {key: evaluation[key] for key in ("batch_size", "shards", "engine")}
     return {"attack": own, "threat": every["threat"], "compute": every["compute"], **shared}
 

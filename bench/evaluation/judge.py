@@ -239,6 +239,8 @@ def judge_autoattack(
         left -= verdicts.broken_by.count(component)
         components[component] = left
     verdicts.details["components"] = components
+    robust = {"clean": int(verdicts.clean.sum()), **components}
+    warnings.extend(autoattack.remarks_on_square(robust, len(test)))
     return verdicts
 
 

@@ -102,6 +102,15 @@ def test_an_attack_that_was_left_out_for_a_while_is_there_again(judged):
     assert judged() == []
 
 
+def test_an_attack_on_one_checkpoint_more_attacks_that_one_alone(run, judged):
+    before = left(run)["said"]["best"]
+    autoattack = AutoAttack(images=10, checkpoints=("best", "last"))
+    assert judged(changed(autoattack=autoattack)) == ["autoattack"]
+    after = left(run)["said"]
+    assert after["best"] == before
+    assert "autoattack" in after["last"]
+
+
 @pytest.mark.parametrize(
     ("keys", "made"),
     [

@@ -109,9 +109,11 @@ def test_verdicts_name_the_component_and_count_what_is_left_after_each(scripted,
     calls = scripted(truth)
     verdicts = judge(Blocks(SHAPE), judged, "autoattack", SPEC)
     assert verdicts.broken_by == TRUTH
+    *remarks, on_square = verdicts.details.pop("warnings")
+    assert remarks == ["a remark", "a remark on 10 images"]
+    assert "Square Attack has decreased the robust accuracy of 10.00%" in on_square
     assert verdicts.details == {
         "version": "standard",
-        "warnings": ["a remark", "a remark on 10 images"],
         "batch_size": 4,
         "shards": 1,
         "search_tf32": False,
@@ -144,6 +146,14 @@ def test_shards_cover_every_image_once_each_with_a_seed_of_its_own(scripted, jud
     assert verdicts.details["shards"] == shards
     assert verdicts.details["warnings"].count("a remark") == 1
     check(verdicts)
+
+
+@pytest.mark.parametrize(("spec", "shards"), [(SPEC, 1), (SPEC, 3), (SPEC, 10), (TF32, 1)])
+def test_square_is_remarked_on_once_by_its_share_of_all_images(scripted, judged, spec, shards):
+    scripted(unsound if spec is TF32 else truth)
+    verdicts = judge(Blocks(SHAPE), judged, "autoattack", under(spec, shards=shards))
+    (remark,) = (text for text in verdicts.details["warnings"] if "Square" in text)
+    assert "decreased the robust accuracy of 10.00%" in remark
 
 
 def test_more_shards_than_images_are_as_many_as_images(scripted, judged):
