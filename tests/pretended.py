@@ -98,6 +98,14 @@ class OnDevice(Tensor):
     def data_ptr(self) -> int:
         return self.held.data_ptr()
 
+    @property
+    def data(self) -> Tensor:
+        return self.detach()
+
+    @data.setter
+    def data(self, other: OnDevice) -> None:
+        self.held = other.held
+
 
 class Generator(torch.Generator):
     """A generator that says on which device it is."""
@@ -162,11 +170,12 @@ class Device(TorchDispatchMode):
         there = here or (asked is not None and torch.device(asked).type == "cuda")
         self._check(op, args, given, here=here, there=there)
         own = given if asked is None else {**given, "device": CPU}
+        # A recording reads what lies there when it is replayed, wherever the tensors are by then.
+        held, held_own = tree_map(_held, args), tree_map(_held, own)
         coarse = here and op in CONVOLVING and torch.backends.cudnn.allow_tf32
 
         def run() -> Any:
-            read = _rounded if coarse else _held
-            return op(*tree_map(read, args), **tree_map(read, own))
+            return op(*(tree_map(_rounded, held) if coarse else held), **held_own)
 
         result = run()
         if not there:
@@ -199,10 +208,9 @@ def _held(value: Any) -> Any:
 
 def _rounded(value: Any) -> Any:
     """Return values in TF32, which has 10 of float32's 23 bits."""
-    held = _held(value)
-    if not isinstance(held, Tensor) or held.dtype != torch.float32:
-        return held
-    return ((held.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+    if not isinstance(value, Tensor) or value.dtype != torch.float32:
+        return value
+    return ((value.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
 def _lifted(value: Any) -> Any:
