@@ -62,7 +62,8 @@ EXAMINED_FIGURES = [
 FIGURE_FORMS = ["svg", "pdf", "png"]
 TABLE_FORMS = ["csv", "md", "tex"]
 GPUS = 1 if EXPERIMENT.compute.device == "cuda" else 0
-THREADS = EXPERIMENT.compute.threads or 4
+# On a device a job is one busy thread, and --cores must not keep a device idle.
+THREADS = EXPERIMENT.compute.threads or (1 if GPUS else 4)
 
 
 wildcard_constraints:
