@@ -124,6 +124,10 @@ def run_rows(
         # A paper's radius is that of its training too, so clean accuracy is compared by it as well.
         if attack != "clean" and abs(eps - trained_eps) >= 1e-6:
             return None
+        # The name of an attack is the configuration's.
+        details = run.results[checkpoint][attack].record.details
+        if attack == "pgd20" and not details.is_pgd20:
+            return None
         return find(
             reported,
             dataset=trained.data.name,

@@ -117,10 +117,18 @@ class TrainRecord:
 
 @dataclass(frozen=True)
 class AttackDetails:
-    """What an attack said of itself: AutoAttack's own warnings, and the engine of its search."""
+    """What an attack said of itself: AutoAttack's own warnings, its engine, and what PGD did."""
 
     warnings: tuple[str, ...] = ()
     search_engine: str = ""
+    steps: int | None = None
+    restarts: int | None = None
+    loss: str = ""
+
+    @property
+    def is_pgd20(self) -> bool:
+        """Whether it is what papers call PGD-20: 20 steps on the cross-entropy from one start."""
+        return (self.steps, self.restarts, self.loss) == (20, 1, "ce")
 
 
 @dataclass(frozen=True)

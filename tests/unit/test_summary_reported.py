@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,23 @@ def test_an_attack_at_another_radius_is_not_compared(cifar, reported):
     cifar.run("trades", attack={"eps": 4 / 255})
     known = reported("cifar10,resnet18,trades,trades,,pgd20,50,8/255,,not stated,s,paper")
     assert values(cifar, known) == {}
+
+
+@pytest.mark.parametrize("change", [{"steps": 5}, {"restarts": 3}, {"loss": "margin"}])
+def test_an_attack_that_is_called_pgd20_and_is_another_is_not_compared(cifar, reported, change):
+    run = cifar.run("trades", correct={"best": {"pgd20": 10}})
+    known = reported("cifar10,resnet18,trades,trades,,pgd20,50,8/255,,not stated,s,paper")
+    record = json.loads((run / "evaluation.json").read_text())
+    record["checkpoints"]["best"]["attacks"]["pgd20"]["details"] |= change
+    (run / "evaluation.json").write_text(json.dumps(record))
+    assert values(cifar, known) == {}
+
+
+def test_a_radius_that_a_quoted_table_does_not_state_is_from_a_place_that_is_named():
+    for row in read_reported(CONFIG / "reported.csv"):
+        if "states neither eps" in row.source and row.eps is not None:
+            assert "CURE's test script attacks with 8/255" in row.source
+            assert row.eps == pytest.approx(8 / 255)
 
 
 @pytest.mark.parametrize("source", [{"test": 21}, {"train": 101}])
