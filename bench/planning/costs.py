@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from bench.config import Evaluation, Experiment, Method
-from bench.parsing import ConfigError, parse
+from bench.parsing import ConfigError, parse, plain
 from bench.planning.records import attacks, record
 from bench.planning.sizes import SOURCES, Size
 from bench.sections import Diagnostics
@@ -39,14 +39,16 @@ class Rates:
     parameters: set[int] = field(default_factory=set)
 
 
-def kind_of(name: str, options: dict[str, Any], attack: Any) -> str:
-    """Return what makes two trainings cost the same for each image: method, variant, attack steps.
+def kind_of(name: str, options: dict[str, Any], training: dict[str, Any]) -> str:
+    """Return what makes two trainings cost the same for each image.
 
-    Factors such as beta cost nothing; a variant or an alignment may add a pass.
+    That is method, variant, the attack's steps, engine and precision. Factors such as beta cost
+    nothing; a variant or an alignment may add a pass.
     """
     words = {key: value for key, value in options.items() if isinstance(value, str)}
-    steps = attack.get("steps") if isinstance(attack, dict) else None
-    return json.dumps([name, words, steps], sort_keys=True)
+    steps = training["attack"]["steps"]
+    how = [training["engine"], training["precision"]]
+    return json.dumps([name, words, steps, *how], sort_keys=True)
 
 
 def recorded_rates(experiment: Experiment, size: Size, results: Path) -> Rates:
@@ -79,7 +81,7 @@ def training_seconds(method: Method, size: Size, rates: Rates) -> float | None:
 
 def method_kind(method: Method) -> str:
     """Return `kind_of` a method of a config."""
-    return kind_of(method.name, method.options, {"steps": method.training.attack.steps})
+    return kind_of(method.name, method.options, plain(method.training))
 
 
 def judging_seconds(
@@ -162,7 +164,7 @@ def _shape(training: dict[str, Any], folder: Path) -> tuple[int, ...] | None:
 def _add_training(rates: Rates, training: dict[str, Any]) -> None:
     spec = training["spec"]
     units = spec["training"]["epochs"] * training["data"]["train_images"]
-    kind = kind_of(spec["method"], spec["options"], spec["training"].get("attack"))
+    kind = kind_of(spec["method"], spec["options"], spec["training"])
     rates.training.setdefault(kind, []).append(training["seconds"] / units)
     rates.devices.add(training["device"])
     rates.parameters.add(training["model"]["parameters"])

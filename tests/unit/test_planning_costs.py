@@ -4,6 +4,7 @@ import pytest
 from planned import change, tiny, write_data, write_run
 
 from bench.data.sources import read
+from bench.parsing import plain
 from bench.planning.costs import kind_of, recorded_rates
 from bench.planning.sizes import Size, disk_bytes, size_of
 from bench.planning.text import amount, hours, table
@@ -55,12 +56,19 @@ def test_a_record_of_another_version_is_passed_over(results):
 
 
 def test_factors_cost_nothing_and_variants_do():
-    steps = {"steps": 10}
-    assert kind_of("trades", {"beta": 1.0}, steps) == kind_of("trades", {"beta": 6.0}, steps)
-    assert kind_of("memloss", {"variant": "v1"}, steps) != kind_of(
-        "memloss", {"variant": "v2"}, steps
+    shell = plain(tiny().training)
+    assert kind_of("trades", {"beta": 1.0}, shell) == kind_of("trades", {"beta": 6.0}, shell)
+    assert kind_of("memloss", {"variant": "v1"}, shell) != kind_of(
+        "memloss", {"variant": "v2"}, shell
     )
-    assert kind_of("trades", {}, steps) != kind_of("trades", {}, {"steps": 7})
+
+
+@pytest.mark.parametrize(
+    "other", [{"attack": {"steps": 7}}, {"engine": "plain"}, {"precision": "bfloat16"}]
+)
+def test_steps_engine_and_precision_decide_what_a_training_costs(other):
+    shell = plain(tiny().training)
+    assert kind_of("trades", {}, shell) != kind_of("trades", {}, shell | other)
 
 
 def test_as_many_images_are_held_out_as_training_does():
