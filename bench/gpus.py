@@ -15,15 +15,16 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from bench.parsing import BenchError
 from bench.sections import Compute
 
 POLL = 1.0  # seconds
 ABSENT = (
-    "compute.device is cuda and there is no CUDA device here; use a machine with a GPU, or run the "
-    "digits experiment, which needs none: snakemake --cores 2 --configfile config/digits.yaml"
+    "compute.device is cuda and there is no CUDA device here (nvidia-smi tells of none; where only "
+    "that tool is missing, set CUDA_VISIBLE_DEVICES); use a machine with a GPU, or run the digits "
+    "experiment, which needs none: snakemake --cores 2 --configfile config/digits.yaml"
 )
 # Of the machine and not of a login, as TMPDIR is. Not /dev/shm: a logout may remove files there.
 SHARED = (Path("/run/lock"), Path("/tmp"))
@@ -46,12 +47,17 @@ def devices() -> list[str]:
     """Return the devices that this process may use, each by a name that CUDA understands.
 
     A cluster's own CUDA_VISIBLE_DEVICES is respected. Where the driver tells, a device goes by its
-    UUID: numbers are counted anew in every allocation, so two jobs' "0" need not be the same.
+    UUID: numbers are counted anew in every allocation, so two jobs' "0" need not be the same. A
+    number stays one where cards differ and CUDA counts the fastest first, as it does unless
+    CUDA_DEVICE_ORDER says otherwise: the driver's tool counts by slot.
     """
-    known = _driver()
+    cards = _driver()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return list(known.values())
+        return [card.uuid for card in cards]
+    by_slot = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
+    alike = len({card.name for card in cards}) == 1
+    known = {card.number: card.uuid for card in cards if by_slot or alike}
     return [known.get(name, name) for name in _names(visible)]
 
 
@@ -130,14 +136,22 @@ def _names(visible: str) -> list[str]:
     return names
 
 
-def _driver() -> dict[str, str]:
-    """Return the UUID of every device by its number, as the driver's own tool tells them."""
-    command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+class Card(NamedTuple):
+    """A device as the driver's own tool tells of it."""
+
+    number: str
+    uuid: str
+    name: str
+
+
+def _driver() -> list[Card]:
+    """Return every device that the driver's own tool tells of."""
+    command = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return {}
+        return []
     if done.returncode != 0:
-        return {}
-    pairs = (line.split(",", 1) for line in done.stdout.splitlines() if "," in line)
-    return {number.strip(): uuid.strip() for number, uuid in pairs}
+        return []
+    lines = (line.split(",", 2) for line in done.stdout.splitlines() if line.count(",") > 1)
+    return [Card(*map(str.strip, line)) for line in lines]

@@ -246,7 +246,7 @@ def test_cuda_that_is_not_there(evaluation, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr("bench.gpus.devices", list)
     said = evaluation(device="cuda", threads=None)
-    assert said.startswith("error: compute.device is cuda and there is no CUDA device here; ")
+    assert said.startswith("error: compute.device is cuda and there is no CUDA device here (")
 
 
 @pytest.mark.filterwarnings("ignore")
