@@ -1,15 +1,18 @@
-"""The README's example of a method is one that the suite takes."""
+"""What the README says is so: its example of a method, and what was found."""
 
 from __future__ import annotations
 
 import ast
+import csv
 import re
+from collections import Counter
 from pathlib import Path
 
 from bench.declared import Option, declarations, options_in
 from bench.parsing import Amount
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 
 
 def test_the_method_of_the_readme_can_be_read_and_states_its_equation(tmp_path):
@@ -22,3 +25,12 @@ def test_the_method_of_the_readme_can_be_read_and_states_its_equation(tmp_path):
     }
     # As the contract asks of every method.
     assert re.search(r"^ +L = ", ast.get_docstring(ast.parse(source), clean=False) or "", re.M)
+
+
+def test_what_was_found_is_what_the_published_claims_say():
+    path = ROOT / "results" / "reference" / "digits" / "claims.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        verdicts = Counter(row["verdict"] for row in csv.DictReader(file))
+    said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    assert f"none of the {verdicts.total()} claims about the paper is decided ({said})" in text
