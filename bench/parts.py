@@ -43,7 +43,7 @@ def pack(folder: Path, out: Path, *, largest: int = LARGEST) -> list[Path]:
         There is no such folder, or the disk refuses a file.
     """
     if not folder.is_dir():
-        raise BenchError(f"{folder}: there is no such folder to pack")
+        raise BenchError(f"{folder}: there is no such folder to pack; name another --folder")
     folder = folder.resolve()
     name = f"{folder.parent.name}-{folder.name}"
     made = out / f".{name}.{os.getpid()}.partial"
@@ -93,11 +93,12 @@ def unpack(listing: Path, out: Path) -> Path:
     BenchError
         A part is missing or damaged, or something stands at `out` already.
     """
-    about = read_json(listing)
+    remedy = "name the .json that pack wrote"
+    about = read_json(listing, remedy)
     try:
         parts = {listing.parent / part: str(digest) for part, digest in about["parts"].items()}
     except (KeyError, TypeError, AttributeError):
-        raise BenchError(f"{listing}: no list of parts; name the .json that pack wrote") from None
+        raise BenchError(f"{listing}: no list of parts; {remedy}") from None
     if out.exists():
         raise BenchError(f"{out}: something is there already; move it away or name another --out")
     for path, digest in parts.items():

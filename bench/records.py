@@ -17,7 +17,9 @@ from bench.parsing import BenchError
 
 FULL = "free space on that disk or use another, then run the same command again"
 CLOSED = "give yourself the right to it, or use another folder"
-IN_THE_WAY = "a file stands where a folder must be, or the reverse: move it away"
+IN_THE_WAY = "a file stands where a folder must be, or the reverse: name another path"
+MAKE = "run the step that makes it"
+AGAIN = "delete it and make it again"
 # In the names of temporary files, without dots, which part these names.
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "unknown"
 REMEDIES = {
@@ -119,23 +121,29 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, remedy: str | None = None) -> Any:
     """Return what `write_json` wrote.
 
     Raises
     ------
     BenchError
-        The file is missing or is not JSON.
+        The file is missing or is not JSON. It ends with `remedy`, which a file must have that
+        the user named: it may be the user's own, and not ours to delete.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BenchError(f"{path}: there is no such file; run the step that makes it") from None
+        raise BenchError(f"{path}: there is no such file; {remedy or MAKE}") from None
+    except PermissionError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror}); {CLOSED}") from None
+    except (IsADirectoryError, NotADirectoryError) as error:
+        said = remedy or IN_THE_WAY
+        raise BenchError(f"{path}: cannot be read ({error.strerror}); {said}") from None
     except OSError as error:
-        remedy = REMEDIES.get(error.errno or 0, "delete it and make it again")
-        raise BenchError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+        said = remedy or AGAIN
+        raise BenchError(f"{path}: cannot be read ({error.strerror}); {said}") from None
     except ValueError as error:
-        raise BenchError(f"{path}: not JSON ({error}); delete it and make it again") from None
+        raise BenchError(f"{path}: not JSON ({error}); {remedy or AGAIN}") from None
 
 
 def sha256(path: Path) -> str:

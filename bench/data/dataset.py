@@ -17,9 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.data.header import KEY
+from bench.data.header import KEY, header
 from bench.parsing import BenchError
 from bench.records import appearing
+
+DATA = "data.safetensors"
+ELSEWHERE = f"name a {DATA}, which `python -m bench data --config ...` makes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +166,11 @@ def load(path: Path) -> Dataset:
     BenchError
         The file is missing, truncated, changed since it was written, or something else.
     """
-    remedy = "delete it and prepare the data again"
+    # Only what is ours may be deleted: the path may be a mistaken one, and the file the user's own.
+    ours = path.name == DATA or header(path)
+    remedy = "delete it and prepare the data again" if ours else ELSEWHERE
+    if path.is_dir():
+        raise BenchError(f"{path} is a folder; {ELSEWHERE}")
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[KEY])

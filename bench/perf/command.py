@@ -70,7 +70,8 @@ def measure(chosen: argparse.Namespace) -> None:
     from bench.records import read_json, write_json
 
     if chosen.show:
-        print(as_text(checked(read_json(chosen.show), chosen.show)))
+        remedy = "name a performance.json, which `python -m bench perf` writes"
+        print(as_text(checked(read_json(chosen.show, remedy), chosen.show)))
         return
     what = choose(chosen, read_config(chosen.config))
     # As in a job, and before anything imports torch, which reads both when it starts.

@@ -111,6 +111,18 @@ def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None
         load(tmp_path / "data")
 
 
+def test_what_is_not_ours_is_not_to_be_deleted(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "data.safetensors").mkdir()
+    (tmp_path / "README.md").write_text("mine")
+    for name in ("data.safetensors", "README.md"):
+        with pytest.raises(BenchError, match=r"; name a data\.safetensors, which .* makes$"):
+            load(tmp_path / name)
+    save(dataset, tmp_path / "renamed")
+    (tmp_path / "renamed").write_bytes((tmp_path / "renamed").read_bytes()[:-10])
+    with pytest.raises(BenchError, match=r"delete it and prepare the data again$"):
+        load(tmp_path / "renamed")
+
+
 def test_tensors_of_something_else_are_refused(tmp_path: Path) -> None:
     save_file({"weights": torch.zeros(3)}, tmp_path / "weights")
     with pytest.raises(BenchError, match="not a dataset of this suite"):

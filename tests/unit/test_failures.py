@@ -76,7 +76,7 @@ def test_a_command_that_is_told_to_stop_says_how_it_goes_on(capsys, told, code):
         (errno.EFBIG, FULL),
         (errno.EACCES, CLOSED),
         (errno.EROFS, CLOSED),
-        (errno.ENOTDIR, "move it away"),
+        (errno.ENOTDIR, "name another path"),
     ],
 )
 def test_a_disk_that_refuses_is_one_line_with_the_path(capsys, number, remedy):

@@ -81,7 +81,7 @@ def test_a_disk_that_does_not_even_give_up_the_partial_file_hides_no_error(tmp_p
 
 def test_a_file_in_place_of_a_folder_is_named(tmp_path):
     (tmp_path / "results").write_text("")
-    with pytest.raises(BenchError, match=r"new\.json: cannot be written: .*move it away"):
+    with pytest.raises(BenchError, match=r"new\.json: cannot be written: .*name another path"):
         write_text(tmp_path / "results" / "models" / "new.json", "text")
 
 
@@ -118,7 +118,7 @@ def test_a_results_folder_that_is_a_file_is_one_line(config, tmp_path, capsys):
     (tmp_path / "results").write_text("")
     line = line_of(capsys, "data", "--config", config)
     assert line.startswith("error: results/tiny/data.safetensors: cannot be written: ")
-    assert line.endswith("move it away")
+    assert line.endswith("name another path")
 
 
 def test_no_room_for_the_state_keeps_the_epochs_before(tmp_path, monkeypatch):

@@ -142,6 +142,30 @@ def test_a_web_page_in_place_of_cifar10(data, tmp_path, monkeypatch):
     assert f"what is at {archive} is not the published archive: delete it and put" in said
 
 
+# The paths
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["perf", "--show"],
+        ["unpack", "--out", "new", "--parts"],
+        ["statistics", "--folder"],
+        ["claims", "--folder"],
+        ["tables", "--folder"],
+        ["pack", "--out", "new", "--folder"],
+    ],
+)
+def test_a_file_of_the_users_own_is_neither_deleted_nor_moved(line, tmp_path, arguments):
+    path = tmp_path / "README.md"
+    path.write_text("mine")
+    said = line(*arguments, str(path))
+    assert said.startswith(f"error: {path}")
+    assert "; name " in said or ": name " in said
+    assert "delete" not in said
+    assert "move" not in said
+
+
 # The runs
 
 

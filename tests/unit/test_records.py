@@ -127,6 +127,13 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path):
         read_json(tmp_path)
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: None])
+def test_a_file_that_the_user_named_has_its_own_remedy(tmp_path, make):
+    make(tmp_path / "mine")
+    with pytest.raises(BenchError, match=r"mine: .*; name a list of parts$"):
+        read_json(tmp_path / "mine", "name a list of parts")
+
+
 def test_a_file_that_the_disk_does_not_give_back_is_named_with_a_remedy(tmp_path, monkeypatch):
     def broken(*_: object, **__: object) -> str:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
