@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.analysis.cost_table import make_cost_table
-from bench.analysis.csv_file import decimal, read_table
+from bench.analysis.csv_file import decimal
 from bench.analysis.labels import attack_name, checkpoint_order, method_name, method_order
 from bench.analysis.options import options_of
 from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.statistics.accuracy import mean_and_spread
+from bench.analysis.summary_file import read_summary_file
 from bench.analysis.table_formats import Sheet, csv_text, latex, markdown
 from bench.analysis.table_notes import NOT_MEASURED, listed, notes, source_notes
 from bench.records import write_text
@@ -86,8 +87,7 @@ def make_tables(folder: Path) -> None:
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Return the lines of summary.csv by column; BenchError if it is not one."""
-    remedy = f"make it with `python -m bench summarize --folder {path.parent}`"
-    return read_table(path, NEEDED, remedy)
+    return read_summary_file(path, NEEDED)
 
 
 def comparison(rows: Iterable[dict[str, str]], names: Mapping[str, str]) -> list[Line]:

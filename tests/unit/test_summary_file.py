@@ -1,0 +1,78 @@
+"""A summary.csv that contradicts itself is refused by every command that computes from it."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from factory import write_csv
+
+from bench.__main__ import main
+from bench.analysis.tables import NEEDED, read_rows
+from bench.parsing import BenchError
+
+REFERENCE = Path(__file__).parents[2] / "results/reference/digits"
+COMMANDS = ("tables", "statistics", "claims")
+Rows = list[dict[str, str]]
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Callable[[Callable[[Rows], object]], Path]:
+    """Copy the published summary.csv, changed by a function; return its path."""
+
+    def damage(change: Callable[[Rows], object]) -> Path:
+        path = Path(shutil.copy(REFERENCE / "summary.csv", tmp_path))
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        change(rows)
+        write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+        return path
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"accuracy": "abc"}, "accuracy holds 'abc' where a number was expected, in row 2; "),
+        ({"accuracy": ""}, "accuracy holds '' where a number was expected, in row 2; "),
+        ({"accuracy": "62.68"}, "accuracy holds 62.68, where 188 of 300 images make 62.67, in row"),
+        ({"correct": "301"}, "correct holds 301 of n = 300 images, in row 2; "),
+        ({"n": "0", "correct": "0"}, "correct holds 0 of n = 0 images, in row 2; "),
+        ({"n": "300.5"}, "n holds '300.5' where a whole number was expected, in row 2; "),
+        ({"seed": "-1"}, "seed holds '-1' where a whole number was expected, in row 2; "),
+        ({"eps": "8/x"}, "eps holds '8/x' where a number was expected, in row 2; "),
+        ({"reported": "high"}, "reported holds 'high' where a number was expected, in row 2; "),
+    ],
+)
+def test_a_row_that_cannot_be_right_is_named(damaged, cells, said):
+    path = damaged(lambda rows: rows[1].update(cells))
+    with pytest.raises(BenchError) as refused:
+        read_rows(path)
+    assert str(refused.value).startswith(f"{path}: {said}")
+    assert "restore the file or make it" in str(refused.value)
+
+
+def test_accuracies_are_right_to_the_rounding_of_the_file(damaged):
+    assert len(read_rows(damaged(lambda rows: None))) == 132
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_row_that_is_there_twice_is_no_further_seed(damaged, capsys, monkeypatch, command):
+    monkeypatch.chdir(REFERENCE.parents[2])
+    path = damaged(lambda rows: rows.append(rows[0]))
+    assert main([command, "--folder", str(path.parent)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    said = "row 133 is of the same network, checkpoint and attack as row 1; remove one of the two"
+    assert line.startswith(f"error: {path}: {said}")
+    assert line.endswith(f"summarize --folder {path.parent}`")
+
+
+@pytest.mark.parametrize("name", dict.fromkeys((*NEEDED, "accuracy")))
+def test_a_column_that_is_missing_is_named(damaged, name):
+    path = damaged(lambda rows: [row.pop(name) for row in rows])
+    with pytest.raises(BenchError, match=f"the column '{name}' is missing; make it with"):
+        read_rows(path)
