@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.analysis.csv_file import decimal, read_table
+from bench.analysis.csv_file import cell_number, decimal, read_table
 from bench.analysis.labels import attack_name, method_name, method_order
 from bench.analysis.options import options_of
 from bench.analysis.reported import ROBUSTBENCH
@@ -25,6 +25,8 @@ NEEDED = (
     *("method", "seed", "stage", "attack", "seconds", "peak_memory_mb", "device"),
     *("images_per_second", "forward_passes", "backward_passes"),
 )
+OPTIONAL = ("peak_memory_mb", "images_per_second", "forward_passes", "backward_passes")
+NUMBERS = ("seconds", *OPTIONAL)
 HEADER = (
     *("method", "name", "seeds", "seconds_mean", "seconds_std", "images_per_second"),
     *("forward_passes", "backward_passes", "peak_memory_mb", "evaluation_seconds"),
@@ -66,7 +68,7 @@ def make_cost_table(folder: Path, rows: Sequence[Mapping[str, str]]) -> None:
     Raises
     ------
     BenchError
-        costs.csv is missing or lacks a column.
+        costs.csv is missing, lacks a column, or has something else where a number belongs.
     """
     lines = spent(read_costs(folder / "costs.csv"), rows)
     table = [[_cell(value) for value in vars(line).values()] for line in lines]
@@ -77,8 +79,13 @@ def make_cost_table(folder: Path, rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def read_costs(path: Path) -> list[dict[str, str]]:
-    """Return the lines of costs.csv by column; BenchError if it is not one."""
-    return read_table(path, NEEDED, "make it with `python -m bench summarize`")
+    """Return the lines of costs.csv by column; BenchError if it is not one or lacks a number."""
+    rows = read_table(path, NEEDED, "make it with `python -m bench summarize`")
+    for row in rows:
+        for name in NUMBERS:
+            if row[name] or name not in OPTIONAL:
+                cell_number(row, name, path)
+    return rows
 
 
 def spent(costs: Sequence[Mapping[str, str]], rows: Sequence[Mapping[str, str]]) -> list[Spent]:

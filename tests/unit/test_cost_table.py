@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import paged
 import pytest
 import torch
 from factory import ResultsFactory
@@ -80,4 +81,17 @@ def test_costs_of_before_their_columns_are_named(results_factory):
     path = results_factory.folder / "costs.csv"
     path.write_text(path.read_text().replace("images_per_second", "speed"))
     with pytest.raises(BenchError, match=r"costs\.csv: the column 'images_per_second' is missing"):
+        make_tables(results_factory.folder)
+
+
+@pytest.mark.parametrize(("column", "text"), [("seconds", "-"), ("forward_passes", "many")])
+def test_a_cost_that_is_no_number_is_named_with_its_row(results_factory, column, text):
+    results_factory.run("trades", 0)
+    tables(results_factory)
+    path = results_factory.folder / "costs.csv"
+    paged.rewrite(path, lambda row: row.update({column: text}))
+    said = (
+        rf"costs\.csv: {column} holds '{text}' where a number was expected, in row 1; restore the"
+    )
+    with pytest.raises(BenchError, match=said):
         make_tables(results_factory.folder)
