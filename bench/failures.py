@@ -43,6 +43,12 @@ def sentence(error: Exception) -> str | None:
     """Return what the user can do about `error`, None where it was not foreseen."""
     if isinstance(error, BenchError):
         return str(error)
+    missing = _missing(error)
+    if missing:
+        return (
+            f"the package {missing} is not installed for {sys.executable}; `make demo` builds "
+            ".venv with all packages, and `python -m bench doctor` shows which are missing here"
+        )
     if out_of_memory(error):
         return (
             f"out of memory ({_named(error)}); {AGAIN} when no other program fills the memory, or "
@@ -53,6 +59,14 @@ def sentence(error: Exception) -> str | None:
         return None
     path = getattr(error, "filename", None)
     return f"{'a file' if path is None else path}: cannot be read or written: {refused}"
+
+
+def _missing(error: Exception) -> str:
+    """Return the package that is not installed, empty where `error` is about something else."""
+    name = error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
+    package = name.partition(".")[0]
+    # A module of ours or of an installed package that is not there is a mistake in code.
+    return "" if package in sys.modules else package
 
 
 def _named(error: Exception) -> str:

@@ -52,6 +52,22 @@ def test_what_nobody_foresaw_has_a_traceback_and_then_what_to_do(capsys, error):
     assert last.endswith("report it with this log")
 
 
+def test_a_package_that_is_not_installed_is_one_line(capsys):
+    def command() -> None:
+        import no_such_package.part  # type: ignore[import-not-found]  # noqa: F401
+
+    assert exit_code(command) == 1
+    line = last_line(capsys)
+    assert line.startswith("error: the package no_such_package is not installed for ")
+    assert "`make demo` builds .venv" in line
+    assert "`python -m bench doctor` shows" in line
+
+
+def test_a_module_of_ours_that_is_not_there_is_a_mistake_in_code():
+    assert sentence(ModuleNotFoundError("no module", name="bench.nothing")) is None
+    assert sentence(ModuleNotFoundError("no module")) is None
+
+
 @pytest.mark.parametrize(("told", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_command_that_is_told_to_stop_says_how_it_goes_on(capsys, told, code):
     before = signal.getsignal(told)
