@@ -67,15 +67,31 @@ def print_checks(chosen: argparse.Namespace) -> int:
 
 def print_findings(chosen: argparse.Namespace) -> int:
     """Print one line for each finding; 1 if there is any."""
-    from bench.planning.verify import configs_of, remake, verify
+    from bench.planning.verify import configs_of
 
-    found = 0
-    for path in [chosen.config] if chosen.config else configs_of(chosen.results):
-        experiment = read_config(path)
-        findings = verify(experiment, path, chosen.results)
-        print("\n".join(map(str, findings)) if findings else f"{experiment.experiment}: all agrees")
-        stale = dict.fromkeys(finding.stale for finding in findings if finding.stale)
-        if len(stale) > 1:
-            print(f"{experiment.experiment}: all at once: {remake(path, *stale)}")
-        found += len(findings)
-    return 1 if found else 0
+    if chosen.config:
+        return 1 if _print_findings(chosen.config, chosen.results) else 0
+    fine = True
+    for name, path in configs_of(chosen.results).items():
+        if path is None:
+            what = "no file in config names this experiment; give its config with --config"
+            print(f"{chosen.results / name}: {what}")
+        fine = path is not None and not _print_findings(path, chosen.results) and fine
+    return 0 if fine else 1
+
+
+def _print_findings(config: Path, results: Path) -> bool:
+    """Print what does not agree in the experiment of `config`; return whether there is any."""
+    from bench.planning.verify import remake, verify
+
+    experiment = read_config(config)
+    name = experiment.experiment
+    findings = verify(experiment, config, results)
+    if not findings:
+        print(f"{name}: all agrees")
+        return False
+    print("\n".join(map(str, findings)))
+    stale = dict.fromkeys(finding.stale for finding in findings if finding.stale)
+    if len(stale) > 1:
+        print(f"{name}: all at once: {remake(config, *stale)}")
+    return True

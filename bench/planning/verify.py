@@ -223,13 +223,13 @@ def _packages(
         yield Finding(str(path), ", ".join(differ), remedy)
 
 
-def configs_of(results: Path, folder: Path = Path("config")) -> list[Path]:
-    """Return the configs in `folder` whose experiments have results.
+def configs_of(results: Path, folder: Path = Path("config")) -> dict[str, Path | None]:
+    """Return every experiment that has results, with its config in `folder`; None if it has none.
 
     Raises
     ------
     BenchError
-        There are results and no config names their experiment, or there are none at all.
+        There are no results at all.
     """
     from bench.config_file import is_experiment, read_config
 
@@ -242,10 +242,4 @@ def configs_of(results: Path, folder: Path = Path("config")) -> list[Path]:
         raise BenchError(f"{results}: no results here; give their folder with --results")
     configs = filter(is_experiment, sorted(folder.glob("*.yaml")))
     known = {read_config(path).experiment: path for path in configs}
-    strange = [name for name in present if name not in known]
-    if strange:
-        raise BenchError(
-            f"{results / strange[0]}: no file in {folder} names this experiment; give its config "
-            "with --config"
-        )
-    return [known[name] for name in present]
+    return {name: known.get(name) for name in present}

@@ -134,27 +134,42 @@ def test_a_reference_without_a_network_has_nothing_to_be_old(run):
 def test_configs_are_found_by_their_experiment(run, tmp_path):
     folder = tmp_path / "config"
     folder.mkdir()
-    with pytest.raises(BenchError, match="--config"):
-        configs_of(run.parents[3], folder)
+    assert configs_of(run.parents[3], folder) == {"tiny": None}
     (folder / "a.yaml").write_text(yaml.safe_dump(settings({"experiment": "other"})))
     (folder / "b.yaml").write_text(yaml.safe_dump(settings()))
     (folder / "claims.yaml").write_text("claims: []")  # of no experiment
-    assert configs_of(run.parents[3], folder) == [folder / "b.yaml"]
+    assert configs_of(run.parents[3], folder) == {"tiny": folder / "b.yaml"}
     with pytest.raises(BenchError, match="--results"):
         configs_of(tmp_path / "nowhere", folder)
 
 
-def test_the_exit_code_says_whether_all_agrees(run, tmp_path, capsys):
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(settings(ONLY)))
-    arguments = ["verify", "--config", str(config), "--results", str(run.parents[3])]
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """One experiment with a config and results where the workflow has them; its run."""
+    monkeypatch.chdir(tmp_path)
+    write_data(Path("results"), tiny(ONLY))
+    CONFIG.parent.mkdir()
+    CONFIG.write_text(yaml.safe_dump(settings(ONLY)))
+    return write_run(Path("results"), tiny(ONLY))
+
+
+def test_the_exit_code_says_whether_all_agrees(here, capsys):
+    arguments = ["verify", "--config", str(CONFIG), "--results", "results"]
     assert main(arguments) == 0
     assert capsys.readouterr().out == "tiny: all agrees\n"
     for record in ("train.json", "evaluation.json"):
-        change(run / record, code_digest="older")
+        change(here / record, code_digest="older")
     assert main(arguments) == 1
     trained, judged, every = capsys.readouterr().out.splitlines()
-    assert trained.startswith(f"{run / 'train.json'}: ")
-    assert judged.startswith(f"{run / 'evaluation.json'}: ")
-    command = f"snakemake --cores all --configfile {config} --forcerun"
-    assert every.endswith(f"`{command} {run / 'train.json'} {run / 'evaluation.json'}`")
+    assert trained.startswith(f"{here / 'train.json'}: ")
+    assert judged.startswith(f"{here / 'evaluation.json'}: ")
+    assert every.endswith(f"`{COMMAND} {here / 'train.json'} {here / 'evaluation.json'}`")
+
+
+@pytest.mark.parametrize("name", ["another", "zoo"])
+def test_results_without_a_config_do_not_hide_the_others(here, capsys, name):
+    Path("results", name, "models").mkdir(parents=True)
+    assert main(["verify"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    strange = f"results/{name}: no file in config names this experiment; give its config with "
+    assert sorted(said) == [f"{strange}--config", "tiny: all agrees"]
