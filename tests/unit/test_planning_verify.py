@@ -153,8 +153,9 @@ def here(tmp_path, monkeypatch):
     return write_run(Path("results"), tiny(ONLY))
 
 
-def test_the_exit_code_says_whether_all_agrees(here, capsys):
-    arguments = ["verify", "--config", str(CONFIG), "--results", "results"]
+@pytest.mark.parametrize("results", ["results", "{}/results"])
+def test_the_exit_code_says_whether_all_agrees(here, tmp_path, capsys, results):
+    arguments = ["verify", "--config", str(CONFIG), "--results", results.format(tmp_path)]
     assert main(arguments) == 0
     assert capsys.readouterr().out == "tiny: all agrees\n"
     for record in ("train.json", "evaluation.json"):
@@ -164,6 +165,17 @@ def test_the_exit_code_says_whether_all_agrees(here, capsys):
     assert trained.startswith(f"{here / 'train.json'}: ")
     assert judged.startswith(f"{here / 'evaluation.json'}: ")
     assert every.endswith(f"`{COMMAND} {here / 'train.json'} {here / 'evaluation.json'}`")
+
+
+def test_no_command_names_files_that_the_workflow_does_not_make(here, capsys):
+    Path("results").rename("published")
+    path = Path("published").joinpath(*here.parts[1:], "train.json")
+    change(path, code_digest="older")
+    assert main(["verify", "--config", str(CONFIG), "--results", "published"]) == 1
+    found, remedy = capsys.readouterr().out.splitlines()
+    assert found == f"{path}: the code that trains it has changed"
+    command = f"`snakemake --cores all --configfile {CONFIG}`"
+    assert remedy == f"tiny: {command} makes it anew below results; copy that to published"
 
 
 @pytest.mark.parametrize("name", ["another", "zoo"])
