@@ -77,6 +77,8 @@ def _experiment(chosen: argparse.Namespace) -> Experiment | None:
 def write_summary(chosen: argparse.Namespace) -> None:
     """Write summary.csv and costs.csv: of the config's runs, or else of all that are there."""
     experiment = _experiment(chosen)
+    if experiment and chosen.config:
+        _check_made(experiment, chosen.config, chosen.folder)
     from bench.analysis.summary import summarize
 
     summarize(
@@ -87,6 +89,25 @@ def write_summary(chosen: argparse.Namespace) -> None:
         cards=chosen.reference,
         experiment=experiment,
         diagnosed=experiment.diagnosed() if experiment else None,
+    )
+
+
+def _check_made(experiment: Experiment, config: Path, folder: Path) -> None:
+    """Raise BenchError unless every run of `config` has been trained and judged."""
+    runs = [(run, folder / "models" / run[0] / f"seed{run[1]}") for run in experiment.runs()]
+    waiting = [run for run, place in runs if not (place / "evaluation.json").is_file()]
+    if not waiting:
+        return
+    begun = [place for _, place in runs if (place / "train.json").is_file()]
+    method, seed = waiting[0]
+    others = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
+    remedy = f"make them with `snakemake --cores all --configfile {config}`"
+    # What is trained and not judged would be refused there too.
+    if begun and all((place / "evaluation.json").is_file() for place in begun):
+        remedy += f", or leave them out with `python -m bench summarize --folder {folder}`"
+    raise BenchError(
+        f"{folder}: {len(waiting)} of the {len(runs)} runs of {config} are not trained and judged "
+        f"({method} seed {seed}{others}); {remedy}"
     )
 
 

@@ -108,6 +108,26 @@ def test_without_a_config_the_runs_are_held_against_each_other(
     assert f"{made[1] / record}: its {key} is not that of trades seed 0; they cannot share" in said
 
 
+def test_runs_that_are_not_made_are_counted_and_can_be_left_out(
+    made, summarize, config, results_factory
+):
+    flag, path = config(methods={"trades": {}, "mart": {}, "standard": {}})
+    said = summarize(flag, path)
+    what = f"4 of the 6 runs of {path} are not trained and judged (mart seed 0 and 3 more)"
+    assert said.startswith(f"error: {results_factory.folder}: {what}; ")
+    assert f"`snakemake --cores all --configfile {path}`" in said
+    assert said.rstrip().endswith(f"`python -m bench summarize --folder {results_factory.folder}`")
+    assert not summarize()
+
+
+def test_a_run_that_is_not_judged_cannot_be_left_out(made, summarize, config):
+    (made[1] / "evaluation.json").unlink()
+    said = summarize(*config())
+    assert "1 of the 2 runs" in said
+    assert "(trades seed 1); " in said
+    assert "leave them out" not in said
+
+
 def test_a_folder_or_a_config_is_needed(capsys):
     assert main(["summarize"]) == 1
     assert capsys.readouterr().err == "error: --folder is needed without --config\n"
