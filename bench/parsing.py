@@ -63,13 +63,15 @@ Amount = Annotated[float, Unit("a number of at least 0", low=0.0, high=math.inf)
 Positive = Annotated[float, Unit("a number above 0", low=TINY, high=math.inf)]
 Share = Annotated[float, Unit("a share in [0, 1]", low=0.0, high=1.0)]
 ANY_NUMBER = Unit("a number", low=-math.inf, high=math.inf)
+MEANT = {"gpu": "cuda"}  # what is spelt most alike is another word
 EXPECTED = {str: "text (in quotes)", bool: "true or false", int: "a whole number"}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the sentence that names the known word nearest to `name`, and all known words."""
     words = sorted(map(str, known))
-    close = difflib.get_close_matches(str(name), words, n=1, cutoff=0.5)
+    meant = MEANT.get(str(name))
+    close = [meant] if meant in words else difflib.get_close_matches(str(name), words, 1, 0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}known: {', '.join(words)}"
 

@@ -213,3 +213,7 @@ def test_plain_keeps_the_declared_order_whatever_the_order_of_the_keys():
 )
 def test_only_a_word_that_is_near_is_suggested(word, sentence):
     assert nearest(word, ("seeds", "epochs")) == sentence
+
+
+def test_a_word_that_means_a_known_one_is_told_it_though_another_is_spelt_more_alike():
+    assert nearest("gpu", ("cpu", "cuda")) == "did you mean 'cuda'? known: cpu, cuda"
