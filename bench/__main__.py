@@ -33,6 +33,7 @@ from bench.parsing import parse
 from bench.perf.command import add_command
 from bench.planning import commands as planning
 from bench.planning.records import images_of
+from bench.planning.sizes import check_beside
 from bench.sections import Needs
 
 
@@ -141,6 +142,7 @@ def train_run(chosen: argparse.Namespace) -> None:
         need(chosen, "data", "folder", "experiment")
         spec = parse(TrainSpec, chosen.spec, where="spec")
         name = chosen.experiment
+    check_beside(spec.training, chosen.method, chosen.data)
     gpus.claim_for(spec.compute)
     from bench.training.job import train
 

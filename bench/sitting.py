@@ -27,6 +27,7 @@ from bench.planning.records import (
     training_differs,
     transfer_differs,
 )
+from bench.planning.sizes import check_beside
 from bench.sections import CHECKPOINTS
 from bench.shortage import free_memory
 
@@ -220,6 +221,7 @@ def _train(experiment: Experiment, run: Recorded, data: Path) -> None:
     from bench.training.job import train
 
     spec = experiment.train_spec(run.label, run.seed)
+    check_beside(spec.training, run.label, data)
     train(spec, experiment=experiment.experiment, label=run.label, data=data, folder=run.folder)
 
 

@@ -26,7 +26,7 @@ from bench.planning.records import (
     recorded,
     training_differs,
 )
-from bench.planning.sizes import Size, check_held_out, disk_bytes, size_of
+from bench.planning.sizes import Size, check_training, disk_bytes, size_of
 from bench.planning.text import amount, hours, table
 from bench.sections import CHECKPOINTS
 
@@ -130,14 +130,15 @@ def make_plan(
     Raises
     ------
     ConfigError
-        An attack needs more classes or test images than the experiment's images have, or all
-        training images are held out.
+        An attack needs more classes or test images than the experiment's images have, or a
+        method cannot be trained on them.
     """
     size = size_of(experiment, results)
     if size:
         needs = experiment.evaluation.needs
         needs.check(experiment.data.name, classes=size.classes, test_images=size.test)
-        check_held_out(experiment, size.train)
+        for method in experiment.methods:
+            check_training(method.training, method.label, size.train, size.shape)
     past = recorded_rates(experiment, size, results) if size else Rates()
     tried = trial(size) if trial and size else Rates()
     runs, about = recorded(experiment, results), about_images(experiment, results)

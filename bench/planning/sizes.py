@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.config import Experiment
+from bench.config import Experiment, Training
 from bench.parsing import ConfigError
-from bench.planning.records import about_images
+from bench.planning.records import about_images, record
 from bench.training.held_out import held_out
 
 # Images and shapes of sources that are always the same; the others' are known once data.json is.
@@ -59,15 +60,34 @@ def size_of(experiment: Experiment, results: Path) -> Size | None:
     )
 
 
-def check_held_out(experiment: Experiment, train_images: int) -> None:
-    """Raise ConfigError where a method would have no training image left to learn from."""
-    for method in experiment.methods:
-        held = held_out(method.training, train_images)
-        if held >= train_images:
-            raise ConfigError(
-                f"training.validation_images: methods.{method.label} cannot hold out {held} of "
-                f"{train_images} training images; ask for fewer"
-            )
+def check_training(training: Training, label: str, train_images: int, shape: Sequence[int]) -> None:
+    """Raise ConfigError where the method `label` cannot be trained so on images of this size.
+
+    There are `train_images` of them, and `shape` is [C, H, W].
+    """
+    held = held_out(training, train_images)
+    if held >= train_images:
+        raise ConfigError(
+            f"training.validation_images: methods.{label} cannot hold out {held} of "
+            f"{train_images} training images; ask for fewer"
+        )
+    side = min(shape[1:])
+    # A window that far out shows the padding alone.
+    if training.crop >= side:
+        raise ConfigError(
+            f"training.crop: methods.{label} cannot shift images of {shape[1]} x {shape[2]} pixels "
+            f"by up to {training.crop}; choose at most {side - 1}"
+        )
+
+
+def check_beside(training: Training, label: str, data: Path) -> None:
+    """Do what `check_training` does for the data file `data`, if a record beside it describes it.
+
+    Without one, only who opens the file knows its images.
+    """
+    about = record(data.with_suffix(".json")) or {}
+    if "image_shape" in about:
+        check_training(training, label, about["train_images"], about["image_shape"])
 
 
 def disk_bytes(experiment: Experiment, size: Size, parameters: int) -> dict[str, int]:

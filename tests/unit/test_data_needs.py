@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -15,6 +18,7 @@ from bench.attacks.autoattack import TARGETS, require_classes
 from bench.config import experiment, spec_json
 from bench.data import job
 from bench.data.dataset import Dataset, load
+from bench.records import write_json
 from bench.sections import Needs
 
 
@@ -116,6 +120,33 @@ def test_the_plan_refuses_to_hold_out_all_training_images(capsys, tmp_path, chan
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: training.validation_images: methods.")
         assert line.endswith(f" cannot hold out {held} of 1497 training images; ask for fewer")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"training.crop": 8}, "images of 8 x 8 pixels by up to 8; choose at most 7"),
+        ({"training.crop": 7}, None),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "train"])
+def test_no_method_is_trained_on_images_that_its_shell_does_not_fit(
+    capsys, tmp_path, monkeypatch, command, changes, said
+):
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(yaml.safe_dump(settings(changes)))
+    about = {"train_images": 1497, "image_shape": [1, 8, 8]}
+    write_json(Path("results/tiny/data.json"), about)
+    stage = ModuleType("bench.training.job")
+    vars(stage)["train"] = lambda *_, **__: None
+    monkeypatch.setitem(sys.modules, "bench.training.job", stage)
+    what = ("--method", "trades", "--seed", "0") if command == "train" else ()
+    assert main([command, "--config", "config.yaml", *what]) == (said is not None)
+    if said:
+        (line,) = capsys.readouterr().err.splitlines()
+        (key,) = changes
+        assert line.startswith(f"error: {key}: methods.trades cannot ")
+        assert said in line
 
 
 def test_the_config_asks_for_what_its_attacks_need():
