@@ -73,7 +73,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     meant = MEANT.get(str(name))
     close = [meant] if meant in words else difflib.get_close_matches(str(name), words, 1, 0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}known: {', '.join(words)}"
+    # A word with a comma of its own would read as two.
+    return f"{hint}known: {', '.join(repr(word) if ',' in word else word for word in words)}"
 
 
 def parse(kind: type[T], raw: Any, *, where: str) -> T:

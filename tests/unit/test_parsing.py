@@ -217,3 +217,8 @@ def test_only_a_word_that_is_near_is_suggested(word, sentence):
 
 def test_a_word_that_means_a_known_one_is_told_it_though_another_is_spelt_more_alike():
     assert nearest("gpu", ("cpu", "cuda")) == "did you mean 'cuda'? known: cpu, cuda"
+
+
+def test_a_known_word_with_a_comma_is_in_quotes():
+    said = nearest("graph", ("plain", "fast", "fast, pages kept"))
+    assert said == "known: fast, 'fast, pages kept', plain"
