@@ -38,7 +38,9 @@ class Unit:
             number = math.nan
         fits = math.isfinite(number) and self.low <= number <= self.high
         if not fits or (self.whole and number != int(number)):
-            raise ConfigError(f"{where}: expected {self.expected}, got {value!r}")
+            above = self.whole and number > self.high
+            most = f" and at most {self.high}" if above else ""
+            raise ConfigError(f"{where}: expected {self.expected}{most}, got {value!r}")
         return int(number) if self.whole else number
 
 

@@ -114,6 +114,12 @@ def test_a_count_is_not_rounded(raw):
     assert refusal(Count, raw) == f"key: expected a whole number of at least 1, got {raw!r}"
 
 
+@pytest.mark.parametrize("raw", [2**53, "1e20"])
+def test_a_whole_number_that_is_too_large_is_told_the_largest(raw):
+    said = "a whole number of at least 0 and at most 9007199254740991"
+    assert refusal(Whole, raw) == f"key: expected {said}, got {raw!r}"
+
+
 @pytest.mark.parametrize("kind", [Amount, Positive, Share, float])
 def test_a_real_number_is_a_float_however_it_was_written(kind):
     for raw in (1, 1.0, "1"):
