@@ -17,6 +17,7 @@ from typing import Any
 from bench import config, gpus
 from bench.analysis import commands as analysis
 from bench.arguments import (
+    CommandParser,
     add_images,
     add_run,
     add_what,
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     top = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    commands = top.add_subparsers(required=True, metavar="command")
+    commands = top.add_subparsers(required=True, metavar="command", parser_class=CommandParser)
     planning.add_commands(commands, _command)
     diagnostics.add_commands(commands, _command)
     add_command(commands, _command)

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.changes import listed
 from bench.config import Experiment
-from bench.parsing import BenchError
+from bench.parsing import BenchError, nearest
 from bench.planning.records import images_of, section_differs
 
 # Adds a command to those of the parser: its name, what it does, and a line about it.
 Add = Callable[[Any, str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Names a flag that it does not know before it misses the one that was meant."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Do what the class above does, once every flag in `args` is a known one."""
+        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        for given in args or ():
+            flag = given.partition("=")[0]
+            # The beginning of a flag is enough for it.
+            if flag.startswith("--") and not any(name.startswith(flag) for name in known):
+                self.error(f"unknown flag {flag}; {nearest(flag, known)}")
+        return super().parse_known_args(args, namespace)
 
 
 def json_value(text: str) -> Any:

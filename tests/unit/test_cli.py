@@ -242,6 +242,16 @@ def test_paths_that_are_given_are_taken(calls, config):
         assert named["folder"] == Path("elsewhere")
 
 
+@pytest.mark.parametrize("given", [["--confg", "x.yaml"], ["--confg=x.yaml"]])
+def test_a_misspelt_flag_is_named_before_the_one_that_is_missed(capsys, given):
+    line = usage_error_of(capsys, "plan", *given)
+    assert "error: unknown flag --confg; did you mean '--config'? known: --config, " in line
+
+
+def test_the_beginning_of_a_flag_is_enough(capsys, tmp_path):
+    assert str(tmp_path / "no") in error_of(capsys, "plan", "--conf", str(tmp_path / "no"))
+
+
 def test_a_command_is_needed(capsys):
     assert usage_error_of(capsys).endswith("the following arguments are required: command")
 
