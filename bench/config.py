@@ -110,7 +110,7 @@ def experiment(raw: Any) -> Experiment:
             raise ConfigError(
                 f"methods.{method.label}: a model of reference.models has this name; rename one"
             )
-    _check_starts(methods)
+    _check_starts(methods, parts["training"].start)
     for method in methods:
         if method.training.engine == "graph" and parts["compute"].device != "cuda":
             raise ConfigError(
@@ -220,11 +220,14 @@ def _methods(raw: Any, shell: Any, eps: float) -> tuple[Method, ...]:
     return tuple(methods)
 
 
-def _check_starts(methods: tuple[Method, ...]) -> None:
-    """Raise ConfigError where a method starts from none of the others, or from one that waits."""
+def _check_starts(methods: tuple[Method, ...], shared: str | None) -> None:
+    """Raise ConfigError where a method starts from none of the others, or from one that waits.
+
+    `shared` is the start of the section `training`, which holds where a method has no other.
+    """
     starts = {method.label: method.training.start for method in methods}
     for label, start in starts.items():
-        where = f"methods.{label}.training.start"
+        where = "training.start" if start == shared else f"methods.{label}.training.start"
         if start is not None and start not in starts:
             raise ConfigError(f"{where}: {start!r} is no method here; {nearest(start, starts)}")
         if start is not None and starts[start] is not None:

@@ -77,6 +77,11 @@ def test_a_start_that_cannot_be_is_refused(start, said):
     assert said in str(refused.value)
 
 
+def test_a_start_of_all_methods_is_named_where_it_stands():
+    with pytest.raises(ConfigError, match=r"^training\.start: 'nope' is no method here; known: "):
+        experiment(settings({"training.start": "nope"}))
+
+
 def test_without_shuffling_every_epoch_has_the_images_in_their_own_order():
     run = Run(some_spec(shuffle=False), some_data(), CPU)
     for epoch in (1, 2):
