@@ -19,7 +19,13 @@ def read_config(path: Path) -> Experiment:
     BenchError
         The file cannot be read or is not YAML, or a key is wrong.
     """
-    return config.experiment(read_yaml(path, flag="--config"))
+    content = read_yaml(path, flag="--config")
+    if not isinstance(content, Mapping):
+        raise BenchError(
+            f"--config {path}: expected keys and values, got {content!r}; name a config, such as "
+            "config/digits.yaml"
+        )
+    return config.experiment(content)
 
 
 def is_experiment(path: Path) -> bool:
@@ -55,7 +61,9 @@ def read_yaml(path: Path, *, flag: str) -> Any:
     except UnicodeDecodeError as error:
         raise BenchError(f"{flag} {path}: not YAML ({error}); save it as UTF-8 text") from None
     except yaml.YAMLError as error:
-        raise BenchError(f"{flag} {path}: not YAML ({error}); correct it there") from None
+        # The reader was given text, and does not know of the file.
+        said = str(error).replace('"<unicode string>", ', "")
+        raise BenchError(f"{flag} {path}: not YAML ({said}); correct it there") from None
     if twice:
         raise BenchError(f"{flag} {path}: {twice}")
     return content

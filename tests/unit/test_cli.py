@@ -121,6 +121,7 @@ class TestWhatToDo:
         message = error_of(capsys, *arguments, "--config", str(path))
         assert message.startswith(f"--config {path}: not YAML (")
         assert message.endswith(("; correct it there", "; save it as UTF-8 text"))
+        assert "string>" not in message
 
     @pytest.mark.parametrize(
         ("content", "said"),
@@ -147,7 +148,7 @@ class TestWhatToDo:
         path = tmp_path / "empty.yaml"
         path.write_text(content)
         message = error_of(capsys, *arguments, "--config", str(path))
-        assert message.startswith("config: expected keys and values, got ")
+        assert message.startswith(f"--config {path}: expected keys and values, got ")
 
     def test_a_wrong_value_is_named_with_its_key(self, capsys, tmp_path, arguments):
         path = tmp_path / "wrong.yaml"
