@@ -12,6 +12,8 @@ from bench.evaluation.export_readme import readme
 from bench.parsing import BenchError, nearest
 from bench.records import read_json, sha256, write_json, write_text
 
+REMEDY = "train and evaluate the run with `python -m bench run`, or name another with --folder"
+
 
 def export(run_dir: Path, checkpoint: str, out: Path) -> Path:
     """Write a checkpoint of a run into the folder `out`, to be loaded without this suite.
@@ -62,13 +64,14 @@ def export(run_dir: Path, checkpoint: str, out: Path) -> Path:
 
 
 def _record(run_dir: Path, checkpoint: str) -> dict[str, Any]:
-    train = read_json(run_dir / "train.json")
+    train = read_json(run_dir / "train.json", REMEDY)
     if checkpoint not in train["checkpoints"]:
         known = nearest(checkpoint, train["checkpoints"])
         raise BenchError(f"{run_dir} has no checkpoint {checkpoint!r}; {known}")
     accuracy: dict[str, Any] = {}
     path = run_dir / "evaluation.json"
-    judged = read_json(path)["checkpoints"].get(checkpoint) if path.exists() else None
+    found = read_json(path, REMEDY) if path.exists() else {"checkpoints": {}}
+    judged = found["checkpoints"].get(checkpoint)
     if judged is not None:
         if judged["weights_sha256"] != train["checkpoints"][checkpoint]["weights_sha256"]:
             raise BenchError(

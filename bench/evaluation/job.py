@@ -123,7 +123,9 @@ def evaluate(
 
 def training_record(path: Path) -> dict[str, Any]:
     """Return the record of a training; BenchError where a key that is needed here is not right."""
-    record = read_json(path)
+    record = read_json(
+        path, "train this run with `python -m bench train`, or name another with --folder"
+    )
     for key, kind in NEEDED.items():
         value = _at(record, key)
         if not isinstance(value, kind) or value == {}:

@@ -197,8 +197,11 @@ def cut(run: Path) -> None:
         (swap, "holds other weights than train.json describes"),
         (rejudge, "evaluation.json judged other weights"),
         (forget, "not a whole record"),
-        (cut, r"train\.json: not JSON"),
-        (lambda run: (run / "train.json").unlink(), r"train\.json: there is no such file"),
+        (cut, r"train\.json: not JSON .*; train and evaluate the run with `python -m bench run`"),
+        (
+            lambda run: (run / "train.json").unlink(),
+            r"there is no such file; .* bench run`, or name",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_run_is_named_and_nothing_is_written(tmp_path, harm, message):
