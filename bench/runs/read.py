@@ -150,8 +150,9 @@ def read_record(kind: type[T], path: Path, remedy: str) -> T:
     """Read the record `kind` from a JSON file; BenchError if it is missing or incomplete."""
     if not path.is_file():
         raise BenchError(f"{path}: missing; {remedy}")
+    found = read_json(path, remedy)
     try:
-        return typed(kind, read_json(path), where=path.name)
+        return typed(kind, found, where=path.name)
     except (BenchError, ValueError) as error:
         raise BenchError(f"{path}: not a complete record ({error}); {remedy}") from None
 

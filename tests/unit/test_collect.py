@@ -132,8 +132,13 @@ def test_runs_on_different_data_cannot_share_a_table(results_factory, attribute,
 def test_a_record_cut_short_is_named(results_factory, record):
     path = results_factory.run() / record
     path.write_text(path.read_text()[:-100])
-    with pytest.raises(BenchError, match=rf"seed0/{record}.*--forcerun"):
+    with pytest.raises(
+        BenchError, match=rf"seed0/{record}: not JSON .*; remake it with"
+    ) as refused:
         collect(results_factory.folder)
+    # Once in front, and once in the one remedy.
+    assert str(refused.value).count(str(path)) == 2
+    assert "delete" not in str(refused.value)
 
 
 def test_a_record_without_a_key_names_file_and_key(results_factory):
