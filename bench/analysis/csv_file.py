@@ -29,6 +29,10 @@ def read_table(
             rows = list(reader)
     except FileNotFoundError:
         raise BenchError(f"{path} is missing; {remedy}") from None
+    except NotADirectoryError:
+        raise BenchError(
+            f"{path.parent} is a file; name the folder of an experiment, such as results/digits"
+        ) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise BenchError(f"{path}: it is damaged, no CSV text ({error}); {remedy}") from None
     for line, row in enumerate(rows, 1):
