@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -23,10 +25,17 @@ def exit_code(command: Callable[[], int | None]) -> int:
     """
     try:
         with stopping_cleanly():
-            return command() or 0
+            code = command() or 0
+            # Here, so that who stopped reading is noticed here and not at the interpreter's end.
+            sys.stdout.flush()
+            return code
     except InterruptedJobError as error:
         _say(str(error))
         return 128 + error.number
+    except BrokenPipeError:
+        # Whoever reads, as `head` does, has read enough; what is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except Exception as error:
         said = sentence(error)
         if said is None:

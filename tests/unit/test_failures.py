@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +18,7 @@ from bench.failures import exit_code, sentence
 from bench.parsing import BenchError
 from bench.shortage import out_of_memory
 
+ROOT = Path(__file__).parents[2]
 FULL = "free space on that disk or use another"
 CLOSED = "give yourself the right to it"
 
@@ -50,6 +55,16 @@ def test_what_nobody_foresaw_has_a_traceback_and_then_what_to_do(capsys, error):
     assert last.startswith(f"error: {type(error).__name__}: ")
     assert "(unexpected); what was finished is kept: run the same command again" in last
     assert last.endswith("report it with this log")
+
+
+def test_a_reader_that_has_read_enough_is_no_error():
+    code = "print('a' * 100_000)"
+    script = (
+        f"import sys; from bench.failures import exit_code; sys.exit(exit_code(lambda: {code}))"
+    )
+    command = f"{sys.executable} -c {shlex.quote(script)} | head -c 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (141, "a", "")
 
 
 def test_a_package_that_is_not_installed_is_one_line(capsys):
