@@ -16,6 +16,7 @@ import numpy as np
 from bench.analysis.csv_file import decimal
 from bench.analysis.figures import ablations as forest
 from bench.analysis.figures import style
+from bench.analysis.flag_meanings import meaning
 from bench.analysis.labels import attack_name, distinct, method_name
 from bench.analysis.options import options_of
 from bench.analysis.robust import strongest
@@ -42,7 +43,8 @@ class Line:
     """One line of ablations.csv, in the order of its columns; `low` to `high` is at 95 %.
 
     `difference` is variant minus base, in points of the accuracy under `attack` or of the harmonic
-    mean of clean accuracy and that. `by_seed` are its values, joined by ";".
+    mean of clean accuracy and that. `by_seed` are its values, and `flags` those of the rows of
+    summary.csv that it is made of, each joined by ";".
     """
 
     choice: str
@@ -59,6 +61,7 @@ class Line:
     high: float | None
     verdict: str
     by_seed: str
+    flags: str
 
 
 def ablation_lines(evidence: Evidence, ablations: Sequence[Ablation]) -> list[Line]:
@@ -80,7 +83,7 @@ def ablation_lines(evidence: Evidence, ablations: Sequence[Ablation]) -> list[Li
         line
         for ablation in ablations
         for variant in ablation.variants
-        for line in _lines(evidence.folder, judged, robust, ablation, variant)
+        for line in _lines(evidence, judged, robust, ablation, variant)
     ]
 
 
@@ -116,9 +119,9 @@ def _joined(one: Judged, other: Judged) -> Judged:
 
 
 def _lines(
-    folder: Path, judged: Mapping[str, Judged], robust: str, ablation: Ablation, variant: str
+    evidence: Evidence, judged: Mapping[str, Judged], robust: str, ablation: Ablation, variant: str
 ) -> Iterator[Line]:
-    base, changed = full(ablation.base), full(variant)
+    base, changed, folder = full(ablation.base), full(variant), evidence.folder
     quantities: tuple[tuple[str, str, Callable[[str], Quantity]], ...] = (
         ("accuracy", "clean", partial(accuracy, "clean")),
         ("accuracy", robust, partial(accuracy, robust)),
@@ -144,7 +147,17 @@ def _lines(
             high=high,
             verdict=verdict(low, high),
             by_seed=";".join(map(decimal, found.by_seed)),
+            flags=";".join(_flags(evidence, (base, changed), ("clean", attack))),
         )
+
+
+def _flags(evidence: Evidence, names: Sequence[str], attacks: Sequence[str]) -> list[str]:
+    rows = [
+        row
+        for row in evidence.rows
+        if f"{row['method']}/{row['checkpoint']}" in names and row["attack"] in attacks
+    ]
+    return sorted({flag for row in rows for flag in row["flags"].split(";") if flag})
 
 
 def full(name: str) -> str:
@@ -192,7 +205,13 @@ def make_ablations(folder: Path, ablations: Sequence[Ablation]) -> None:
     evidence = read_evidence(folder)
     lines, names = ablation_lines(evidence, ablations), display_names(evidence)
     with style.styled():
-        figure = forest.draw(lines, names=names, small=SMALL, caption=_caption(evidence, lines))
+        figure = forest.draw(
+            lines,
+            names=names,
+            marked=marked(lines, names),
+            small=SMALL,
+            caption=_caption(evidence, lines),
+        )
         drawn = {form: style.encoded(figure, form) for form in style.FORMATS}
     write_text(folder / "ablations.csv", to_csv(Line, map(_cells, lines)))
     write_text(folder / "tables" / "ablations.md", markdown(lines, names))
@@ -212,6 +231,41 @@ def display_names(evidence: Evidence) -> dict[str, str]:
     return names
 
 
+def _numbered(lines: Sequence[Line]) -> dict[str, str]:
+    """Return the flags of the lines with the mark that stands for each in table and figure."""
+    flags = sorted({flag for line in lines for flag in line.flags.split(";") if flag})
+    return {flag: f"[f{place}]" for place, flag in enumerate(flags, 1)}
+
+
+def marked(lines: Sequence[Line], names: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """Return the name of each choice's variant, with the marks of the flags of its lines."""
+    marks = _numbered(lines)
+    flags: dict[tuple[str, str], set[str]] = {}
+    for line in lines:
+        flags.setdefault((line.choice, line.variant), set()).update(line.flags.split(";"))
+    return {
+        (choice, variant): " ".join([names[variant], *(marks[f] for f in marks if f in own)])
+        for (choice, variant), own in flags.items()
+    }
+
+
+def _notes(lines: Sequence[Line]) -> list[str]:
+    return unadjusted(sum(line.low is not None for line in lines)) + [
+        f"{mark} {flag}, of the variant or its base: {meaning(flag)}."
+        for flag, mark in _numbered(lines).items()
+    ]
+
+
+def unadjusted(intervals: int) -> list[str]:
+    """Return what to know of so many intervals, each of which stands for itself."""
+    if not intervals:
+        return []
+    return [
+        f"Every interval is at 95 % by itself: of the {intervals} in ablations.csv (clean, robust, "
+        "harmonic mean) about one in twenty excludes zero even where nothing matters."
+    ]
+
+
 def _caption(evidence: Evidence, lines: Sequence[Line]) -> list[str]:
     first = next(row for row in evidence.rows if row["attack"] != "clean")
     return [
@@ -219,6 +273,7 @@ def _caption(evidence: Evidence, lines: Sequence[Line]) -> list[str]:
         f"{_counted(lines, 'n_seeds')} seeds, {_counted(lines, 'n_images')} test images.",
         "Variant minus base over the same seeds and images. An interval that excludes zero: the "
         f"choice matters; one within the band of {SMALL:g} point: it does not; else undecided.",
+        *_notes(lines),
     ]
 
 
@@ -231,15 +286,18 @@ def markdown(lines: Sequence[Line], names: Mapping[str, str]) -> str:
         f"| choice | variant | against | clean | {attack_name(lines[1].attack)} | harmonic mean |",
         "|---|---|---|---|---|---|",
     ]
+    written = marked(lines, names)
     for (choice, variant), cells in variants.items():
         told = " | ".join(map(_told, cells))
-        rows.append(f"| {choice} | {names[variant]} | {names[cells[0].base]} | {told} |")
+        name, base = written[choice, variant], names[cells[0].base]
+        rows.append(f"| {choice} | {name} | {base} | {told} |")
     rows += [
         "",
         "Variant minus base in points, with the 95 % interval over seeds and images (`crossed_t` of"
         f" docs/statistics.md); {_counted(lines, 'n_seeds')} seeds, {_counted(lines, 'n_images')}"
         f" images. **Bold**: the interval excludes zero. *Italic*: it lies within {SMALL:g} point."
         " Neither: undecided.",
+        *(line for note in _notes(lines) for line in ("", note)),
     ]
     return "\n".join(rows) + "\n"
 

@@ -107,11 +107,34 @@ def test_table_figure_and_csv_are_written_and_the_same_again(results):
     first = made()
     assert made() == first
     table = first["tables/ablations.md"].decode()
-    assert "| The method | MART | TRADES (β=6) | " in table
+    assert "| The method | MART [f1] | TRADES (β=6) | " in table
     assert "| The method | TRADES (β=6), last epoch | TRADES (β=6) |" in table
     with (results / "ablations.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["difference"] for row in rows[:2]] == ["10.00", "20.00"]
+
+
+def test_what_was_chosen_on_the_test_images_says_so(results_factory):
+    for method, selected_on in (("trades", "validation"), ("mart", "test")):
+        for seed in (0, 1):
+            counts = {attack: count - seed for attack, count in BASE.items()}
+            results_factory.run(
+                method,
+                seed,
+                correct={"best": counts, "last": BASE},
+                train={"selected_on": selected_on},
+            )
+    results = results_factory.folder
+    summarize(results, expected=None, reported=REPORTED, references=None, cards=CARDS)
+    make_ablations(results, [Ablation(choice="c", base="trades", variants=("mart", "trades/last"))])
+    with (results / "ablations.csv").open(newline="") as file:
+        found = {(row["variant"], row["flags"]) for row in csv.DictReader(file)}
+    assert found == {("mart/best", "selected_on_test"), ("trades/last", "")}
+    table = (results / "tables" / "ablations.md").read_text()
+    assert "| c | MART [f1] | TRADES (β=6) |" in table
+    assert "| c | TRADES (β=6), last epoch | TRADES (β=6) |" in table
+    assert "[f1] selected_on_test, of the variant or its base: the epoch was chosen on" in table
+    assert "of the 3 in ablations.csv" in table
 
 
 def test_what_rounds_to_zero_has_no_sign(results, monkeypatch):

@@ -271,7 +271,10 @@ def test_it_is_made_without_any_one_of_the_other_files(folder, lost):
 
 
 def test_ablations_are_shown_where_the_experiment_has_them(folder):
-    header = "choice,base,variant,quantity,attack,n_seeds,n_images,difference,low,high,verdict\n"
-    line = "shuffle,trades/best,mart/last,accuracy,clean,2,20,-1.5,-2.5,-0.5,matters\n"
-    (folder / "ablations.csv").write_text(header + line)
-    assert "matters: [−2.50, −0.50]" in shown(folder).text
+    header = "choice,base,variant,quantity,attack,n_seeds,n_images,difference,low,high,verdict,"
+    line = "shuffle,trades/best,mart/last,accuracy,clean,2,20,-1.5,-2.5,-0.5,matters,"
+    (folder / "ablations.csv").write_text(f"{header}flags\n{line}selected_on_test\n")
+    page = shown(folder)
+    assert "matters: [−2.50, −0.50]" in page.text
+    assert "last epoch selected_on_test" in page.text
+    assert "of the 1 in ablations.csv" in page.text

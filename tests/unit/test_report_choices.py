@@ -7,8 +7,8 @@ import re
 import paged
 
 from bench import flags
+from bench.analysis.flag_meanings import MEANINGS, meaning
 from bench.analysis.report.choices import choices
-from bench.analysis.report.flags import MEANINGS, meaning
 
 BENCH = paged.ROOT / "bench"
 DECLARED = {word for name, word in vars(flags).items() if name.isupper()}

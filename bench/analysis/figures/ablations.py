@@ -22,18 +22,23 @@ SMALL_BAND = "#f1f1f1"
 
 
 def draw(
-    lines: Sequence[Line], *, names: Mapping[str, str], small: float, caption: Sequence[str]
+    lines: Sequence[Line],
+    *,
+    names: Mapping[str, str],
+    marked: Mapping[tuple[str, str], str],
+    small: float,
+    caption: Sequence[str],
 ) -> Figure:
     """Return the figure; `lines` are in the order of the choices, from the top.
 
-    `names` says how a reader is told of each variant and base, and `small` how many points count
-    as no difference.
+    `names` says how a reader is told of each base, `marked` of each choice's variant, and `small`
+    how many points count as no difference.
     """
     attack = next(line.attack for line in lines if line.attack != "clean")
     accuracy = [line for line in lines if line.quantity == "accuracy"]
     rows = list(dict.fromkeys((line.choice, line.base, line.variant) for line in accuracy))
     heads = list(dict.fromkeys((choice, base) for choice, base, _ in rows))
-    written = [names[variant] for *_, variant in rows]
+    written = [marked[choice, variant] for choice, _, variant in rows]
     left = 0.25 + max(style.text_width(name, 7.5) for name in written) / style.POINTS
     told = style.caption_lines(caption, MARGIN)
     foot, top = 0.5 + style.caption_height(told), 0.35

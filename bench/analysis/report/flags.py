@@ -1,49 +1,12 @@
-"""What a flag of summary.csv means, in one sentence."""
+"""The flags of a row as marks of the page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bench.analysis.flag_meanings import meaning
 from bench.analysis.report.grid import Mark
-from bench.flags import (
-    ABOVE_PGD,
-    ATTACKED_IN,
-    DIAGNOSTICS,
-    HALVED,
-    ON_TEST,
-    SUBSET,
-    TRAIN_SUBSET,
-    WARNED,
-    WITH_TF32,
-)
-
-MEANINGS = {
-    ABOVE_PGD: "AutoAttack left more images standing than PGD, which a stronger "
-    "attack should not: look for masked gradients or too few images",
-    WARNED: "AutoAttack's own checks warned that its number may be too high",
-    ON_TEST: "the epoch was chosen on the test images, which flatters it",
-    SUBSET: "not all test images of the source were judged: no published number is comparable",
-    TRAIN_SUBSET: "not all training images of the source were used: no published number is "
-    "comparable",
-    HALVED: "the memory was too small for the configured batch; random starts are drawn "
-    "per batch, so single verdicts may differ",
-    WITH_TF32: "the attack computed in TF32, not in full float32",
-}
-
-
-def meaning(flag: str) -> str:
-    """Return what `flag` means."""
-    if flag in MEANINGS:
-        return MEANINGS[flag]
-    if flag.startswith(DIAGNOSTICS):
-        check = flag.removeprefix(DIAGNOSTICS)
-        return (
-            f"the check {check} failed: the robust accuracy is likely an overestimate; "
-            f"docs/diagnostics.md has cause and remedy under {check}"
-        )
-    if flag.startswith(ATTACKED_IN):
-        return f"the attack computed in {flag.removeprefix(ATTACKED_IN)}, not in float32"
-    return "a flag that this version does not know"
+from bench.flags import WARNED
 
 
 def flags_of(row: Mapping[str, str]) -> list[str]:

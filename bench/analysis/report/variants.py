@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bench.analysis.ablations import SMALL
+from bench.analysis.ablations import SMALL, unadjusted
 from bench.analysis.figures.known import Known
 from bench.analysis.labels import attack_name
-from bench.analysis.report.grid import Cell, Column, Grid, Line, between, chosen_from, plain
+from bench.analysis.report.flags import marks
+from bench.analysis.report.grid import Cell, Column, Grid, Line, Mark, between, chosen_from, plain
 from bench.analysis.report.material import Rows
 from bench.analysis.report.numbers import optional
 
@@ -28,7 +29,7 @@ def ablations_grid(rows: Rows, known: Known, path: Path) -> Grid:
         Line(
             [
                 Cell(choice),
-                Cell(_name(variant, known)),
+                Cell(_name(variant, known), marks=_marks(found.values())),
                 Cell(_name(base, known)),
                 *(_difference(found.get(key), path) for key in quantities),
             ],
@@ -49,7 +50,8 @@ def ablations_grid(rows: Rows, known: Known, path: Path) -> Grid:
         filters=[chosen_from("choice", "Choice", lines, {})],
         notes=[
             f"[ ]: 95 % over seeds and images. A choice matters where it leaves out zero, does not "
-            f"where it lies within {SMALL:g} point, and is undecided otherwise."
+            f"where it lies within {SMALL:g} point, and is undecided otherwise.",
+            *unadjusted(sum(row["low"] != "" for row in rows)),
         ],
     )
 
@@ -58,6 +60,10 @@ def _name(at: str, known: Known) -> str:
     label, _, checkpoint = at.partition("/")
     name = known.names.get(label, label)
     return f"{name}, last epoch" if checkpoint == "last" else name
+
+
+def _marks(rows: Iterable[Row]) -> list[Mark]:
+    return list(dict.fromkeys(mark for row in rows for mark in marks(row)))
 
 
 def _difference(row: Row | None, path: Path) -> Cell:

@@ -18,8 +18,9 @@ from bench.analysis.claims.verdict import (
 from bench.analysis.figures.caption import DATASETS, MODELS, images, joined
 from bench.analysis.figures.known import Known
 from bench.analysis.figures.points import NOT_ATTACKS, means
+from bench.analysis.flag_meanings import meaning
 from bench.analysis.labels import eps_text
-from bench.analysis.report.flags import flags_of, marks, meaning
+from bench.analysis.report.flags import flags_of, marks
 from bench.analysis.report.grid import (
     ABSENT,
     Cell,
