@@ -113,7 +113,7 @@ def test_hovering_a_point_shows_the_numbers_of_the_summary(page, folder, method,
             "mean trades autoattack best",
             None,  # AutoAttack judged no last checkpoint here
         ),
-        ('[data-key="seeds"]', "mean betas", "seed trades autoattack best", None),
+        ('[data-key="seeds"]', "mean betas front", "seed trades autoattack best", None),
         ('[data-key="seeds"]', "seed", "mean trades autoattack best", None),
         ('[data-kind="paper"]', False, "paper  autoattack best", None),
         ('[data-kind="card"]', True, None, "card  autoattack best"),

@@ -125,7 +125,12 @@ def test_trades_is_joined_in_the_order_of_beta() -> None:
 def test_a_standard_network_does_not_squeeze_the_rest_but_is_named() -> None:
     means = [*cluster(), mean("standard", (95, 0))]
     figure = frontier.draw(scene(means))
-    assert figure.axes[0].get_ylim()[0] > 30
+    (axes,) = figure.axes
+    assert axes.get_ylim()[0] > 30
+    (line,) = (one for one in axes.lines if one.get_linewidth() == marks.FRONT["lw"])
+    assert (line.get_xdata()[-1], line.get_ydata()[-1]) == (95, 0)
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "outside the axes: (clean, attacked)" in legend
     assert "The method standard (95.0%, 0.0%)" in [text.get_text() for text in texts(figure)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.analysis.figures.points import (
@@ -12,13 +13,14 @@ from bench.analysis.figures.points import (
     Other,
     Point,
     Row,
+    front,
     means,
-    pareto,
     read_breakage,
     read_summary,
     strays,
     strongest,
 )
+from bench.analysis.statistics.front import distance
 from bench.parsing import BenchError
 
 HEADER = "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,eps,n,accuracy"
@@ -99,14 +101,30 @@ def test_a_mean_takes_the_best_checkpoints_of_the_seeds_judged_twice() -> None:
     assert [seed.seed for seed in trades.seeds] == [0, 1]
 
 
-def test_the_pareto_front_runs_from_robust_to_clean() -> None:
-    points = [mean("a", 80, 50), mean("b", 85, 45), mean("c", 82, 44), mean("d", 90, 0)]
-    assert [point.method for point in pareto(points)] == ["a", "b", "d"]
+def test_the_front_runs_from_robust_to_clean_through_what_no_mixture_reaches() -> None:
+    points = [mean("a", 80, 50), mean("b", 85, 45), mean("c", 82, 47), mean("d", 90, 0)]
+    assert [point.method for point in front(points)] == ["a", "b", "d"]
+
+
+def test_a_method_below_the_line_between_two_others_is_not_on_the_front() -> None:
+    points = [mean("a", 80, 50), mean("b", 85, 30), mean("d", 90, 20)]
+    assert [point.method for point in front(points)] == ["a", "d"]
 
 
 def test_a_point_beaten_on_one_axis_and_equal_on_the_other_is_not_on_the_front() -> None:
     points = [mean("a", 80, 50), mean("b", 80, 49), mean("c", 79, 50)]
-    assert [point.method for point in pareto(points)] == ["a"]
+    assert [point.method for point in front(points)] == ["a"]
+
+
+def test_the_front_is_the_one_that_claims_are_judged_against() -> None:
+    generator = np.random.default_rng(5)
+    points = [mean(str(k), *of) for k, of in enumerate(generator.uniform(0, 100, (12, 2)))]
+    every = np.array([[one.clean, one.robust] for one in points])
+    corners = np.array([[one.clean, one.robust] for one in front(points)])
+    assert distance(every, every) == pytest.approx(distance(every, corners))
+    for place in range(len(corners)):
+        others = np.delete(corners, place, axis=0)
+        assert distance(corners[place], others) < 0
 
 
 def test_a_standard_network_is_far_from_the_robust_ones() -> None:

@@ -78,7 +78,7 @@ def test_on_the_papers_data_nothing_says_otherwise_and_its_numbers_stand_beside(
     assert "These are not the data" not in page.text
     assert "With one seed there is no interval" in page.text
     kinds = {trace["meta"].get("kind") for trace in page.charts["frontier"]["data"]}
-    assert {"seed", "mean", "betas", "paper", "card"} == kinds
+    assert {"seed", "mean", "betas", "front", "paper", "card"} == kinds
     assert "reported 84.52 [r" in page.text
 
 

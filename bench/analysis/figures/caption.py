@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.analysis.figures.points import NOT_ATTACKS, Mean, Other, Row
+from bench.analysis.figures.points import NOT_ATTACKS, Mean, Other, Row, front
 from bench.analysis.figures.style import family
 from bench.analysis.labels import attack_name, eps_text
 from bench.analysis.robust import under
@@ -89,6 +89,16 @@ def twins(means: Sequence[Mean]) -> list[str]:
 def our_radii(rows: Iterable[Row]) -> set[float]:
     """Return the radii that our networks were attacked with."""
     return {row.eps for row in rows if row.attack not in NOT_ATTACKS}
+
+
+def mixtures(means: Sequence[Mean]) -> list[str]:
+    """Return what the front is, where there is one."""
+    if len(front(means)) < 2:
+        return []
+    return [
+        "Front: the best that drawing one of two methods for each image gives on average; the "
+        "claims hold a method against that of the others."
+    ]
 
 
 def radii(others: Sequence[Other], rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:

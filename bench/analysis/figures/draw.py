@@ -96,6 +96,7 @@ def _figures(
             *facts,
             chosen,
             *caption.gaps(rows, means, attack, names),
+            *caption.mixtures(means),
             *caption.twins(means),
             *caption.radii([*papers, *others], rows, names | frontier.shortened(others)),
         ],

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,11 +15,11 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.figures import marks, style
 from bench.analysis.figures.marks import Ledger
-from bench.analysis.figures.points import Located, Mean, Other, pareto, strays
+from bench.analysis.figures.points import Located, Mean, Other, front, strays
 
 LEFT, RIGHT, BETWEEN, TALL = 0.62, 0.18, 0.62, 4.0
 SHARE = 0.6
-LABEL, SMALL, STUB = 7.0, 6.4, 14.0
+LABEL, SMALL = 7.0, 6.4
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,13 @@ def draw(scene: Scene) -> Figure:
     caption = style.caption_lines(scene.caption, LEFT)
     foot = 0.46 + style.caption_height(caption)
     joined = _joined(scene.means, scene.betas)
-    entries = marks.entries(scene.reported, scene.reference, betas=len(joined) > 1)
+    entries = marks.entries(
+        scene.reported,
+        scene.reference,
+        front=len(front(scene.means)) > 1,
+        betas=len(joined) > 1,
+        away=bool(strays(scene.means) or strays(scene.reference)),
+    )
     rows = math.ceil(len(entries) / marks.columns(entries))
     figure = style.sheet(foot + TALL + 0.32 + 0.165 * rows)
     style.legend(figure, entries, left=LEFT, columns=marks.columns(entries))
@@ -66,7 +71,10 @@ def _ours(axes: Axes, scene: Scene, title: str) -> None:
     _frame(axes, [*near, *seeds, *scene.reported], title, foot=bool(away))
     axes.set_ylabel(f"{scene.attack} accuracy")
     ledger = Ledger(axes)
-    _staircase(ledger, pareto(near))
+    # Through what lies outside as well: the axes cut the line where they end.
+    corners = [(mean.clean, mean.robust) for mean in front(scene.means)]
+    axes.plot(*zip(*corners, strict=True), **marks.FRONT, zorder=1, scalex=False, scaley=False)
+    ledger.stroke(corners)
     path = [(mean.clean, mean.robust) for mean in _joined(near, scene.betas)]
     if len(path) > 1:
         axes.plot(*zip(*path, strict=True), **marks.BETAS, zorder=2)
@@ -159,22 +167,6 @@ def _limits(values: Sequence[float], below: float, above: float) -> tuple[float,
     return max(low - below * span, -2.0), min(high + above * span, 102.0)
 
 
-def _staircase(ledger: Ledger, front: Sequence[Mean]) -> None:
-    """Draw the edge of what the means beat, with a stub at both ends to show which side that is."""
-    axes = ledger.axes
-    left, _, bottom, _ = _window(axes)
-    shift = axes.transData.inverted().transform(
-        [[x - STUB, y - STUB] for x, y in (ledger.at(m.clean, m.robust) for m in front)]
-    )
-    path = [(max(left, float(shift[0][0])), front[0].robust)]
-    for point, following in pairwise(front):
-        path += [(point.clean, point.robust), (point.clean, following.robust)]
-    last = front[-1]
-    path += [(last.clean, last.robust), (last.clean, max(bottom, float(shift[-1][1])))]
-    axes.plot(*zip(*path, strict=True), **marks.FRONT, zorder=1, scalex=False, scaley=False)
-    ledger.stroke(path)
-
-
 def _methods(ledger: Ledger, means: Sequence[Mean], scene: Scene) -> None:
     """Draw every mean and seed, so that all of it shows where several fall on one spot."""
     axes = ledger.axes
@@ -215,7 +207,7 @@ def _arrows(ledger: Ledger, away: Sequence[Mean | Other], scene: Scene) -> None:
             name, colour = scene.names[point.method], scene.colours[point.method]
         angle = math.degrees(math.atan2(along, across)) - 90
         where = axes.transData.inverted().transform((x, y))
-        axes.plot(*where, marker=(3, 0, angle), ms=7, color=colour, mec="none", zorder=6)
+        axes.plot(*where, **marks.arrow(colour, angle), zorder=6)
         ledger.mark(x, y, 7)
         text = f"{name} ({point.clean:.1f}%, {point.robust:.1f}%)"
         ledger.name(x, y, 7, text, LABEL if isinstance(point, Mean) else SMALL)

@@ -71,18 +71,26 @@ def badge(kind: Kind) -> dict[str, Any]:
     return {"marker": mark, "ms": REFERENCE - 2, "mec": style.INK, "mew": 0.8, "ls": "none"}
 
 
+def arrow(colour: str, angle: float) -> dict[str, Any]:
+    """Draw what points at a place outside the axes; upwards, turned by `angle` degrees."""
+    return {"marker": (3, 0, angle), "ms": 7, "mfc": colour, "mec": "none", "ls": "none"}
+
+
 def entries(
-    reported: Sequence[Other], reference: Sequence[Other], *, betas: bool
+    reported: Sequence[Other], reference: Sequence[Other], *, front: bool, betas: bool, away: bool
 ) -> list[style.Entry]:
     """Return the legend: what each mark stands for, of those that are shown."""
     grey = style.SOFT
     found: list[style.Entry] = [
         ("one seed", Line2D([], [], **dot(grey))),
         ("mean over seeds", (Line2D([], [], **disc(grey)), Line2D([], [], **ring()))),
-        ("Pareto front of the means", Line2D([], [], **FRONT)),
     ]
+    if front:
+        found.append(("front of mixtures of the means", Line2D([], [], **FRONT)))
     if betas:
         found.append(("TRADES, joined in order of β", Line2D([], [], **BETAS)))
+    if away:
+        found.append(("outside the axes: (clean, attacked)", Line2D([], [], **arrow(grey, 180))))
     papers: dict[Kind, str] = {
         "paper": "reported by its authors (in italics)",
         "secondary": "reported by others (in italics)",

@@ -165,13 +165,26 @@ def means(rows: Iterable[Row], attack: str, checkpoint: str = "best") -> list[Me
     ]
 
 
-def pareto(points: Iterable[L]) -> list[L]:
-    """Return the points that no other beats on both axes, from least to most clean accuracy."""
-    front: list[L] = []
+def front(points: Iterable[L]) -> list[L]:
+    """Return the corners of the front of mixtures, from least to most clean accuracy.
+
+    No mixture of the others is as good as a corner in both accuracies; the front itself is the
+    straight lines between them (bench.analysis.statistics.front).
+    """
+    corners: list[L] = []
     for point in sorted(points, key=lambda p: (-p.clean, -p.robust)):
-        if not front or point.robust > front[-1].robust:
-            front.append(point)
-    return front[::-1]
+        if corners and point.robust <= corners[-1].robust:
+            continue
+        while len(corners) > 1 and _mixed(point, corners[-1], corners[-2]):
+            corners.pop()
+        corners.append(point)
+    return corners[::-1]
+
+
+def _mixed(left: Located, middle: Located, right: Located) -> bool:
+    """Say whether mixing the outer two gives what the middle one has, or better."""
+    share = (middle.clean - left.clean) / (right.clean - left.clean)
+    return middle.robust <= left.robust + share * (right.robust - left.robust)
 
 
 def strays(points: Sequence[L]) -> list[L]:

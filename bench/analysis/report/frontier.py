@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from statistics import stdev
 from typing import Any
@@ -13,7 +14,7 @@ from bench.analysis.figures import style
 from bench.analysis.figures.elsewhere import beside
 from bench.analysis.figures.frontier import short
 from bench.analysis.figures.known import Known
-from bench.analysis.figures.points import Mean, Other, means, strays
+from bench.analysis.figures.points import Mean, Other, front, means, strays
 from bench.analysis.labels import attack_name, attack_order, checkpoint_order, eps_text
 from bench.analysis.report.chart import Chart, Key, Looks, Trace
 from bench.analysis.report.flags import flags_of
@@ -73,6 +74,7 @@ def frontier(
                     far[mean.method] = known.names[mean.method]
             near = [mean for mean in found if mean.method in known.betas]
             own = [
+                *_front(found, away),
                 *_betas(near, known),
                 *(trace for mean in found for trace in texts.method(mean, checkpoint, attacked)),
             ]
@@ -86,7 +88,7 @@ def frontier(
             counts["paper"] += len(papers)
             counts["card"] += len(cards)
             for trace in own:
-                trace["meta"] |= meta | {"far": trace["meta"].get("method") in away}
+                trace["meta"] = {"far": trace["meta"].get("method") in away} | trace["meta"] | meta
             traces += own
     chart = Chart(
         name="frontier",
@@ -219,6 +221,22 @@ class _Texts:
         return "<br>".join(lines)
 
 
+def _front(found: Sequence[Mean], away: Set[str]) -> list[Trace]:
+    """Return the front of mixtures, line by line: those to methods far off are shown with them."""
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [left.clean, right.clean],
+            "y": [left.robust, right.robust],
+            "line": {"color": style.SOFT, "width": 1.2, "dash": "6px,3px"},
+            "hoverinfo": "skip",
+            "meta": {"kind": "front", "far": not away.isdisjoint({left.method, right.method})},
+        }
+        for left, right in pairwise(front(found))
+    ]
+
+
 def _betas(near: Sequence[Mean], known: Known) -> list[Trace]:
     """Return the line that joins TRADES over its values of beta."""
     joined = sorted(near, key=lambda mean: known.betas[mean.method])
@@ -230,7 +248,7 @@ def _betas(near: Sequence[Mean], known: Known) -> list[Trace]:
             "mode": "lines",
             "x": [mean.clean for mean in joined],
             "y": [mean.robust for mean in joined],
-            "line": {"color": style.BLUE, "width": 1, "dash": "dot"},
+            "line": {"color": style.BLUE, "width": 1.2},
             "hoverinfo": "skip",
             "meta": {"kind": "betas"},
         }

@@ -72,7 +72,7 @@
     for (const [key, value] of Object.entries(wish.values)) {
       if (key in meta && meta[key] !== value) return false;
     }
-    const ours = ["mean", "seed", "betas"].includes(meta.kind);
+    const ours = ["mean", "seed", "betas", "front"].includes(meta.kind);
     if (ours && wish.seeds && !wish.seeds.includes(meta.kind)) return false;
     return !wish.off.has(meta.kind) && !(meta.far && wish.off.has("far"));
   }
