@@ -8,11 +8,13 @@ import pytest
 from examinations import write_diagnostics, write_transfer
 from factory import EPS, ResultsFactory
 
-from bench.analysis.figures import examined, strength, style, surfaces, transfer
+from bench.analysis.figures import caption, examined, strength, style, surfaces, transfer
 from bench.analysis.figures.draw import draw
+from bench.analysis.figures.points import read_summary
 from bench.analysis.summary import summarize
 from bench.parsing import BenchError
 
+REPORTED = Path(__file__).parents[2] / "config" / "reported.csv"
 RUNS = [("trades", 0), ("trades", 1), ("memloss_v1", 0)]
 NAMES = {"trades": "TRADES", "memloss_v1": "MemLoss V1"}
 
@@ -81,6 +83,12 @@ def test_a_curve_that_goes_far_has_doublings_for_ticks(results_factory, folder):
         figure = strength.draw(found, eps=EPS, names=NAMES, caption=["Caption."])
         style.encoded(figure, "png")
     assert [round(tick) for tick in figure.axes[0].get_xticks()] == [0, 1, 2, 4, 8, 16]
+
+
+def test_the_caption_says_that_chance_fails_no_check(folder):
+    summarize(folder, expected=None, reported=REPORTED)
+    said = " ".join(caption.strength(read_summary(folder / "summary.csv"), [0], 80))
+    assert "beyond chance for 80 images (p < 0.001)" in said
 
 
 def test_every_picture_has_the_same_colours(folder):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import paged
 import pytest
 from factory import write_csv, write_json
 
+from bench.diagnostics.checks import share
 from bench.diagnostics.job import SURFACES
 
 NETWORKS = ("trades", "memloss_v1")
@@ -25,6 +27,18 @@ def test_where_no_loss_surface_was_asked_for_the_page_has_all_else(folder):
         # As `diagnostics.surfaces: 0` leaves it.
         (folder / place / "surfaces.csv").write_text(",".join(SURFACES) + "\n")
     assert before - set(paged.shown(folder).charts) == {"surface-2"}
+
+
+def test_what_passes_beyond_its_limit_is_within_chance(folder):
+    path = folder / DIAGNOSED[0] / "record.json"
+    record = json.loads(path.read_text())
+    record["checkpoints"]["best"]["checks"] = {
+        "eps_zero": vars(share("eps_zero", 1, 80)),
+        "linearity": vars(share("linearity", 0, 80)),
+        "zero_gradient": vars(share("zero_gradient", 40, 80)),
+    }
+    write_json(path, record)
+    assert "1.25 within chance 0.00 ✓ 50.00 ✗" in paged.shown(folder).text
 
 
 def test_where_only_last_was_examined_it_is_shown(folder):

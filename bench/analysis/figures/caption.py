@@ -9,6 +9,7 @@ from bench.analysis.figures.points import NOT_ATTACKS, Mean, Other, Row, front
 from bench.analysis.figures.style import family
 from bench.analysis.labels import attack_name, eps_text
 from bench.analysis.robust import under
+from bench.diagnostics.checks import RISK
 
 DATASETS = {
     "cifar10": "CIFAR-10",
@@ -134,8 +135,9 @@ def strength(rows: Sequence[Row], seeds: Sequence[int], n: int) -> list[str]:
         *_of(rows, seeds, n),
         "Left: against the radius, at the dotted line the ε that robustness is claimed for; right: "
         "against PGD steps at that ε.",
-        "Curves that rise, that do not reach 0, or Square below PGD speak for masked gradients; "
-        "checks that failed are named in the panel.",
+        "PGD's curve ends at the first radius where nothing stands. Curves that rise, that do not "
+        "reach 0, or Square below PGD speak for masked gradients. A check fails, and is named in "
+        f"the panel, only where that is beyond chance for {n:,} images (p < {RISK:g}).",
     ]
 
 

@@ -24,7 +24,8 @@ LOOKS: dict[str, dict[str, Any]] = {
     "fgsm": {"color": FGSM, "lw": 1.2, "ls": (0, (3, 1.5))},
     "seed": {"color": style.SOFT, "lw": 0.6},
     "restarts": {"marker": "v", "ms": 4, "mfc": "white", "mec": PGD, "mew": 1.0, "ls": "none"},
-    "square": {"marker": "D", "ms": 3.2, "mfc": SQUARE, "mec": SQUARE, "mew": 0.8, "ls": "none"},
+    # Open, as it may lie on the triangle.
+    "square": {"marker": "D", "ms": 4, "mfc": "none", "mec": SQUARE, "mew": 0.8, "ls": "none"},
 }
 
 

@@ -23,7 +23,7 @@ from bench.analysis.report.grid import (
 )
 from bench.analysis.report.material import Material, Rows, Run, look
 from bench.analysis.report.numbers import optional
-from bench.diagnostics.checks import Outcome
+from bench.diagnostics.checks import RISK, Outcome
 from bench.runs.records import typed
 
 # By the name in curves.csv: title, title of the x axis, whether x is shown as powers.
@@ -119,8 +119,9 @@ def _grid(checks: Mapping[tuple[Run, str], Mapping[str, Outcome]], known: Known)
         notes=[
             "A passed check proves nothing; a failed one (✗) means that the robust accuracy is "
             "likely an overestimate. A check fails where the value is beyond the limit and chance "
-            "is ruled out, with a probability below 0.001. docs/diagnostics.md says what each "
-            "asks, what a failure means and what to do. Few images find gross faults alone."
+            f"is ruled out, with a probability below {RISK:g}; one beyond the limit that does not "
+            "fail is within chance. docs/diagnostics.md says what each asks, what a failure means "
+            "and what to do. Few images find gross faults alone."
         ],
     )
 
@@ -128,11 +129,14 @@ def _grid(checks: Mapping[tuple[Run, str], Mapping[str, Outcome]], known: Known)
 def _outcome(check: Outcome | None) -> Cell:
     if check is None:
         return Cell(ABSENT)
+    mark, style = ("✓", "verdict passed") if check.passed else ("✗", "verdict failed")
+    if check.passed and check.value > check.threshold:
+        mark, style = "within chance", "verdict"
     return Cell(
-        f"{plain(check.value)} {'✓' if check.passed else '✗'}",
+        f"{plain(check.value)} {mark}",
         check.value,
         title=f"{check.n:,} images; by chance with probability {check.chance:.2g}",
-        style="verdict passed" if check.passed else "verdict failed",
+        style=style,
     )
 
 
