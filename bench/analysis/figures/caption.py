@@ -123,9 +123,14 @@ def turns(attack: str) -> list[str]:
 
 
 REMEMBERED = (
-    "Up to 256 training images are followed with every method, remembering or not; means over "
-    "seeds.",
-    "Known then: did not fool the network at the end of the epoch in which the example was made.",
+    "Up to 256 training images, followed with every method that attacks them in training, "
+    "remembering or not; means over seeds. An example is what that attack made of an image in an "
+    "epoch, asked about from the end of that epoch on.",
+    "Top: how many of last epoch's fool the network, and of those known then, which did not fool "
+    "it at the end of their own epoch, how many do now.",
+    "Bottom: mean cosine between the perturbations of an image in last epoch and in this, and at "
+    "the end of training the network's mean cross-entropy on examples of that age, whatever loss "
+    "it was trained with.",
 )
 
 

@@ -122,7 +122,8 @@ def _figures(
         "remembered": remembered.draw(
             points.read_remembered(results, runs),
             names=names,
-            colours=scene.colours,
+            colours=known.colours,
+            families={row.method: row.base_method or style.family(row.method) for row in rows},
             caption=[*caption.setting(rows), *caption.REMEMBERED],
         ),
         **_examined(results, rows, present(results, runs, diagnosed), names),
