@@ -114,8 +114,19 @@ def test_components_number_what_no_bar_has_room_for() -> None:
     with style.styled():
         figure = components.draw(shares, names={"trades": "TRADES"}, caption=["A dataset."])
     said = [text.get_text() for text in figure.axes[0].texts]
-    assert {"50.0", "20.0", "0.05%", "0.00%"} <= set(said)
-    assert {"Square", "FAB-T", "APGD-T"} <= set(said)
+    assert {"50.0", "20.0", "0.05", "0.00"} <= set(said)
+    assert {"Square, %", "FAB-T, %", "APGD-T, %"} <= set(said)
+    # An edge would cover a bar as thin as Square's.
+    assert {bar.get_linewidth() for bar in figure.axes[0].patches} == {0}
+
+
+def test_components_number_clean_errors_beside_the_bars_where_one_is_thin() -> None:
+    shares = {"a": {"": 50.0, "square": 49.0, "clean": 1.0}, "b": {"": 80.0, "clean": 20.0}}
+    with style.styled():
+        figure = components.draw(shares, names={"a": "A", "b": "B"}, caption=[])
+    said = [text.get_text() for text in figure.axes[0].texts]
+    assert {"Clean\nerror, %", "1.00", "20.00"} <= set(said)
+    assert "20.0" not in said
 
 
 def test_components_put_the_most_robust_method_on_top() -> None:

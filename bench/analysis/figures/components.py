@@ -14,7 +14,7 @@ from bench.analysis.figures import style
 from bench.analysis.labels import attack_name
 
 MARGIN, RIGHT, BAR, PITCH, SIZE, PAD = 0.12, 0.15, 0.2, 0.29, 6.6, 3.0
-COLUMN, BEYOND = 0.6, 0.2
+COLUMN = 0.6
 # From what was never broken to what was wrong at once: the attacks in reverse order of their turn.
 ORDER = ("", "square", "fab-t", "apgd-t", "apgd-ce")
 COLOURS = {
@@ -34,7 +34,7 @@ def draw(
     """Return the figure; `shares` holds each method's percentages by what broke the images.
 
     The most robust method is on top. What some bar is too thin to number is numbered in a column on
-    the right, save the last share of all, which has the number beyond its end.
+    the right.
     """
     methods = sorted(shares, key=lambda method: (-shares[method].get("", 0.0), method))
     seen = {name for parts in shares.values() for name in parts}
@@ -45,15 +45,15 @@ def draw(
     lines = style.caption_lines(caption, MARGIN)
     foot, head = 0.5 + style.caption_height(lines), 0.55
     tall = PITCH * len(methods)
-    room = style.WIDTH - left - RIGHT - BEYOND
-    thin = _thin(shares, kinds, room - COLUMN * len(ORDER))
+    room = style.WIDTH - left - RIGHT
+    thin = _thin(shares, kinds, room - COLUMN * len(kinds))
     wide = room - COLUMN * len(thin)
     figure = style.sheet(foot + tall + head)
     axes = style.axes_at(figure, left, foot, wide, tall)
     _bars(axes, [shares[method] for method in methods], kinds, thin, wide)
     axes.set_yticks(range(len(methods)), [names[method] for method in methods])
     for i, kind in enumerate(thin):
-        _column(axes, 1 + (BEYOND + (i + 1) * COLUMN) / wide, kind, [shares[m] for m in methods])
+        _column(axes, 1 + (i + 1) * COLUMN / wide, kind, [shares[m] for m in methods])
     entries = [(_name(kind), Patch(fc=COLOURS.get(kind, style.GREEN))) for kind in kinds]
     style.legend(figure, entries, left=MARGIN, columns=len(entries))
     style.write_caption(figure, lines, MARGIN)
@@ -73,7 +73,7 @@ def _thin(
 ) -> list[str]:
     """Return the kinds that no bar shows at all, or too thin for a bar of `wide` inches."""
     found = []
-    for kind in kinds[:-1]:
+    for kind in kinds:
         values = [parts.get(kind, 0.0) for parts in shares.values()]
         if not any(values) or any(value and not _fits(value, wide) for value in values):
             found.append(kind)
@@ -91,27 +91,26 @@ def _bars(
         start = 0.0
         for kind in kinds:
             share, colour = parts.get(kind, 0.0), COLOURS.get(kind, style.GREEN)
-            axes.barh(y, share, BAR / PITCH, start, color=colour, ec="white", lw=0.4)
+            axes.barh(y, share, BAR / PITCH, start, color=colour, lw=0)
             look: dict[str, Any] = {"size": SIZE, "va": "center_baseline"}
             if share and kind not in thin and _fits(share, wide):
                 middle = start + share / 2
                 axes.text(middle, y, f"{share:.1f}", ha="center", color=_readable(colour), **look)
-            elif share and kind == kinds[-1]:
-                axes.text(101, y, f"{share:.1f}", color=style.SOFT, **look)
             start += share
     axes.set_xlim(0, 100)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.xaxis.set_major_formatter("{x:g}%")
-    axes.set_xlabel("Share of the test images")
+    axes.set_xlabel("Share of the test images (numbers in %)")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
 
 
 def _column(axes: Axes, x: float, kind: str, rows: Sequence[Mapping[str, float]]) -> None:
     across = axes.get_yaxis_transform()
-    axes.text(x, -0.62, _name(kind), size=SIZE, ha="right", va="bottom", transform=across)
+    heading = f"{_name(kind)}, %".replace("Clean ", "Clean\n")
+    axes.text(x, -0.62, heading, size=SIZE, ha="right", va="bottom", transform=across)
     for y, parts in enumerate(rows):
-        text = f"{parts.get(kind, 0.0):.2f}%"
+        text = f"{parts.get(kind, 0.0):.2f}"
         axes.text(x, y, text, size=SIZE, ha="right", va="center_baseline", transform=across)
 
 
