@@ -62,6 +62,13 @@ def test_every_row_of_the_summary_and_every_claim_is_in_a_table(whole, html):
         assert claim["detail"] in text
 
 
+def test_a_claim_that_was_not_run_has_no_measurement(whole, html):
+    assert "not run" in [claim["verdict"] for claim in paged.rows(whole / "claims.csv")]
+    text = Page(html).text
+    assert "– over seeds" not in text
+    assert "] over seeds" in text
+
+
 def test_the_answer_counts_the_verdicts_and_says_that_these_are_other_data(whole, html):
     answer = re.search(r'<p class="answer">(.*?)</p>', html, re.DOTALL)[1].replace("\xa0", " ")
     verdicts = [row["verdict"] for row in paged.rows(whole / "claims.csv")]

@@ -63,7 +63,7 @@ def claims_grid(rows: Rows, known: Known, path: Path) -> Grid:
         low, high = optional(row, "low", path), optional(row, "high", path)
         value = optional(row, "estimate", path)
         measured = ABSENT if value is None else plain(value)
-        interval = between(low, high) or ("" if value is None else "no interval")
+        about = f"{between(low, high) or 'no interval'} {_about(row)}"
         verdict = row["verdict"]
         mark = sources.setdefault(row["source"], f"s{len(sources) + 1}")
         lines.append(
@@ -81,7 +81,7 @@ def claims_grid(rows: Rows, known: Known, path: Path) -> Grid:
                     Cell(
                         measured,
                         "" if value is None else value,
-                        below=" ".join(filter(None, (interval, _about(row)))),
+                        below="" if value is None else about.strip(),
                         marks=marks(row),
                     ),
                     Cell(joined(known.names.get(name, name) for name in row["methods"].split(";"))),
