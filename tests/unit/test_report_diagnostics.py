@@ -41,6 +41,16 @@ def test_what_passes_beyond_its_limit_is_within_chance(folder):
     assert "1.25 within chance 0.00 ✓ 50.00 ✗" in paged.shown(folder).text
 
 
+def test_a_curve_ends_where_that_of_its_first_seed_ends(folder):
+    before = paged.shown(folder).charts["strength-eps"]["data"][0]
+    path = folder / DIAGNOSED[1] / "curves.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    (last,) = [place for place, line in enumerate(lines) if line.startswith("eps,")][-1:]
+    path.write_text("".join(lines[:last] + lines[last + 1 :]))
+    after = paged.shown(folder).charts["strength-eps"]["data"][0]
+    assert (after["x"], after["y"]) == (before["x"][:-1], before["y"][:-1])
+
+
 def test_where_only_last_was_examined_it_is_shown(folder):
     before = paged.shown(folder).charts
     for place in DIAGNOSED:

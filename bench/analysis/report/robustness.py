@@ -180,7 +180,9 @@ def _curves(material: Material, known: Known, looks: Looks, folder: Path) -> lis
                     for at, value in _points(told.curves, name, record_path(folder, *run)):
                         found.setdefault(at, []).append(value)
             if found:
-                places = sorted(found)
+                # A seed whose curve ends earlier would leave a mean of the others alone.
+                seeds = max(map(len, found.values()))
+                places = sorted(place for place, values in found.items() if len(values) == seeds)
                 traces.append(looks.line(method, places, [fmean(found[p]) for p in places], " %"))
         if traces:
             layout: dict[str, Any] = {
