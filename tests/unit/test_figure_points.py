@@ -23,7 +23,10 @@ from bench.analysis.figures.points import (
 from bench.analysis.statistics.front import distance
 from bench.parsing import BenchError
 
-HEADER = "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,eps,n,accuracy"
+HEADER = (
+    "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,eps,n,correct,accuracy,"
+    "reported"
+)
 ROW = Row(
     "cifar10", "resnet18", "trades", 0, "best", "validation", "autoattack", 8 / 255, 100, 48.0
 )
@@ -40,7 +43,7 @@ def summary(folder: Path, *rows: str) -> Path:
 
 
 def test_a_row_of_the_summary(tmp_path: Path) -> None:
-    line = "paper,cifar10,resnet18,trades,2,best,validation,autoattack,8/255,10000,48.37"
+    line = "paper,cifar10,resnet18,trades,2,best,validation,autoattack,8/255,10000,4837,48.37,"
     (row,) = read_summary(summary(tmp_path, line))
     assert row == replace(ROW, seed=2, n=10000, accuracy=48.37)
 
@@ -49,8 +52,8 @@ def test_a_row_of_the_summary(tmp_path: Path) -> None:
     ("lines", "said"),
     [
         ([], "no rows"),
-        (["paper,cifar10,resnet18,trades,0,best,validation,clean,0,100,high"], "'high'"),
-        (["paper,cifar10,resnet18,trades,0,best,validation,clean,8/0,100,80"], "'8/0'"),
+        (["paper,cifar10,resnet18,trades,0,best,validation,clean,0,100,80,high,"], "'high'"),
+        (["paper,cifar10,resnet18,trades,0,best,validation,clean,8/0,100,80,80.00,"], "'8/0'"),
     ],
 )
 def test_a_summary_that_cannot_be_drawn(tmp_path: Path, lines: list[str], said: str) -> None:
@@ -62,13 +65,13 @@ def test_a_summary_that_cannot_be_drawn(tmp_path: Path, lines: list[str], said: 
 
 def test_a_summary_without_a_column(tmp_path: Path) -> None:
     path = tmp_path / "summary.csv"
-    path.write_text(HEADER.replace(",accuracy", "") + "\n", encoding="utf-8")
+    path.write_text(HEADER.replace(",accuracy", "", 1) + "\n", encoding="utf-8")
     with pytest.raises(BenchError, match="'accuracy' is missing"):
         read_summary(path)
 
 
 def test_a_missing_summary_is_named_with_a_remedy(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r"summary\.csv is missing; run"):
+    with pytest.raises(BenchError, match=r"summary\.csv is missing; make it with"):
         read_summary(tmp_path / "summary.csv")
 
 

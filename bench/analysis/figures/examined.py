@@ -21,6 +21,7 @@ from bench.analysis.diagnostics import (
 from bench.records import read_json
 
 REMEDY = "run `python -m bench diagnose` for this run again"
+TRANSFER_REMEDY = "run `python -m bench transfer` for this seed again"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def read_matrix(results: Path, seeds: Iterable[int], methods: Sequence[str]) -> 
         if not path.is_file():
             continue
         there.append(seed)
-        for row in _rows(path, ("source", "target", "accuracy", "n")):
+        for row in _rows(path, ("source", "target", "accuracy", "n"), TRANSFER_REMEDY):
             if row["source"] in methods and row["target"] in methods:
                 pair = (row["source"], row["target"])
                 accuracies.setdefault(pair, []).append(cell_number(row, "accuracy", path))
@@ -118,9 +119,11 @@ def read_matrix(results: Path, seeds: Iterable[int], methods: Sequence[str]) -> 
     return Matrix(n, tuple(there), means, frozenset(weak))
 
 
-def _rows(path: Path, columns: Sequence[str], *, empty: bool = False) -> list[dict[str, str]]:
+def _rows(
+    path: Path, columns: Sequence[str], remedy: str = REMEDY, *, empty: bool = False
+) -> list[dict[str, str]]:
     """Return the rows of the checkpoint that is shown."""
-    return shown_rows(read_table(path, ("checkpoint", *columns), REMEDY, empty=empty))
+    return shown_rows(read_table(path, ("checkpoint", *columns), remedy, empty=empty))
 
 
 def _failed(examined: Mapping[str, Any]) -> tuple[str, ...]:

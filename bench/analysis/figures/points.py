@@ -11,6 +11,7 @@ from typing import Literal, Protocol, TypeVar
 
 from bench.analysis import reported, robust
 from bench.analysis.csv_file import cell_number, read_table
+from bench.analysis.summary_file import read_summary_file
 from bench.parsing import BenchError
 
 Kind = Literal["paper", "secondary", "plain", "extra", "generated"]
@@ -112,9 +113,7 @@ L = TypeVar("L", bound=Located)
 def read_summary(path: Path) -> list[Row]:
     """Return the rows of summary.csv that belong to runs of this suite."""
     columns = ["dataset", "model", "method", "seed", "checkpoint", "selected_on"]
-    raw = read_table(
-        path, [*columns, "attack", "eps", "n", "accuracy"], "run `python -m bench summarize`"
-    )
+    raw = read_summary_file(path, columns)
     return [
         Row(
             **{name: row[name] for name in columns if name != "seed"},

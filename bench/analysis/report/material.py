@@ -14,6 +14,7 @@ from bench.analysis.diagnostics import present, record_path, transfer_path
 from bench.analysis.figures import points
 from bench.analysis.figures.points import Row
 from bench.analysis.reported import ROBUSTBENCH
+from bench.analysis.summary_file import read_summary_file
 from bench.analysis.tables import NEEDED as IN_TABLES
 from bench.parsing import BenchError
 from bench.records import read_json
@@ -98,7 +99,7 @@ def read_material(folder: Path, diagnosed: Iterable[Run] | None = None) -> Mater
         Naming the file that is damaged, or summary.csv where it is missing, and the remedy.
     """
     path = folder / "summary.csv"
-    summary = read_table(path, SUMMARY, "make it with `python -m bench summarize`")
+    summary = read_summary_file(path, SUMMARY)
     rows = points.read_summary(path)
     if not rows:
         raise BenchError(f"{path}: it has no run of this suite; train and judge a method first")
