@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
 from factory import edit_json
 
 from bench.analysis.collect import collect
-from bench.analysis.reported import read_reported
+from bench.analysis.reported import read_cards, read_reported
 from bench.analysis.summary import summarize, summary_rows
 from bench.parsing import BenchError
 
@@ -107,6 +108,30 @@ def test_a_radius_that_a_quoted_table_does_not_state_is_from_a_place_that_is_nam
         if "states neither eps" in row.source and row.eps is not None:
             assert "CURE's test script attacks with 8/255" in row.source
             assert row.eps == pytest.approx(8 / 255)
+
+
+PLACE = r"commit [0-9a-f]{7}\), \S|Table \d|model card|table unknown: .*was not read"
+
+
+@pytest.mark.parametrize("read", [read_reported, read_cards])
+def test_every_source_names_a_place_that_can_be_opened_or_says_that_it_is_unknown(read):
+    path = CONFIG / {read_reported: "reported.csv", read_cards: "robustbench.csv"}[read]
+    assert [row.source for row in read(path) if not re.search(PLACE, row.source)] == []
+
+
+def test_numbers_that_their_author_withdrew_are_gone():
+    found = [r for r in read_reported(CONFIG / "reported.csv") if "PyTorch-Robust" in r.source]
+    assert {(r.dataset, r.method, r.checkpoint_rule, r.metric): r.value for r in found} == {
+        ("cifar10", "trades", "best", "clean"): 82.04,
+        ("cifar10", "trades", "best", "autoattack"): 48.39,
+        ("cifar10", "trades", "last", "clean"): 82.04,
+        ("cifar10", "trades", "last", "autoattack"): 48.39,
+        ("cifar10", "mart", "best", "clean"): 79.23,
+        ("cifar10", "mart", "best", "autoattack"): 47.83,
+        ("cifar10", "mart", "last", "clean"): 82.77,
+        ("cifar10", "mart", "last", "autoattack"): 47.29,
+    }
+    assert all("commit 1ba0a96" in row.source for row in found)
 
 
 @pytest.mark.parametrize("source", [{"test": 21}, {"train": 101}])
