@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from bench.analysis.csv_file import comma, read_table
 from bench.analysis.options import stated
-from bench.parsing import BenchError, Unit, nearest
+from bench.parsing import BenchError, Count, Pixels, Unit, nearest
 
 COLUMNS = (
     *("dataset", "model", "method", "spec_method", "options", "metric", "value", "eps", "n"),
@@ -21,6 +20,8 @@ CARD_COLUMNS = ("dataset", "name", "clean", "autoattack", "source", "eps")
 ROBUSTBENCH = "robustbench"
 METRICS = ("clean", "pgd20", "autoattack")
 KINDS = ("paper", "secondary")
+EPS: Unit = get_args(Pixels)[1]  # as `threat.eps` is read
+IMAGES: Unit = get_args(Count)[1]
 PERCENT = Unit("an accuracy in percent", low=0.0, high=100.0)
 
 
@@ -70,7 +71,7 @@ def read_reported(path: Path) -> tuple[Reported, ...]:
     Raises
     ------
     BenchError
-        Naming the file, the line and the column that does not hold what it should.
+        Naming the file, the row and the column that does not hold what it should.
     """
     return tuple(_row(row, where) for where, row in _lines(path, COLUMNS))
 
@@ -83,7 +84,7 @@ def read_cards(path: Path) -> tuple[Reported, ...]:
     Raises
     ------
     BenchError
-        Naming the file, the line and the column that does not hold what it should.
+        Naming the file, the row and the column that does not hold what it should.
     """
     shared = {"model": ROBUSTBENCH, "n": "", "checkpoint_rule": "the same weights"}
     shared |= {"spec_method": "", "options": ""}
@@ -144,16 +145,8 @@ def find_card(
 
 
 def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            rows = [(reader.line_num, row) for row in reader]
-    except FileNotFoundError:
-        raise BenchError(f"{path}: missing; restore the file of reported numbers") from None
-    if missing:
-        raise BenchError(f"{path}: the column {missing[0]!r} is missing; add it to the header")
-    return ((f"{path} line {line}", row) for line, row in rows)
+    rows = read_table(path, columns, "restore the file of reported numbers", empty=True)
+    return ((f"{path}: row {line}", row) for line, row in enumerate(rows, 1))
 
 
 def _row(row: dict[str, str], where: str) -> Reported:
@@ -162,14 +155,9 @@ def _row(row: dict[str, str], where: str) -> Reported:
             raise BenchError(
                 f"{where}: {column} is {row[column]!r}; {nearest(str(row[column]), words)}"
             )
-    try:
-        eps = float(Fraction(row["eps"])) if row["eps"] else None
-        n = int(row["n"]) if row["n"] else None
-    except (TypeError, ValueError, ZeroDivisionError):
-        raise BenchError(
-            f"{where}: eps and n are numbers such as 8/255 and 10000, or empty where the source "
-            f"does not say, got {row['eps']!r} and {row['n']!r}"
-        ) from None
+    # Empty where the source does not say.
+    eps = _number(EPS, row, "eps", where) if row["eps"] else None
+    n = _number(IMAGES, row, "n", where) if row["n"] else None
     method, options = row["spec_method"], row["options"]
     if options and not method:
         raise BenchError(f"{where}: options belong to a spec_method, which is empty; name it")
@@ -180,10 +168,14 @@ def _row(row: dict[str, str], where: str) -> Reported:
         spec_method=method,
         options=stated(method, options, f"{where}: options") if method else "",
         metric=row["metric"],
-        value=PERCENT.check(row["value"], f"{where}: value"),
+        value=_number(PERCENT, row, "value", where),
         eps=eps,
-        n=n,
+        n=None if n is None else int(n),
         checkpoint_rule=row["checkpoint_rule"],
         source=row["source"],
         kind="paper" if row["kind"] == "paper" else "secondary",
     )
+
+
+def _number(unit: Unit, row: dict[str, str], column: str, where: str) -> float | int:
+    return unit.check(row[column], f"{where}: {column}{comma(row[column])}")

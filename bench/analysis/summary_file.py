@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.analysis.csv_file import cell_number, read_table
+from bench.analysis.csv_file import cell_eps, cell_number, read_table
 from bench.analysis.reported import ROBUSTBENCH
 from bench.parsing import BenchError
 
@@ -45,6 +45,8 @@ def _wrong(row: dict[str, str], path: Path) -> str:
     for name in NUMBERS:
         if row[name] or name not in OPTIONAL:
             cell_number(row, name, path)
+    if row["eps"]:
+        cell_eps(row, path)
     counts = ("n", "correct") if row["model"] == ROBUSTBENCH else ("n", "correct", "seed")
     for name in counts:
         if not row[name].isdecimal():

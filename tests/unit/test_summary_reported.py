@@ -168,21 +168,25 @@ def test_a_number_stands_beside_the_checkpoint_that_its_source_names(cifar, repo
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("cifar10,r,trades,,,pgd-20,50,8/255,,,s,paper", r"line 2: metric is 'pgd-20'.*'pgd20'"),
-        ("cifar10,r,trades,,,pgd20,0.5x,8/255,,,s,paper", "line 2: value: expected an accuracy"),
-        ("cifar10,r,trades,,,pgd20,150,8/255,,,s,paper", "line 2: value: expected an accuracy"),
-        ("cifar10,r,trades,,,pgd20,50,eight,,,s,paper", "line 2: eps and n are numbers"),
-        ("cifar10,r,trades,,,pgd20,50,8/255,,,s,blog", "line 2: kind is 'blog'"),
+        ("cifar10,r,trades,,,pgd-20,50,8/255,,,s,paper", r"row 1: metric is 'pgd-20'.*'pgd20'"),
+        ("cifar10,r,trades,,,pgd20,0.5x,8/255,,,s,paper", "row 1: value: expected an accuracy"),
+        ("cifar10,r,trades,,,pgd20,150,8/255,,,s,paper", "row 1: value: expected an accuracy"),
+        ("cifar10,r,trades,,,pgd20,50,eight,,,s,paper", "row 1: eps: expected a distance"),
+        ("cifar10,r,trades,,,pgd20,50,8,,,s,paper", r"row 1: eps: .*\(divide by 255\?\), got '8'"),
+        ("cifar10,r,trades,,,pgd20,50,8/255,-1,,s,paper", "row 1: n: expected a whole number"),
+        ("cifar10,r,trades,,,pgd20,50,8/255,,,s", "row 1 has not as many cells"),
+        ('cifar10,r,trades,,,pgd20,"50,5",8/255,,,s,paper', r"row 1: value \(write a decimal point"),
+        ("cifar10,r,trades,,,pgd20,50,8/255,,,s,blog", "row 1: kind is 'blog'"),
     ],
 )
 def test_a_wrong_line_is_named(reported, line, message):
-    with pytest.raises(BenchError, match=rf"reported\.csv {message}"):
+    with pytest.raises(BenchError, match=rf"reported\.csv: {message}"):
         reported(line)
 
 
 def test_a_missing_file_or_column_is_named(tmp_path):
     path = tmp_path / "reported.csv"
-    with pytest.raises(BenchError, match=r"reported\.csv: missing"):
+    with pytest.raises(BenchError, match=r"reported\.csv is missing"):
         read_reported(path)
     path.write_text("dataset,model\n")
     with pytest.raises(BenchError, match=r"reported\.csv: the column 'method' is missing"):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bench.analysis import reported
-from bench.analysis.csv_file import cell_number, read_table
+from bench.analysis.csv_file import cell_eps, cell_number, read_table
 from bench.analysis.figures import caption
 from bench.analysis.figures.points import Other, Row
 from bench.analysis.reported import Reported
+from bench.parsing import BenchError
 
 # TRADES and its heirs attack with 0.031, which is 7.9/255: near enough to show, and to be named.
 NEAR = 0.001
@@ -69,22 +70,29 @@ def read_reference(path: Path, *, dataset: str, radii: Collection[float]) -> lis
         fits = re.search(r"(?<!\d)18$", row["architecture"].strip())
         if row["dataset"] != dataset or not fits or not row["eps"]:
             continue
-        eps = cell_number(row, "eps", path)
+        eps = cell_eps(row, path)
         if all(abs(eps - ours) > NEAR for ours in radii):
             continue
         clean, robust = (cell_number(row, name, path) for name in ("clean", "autoattack"))
-        if yes(row["extra_data"]):
+        extra, generated = (yes(row, name, path) for name in ("extra_data", "generated_data"))
+        if extra:
             found.append(Other(row["name"], clean, robust, "extra", eps))
-        elif yes(row["generated_data"]):
+        elif generated:
             found.append(Other(row["name"], clean, robust, "generated", eps))
         else:
             found.append(Other(row["name"], clean, robust, "plain", eps))
     return found
 
 
-def yes(text: str) -> bool:
-    """Say whether a cell of a table of facts says yes."""
-    return text.strip().lower() in ("true", "yes", "1")
+def yes(row: Mapping[str, str], column: str, path: Path) -> bool:
+    """Say whether a cell of a table of facts says yes; BenchError where it says neither."""
+    if (text := row[column].strip().lower()) in ("true", "yes", "1"):
+        return True
+    if text in ("false", "no", "0", ""):
+        return False
+    raise BenchError(
+        f"{path}: {column} of {row['name']} holds {row[column]!r}; write true or false"
+    )
 
 
 def _of_our_runs(rows: Sequence[Row], papers: Sequence[Other]) -> list[Other]:

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Literal, Protocol, TypeVar
 
 from bench.analysis import reported, robust
-from bench.analysis.csv_file import cell_number, read_table
+from bench.analysis.csv_file import cell_eps, cell_number, read_table
 from bench.analysis.summary_file import read_summary_file
 from bench.parsing import BenchError
 
@@ -119,7 +119,7 @@ def read_summary(path: Path) -> list[Row]:
             **{name: row[name] for name in columns if name != "seed"},
             seed=int(cell_number(row, "seed", path)),
             attack=row["attack"],
-            eps=cell_number(row, "eps", path) if row["eps"] else 0.0,
+            eps=cell_eps(row, path) if row["eps"] else 0.0,
             n=int(cell_number(row, "n", path)),
             accuracy=cell_number(row, "accuracy", path),
             **{name: row.get(name, "") for name in ("base_method", "options", "selected_by")},
