@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from bench.parsing import Pixels, parse
@@ -17,6 +17,9 @@ class DataRecord:
 
     `source_train_images` and `source_test_images` are those of the source, of which the data may
     have a part; a record without them is taken to have all.
+
+    What follows them is of the images before a part of them was taken: see `bench.data.origin`. The
+    two counts of equal images are of those that the run was given. Records of before have none.
     """
 
     name: str
@@ -26,6 +29,13 @@ class DataRecord:
     validation_images: int = 0
     source_train_images: int | None = None
     source_test_images: int | None = None
+    source: str = ""
+    lossless: bool | None = None
+    class_counts: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    channel_mean: tuple[float, ...] = ()
+    channel_std: tuple[float, ...] = ()
+    train_duplicates: int | None = None
+    train_test_duplicates: int | None = None
 
     @property
     def all_test_images(self) -> int:
