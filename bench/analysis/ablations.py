@@ -17,6 +17,7 @@ from bench.analysis.csv_file import decimal
 from bench.analysis.figures import ablations as forest
 from bench.analysis.figures import style
 from bench.analysis.flag_meanings import meaning
+from bench.analysis.image_counts import Counts
 from bench.analysis.labels import attack_name, distinct, method_name
 from bench.analysis.options import options_of
 from bench.analysis.robust import strongest
@@ -282,13 +283,24 @@ def markdown(lines: Sequence[Line], names: Mapping[str, str]) -> str:
     variants: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
         variants.setdefault((line.choice, line.variant), []).append(line)
+    columns = ("clean", attack_name(lines[1].attack), "harmonic mean")
+    counts = Counts(
+        {
+            name: [str(cells[at].n_images) for cells in variants.values()]
+            for at, name in enumerate(columns)
+        }
+    )
+    headings = " | ".join(f"{name}{counts.heading(name)}" for name in columns)
     rows = [
-        f"| choice | variant | against | clean | {attack_name(lines[1].attack)} | harmonic mean |",
+        f"| choice | variant | against | {headings} |",
         "|---|---|---|---|---|---|",
     ]
     written = marked(lines, names)
     for (choice, variant), cells in variants.items():
-        told = " | ".join(map(_told, cells))
+        told = " | ".join(
+            f"{_told(line)}{counts.cell(name, str(line.n_images))}"
+            for name, line in zip(columns, cells, strict=True)
+        )
         name, base = written[choice, variant], names[cells[0].base]
         rows.append(f"| {choice} | {name} | {base} | {told} |")
     rows += [

@@ -37,7 +37,8 @@ def notes(rows: Sequence[dict[str, str]], judged: Mapping[str, Sequence[str]]) -
         f"them, absent with one seed.",
         f"Radius of the attacks (L-infinity, pixels in [0, 1]): {listed(attacked) or 'none'}.",
         *_rules(rows),
-        "AutoAttack stands alone; the worst case counts an image only if no attack broke it.",
+        "AutoAttack stands alone; the worst case counts an image only if no attack broke it, of "
+        "the images that all attacks have in common.",
         f"{NOT_MEASURED} not measured, or not reported.",
     ]
     if len(ours) < len(rows):

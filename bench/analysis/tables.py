@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.analysis.cost_table import make_cost_table
 from bench.analysis.csv_file import decimal
+from bench.analysis.image_counts import Counts, span
 from bench.analysis.labels import attack_name, checkpoint_order, method_name, method_order
 from bench.analysis.options import options_of
 from bench.analysis.reported import ROBUSTBENCH
@@ -118,12 +119,11 @@ def comparison(rows: Iterable[dict[str, str]], names: Mapping[str, str]) -> list
 def _cell(rows: Sequence[dict[str, str]]) -> Cell:
     # From the counts, not from the rounded accuracies.
     mean, spread = mean_and_spread([100 * int(row["correct"]) / int(row["n"]) for row in rows])
-    counts = sorted({int(row["n"]) for row in rows})
     published = next((row for row in rows if row["reported"]), None)
     value = float(published["reported"]) if published else None
     return Cell(
         seeds=sum(row["seed"] != "" for row in rows),
-        n=str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}",
+        n=span(int(row["n"]) for row in rows),
         mean=mean,
         spread=spread,
         reported=value,
@@ -170,19 +170,20 @@ def _sheet(rows: Sequence[dict[str, str]], lines: Sequence[Line], others: Sequen
         for attack in ATTACKS
         if any(line.cells[attack].reported is not None for line in every if attack in line.cells)
     ]
-    header = ["Method", "Checkpoint", "Seeds", *map(attack_name, ATTACKS)]
+    counts = image_counts(every, ATTACKS)
+    header = ["Method", "Checkpoint", "Seeds"]
+    header += [f"{attack_name(attack)}{counts.heading(attack)}" for attack in ATTACKS]
     header += [f"{attack_name(attack)}, reported (difference)" for attack in quoted]
     sources: dict[str, str] = {}
-    body, further = ([_texts(line, quoted, sources) for line in block] for block in (lines, others))
+    body, further = (
+        [_texts(line, quoted, sources, counts) for line in block] for block in (lines, others)
+    )
     models = listed(row["model"] for row in rows if row["model"] != ROBUSTBENCH)
     caption = (
         f"Accuracy in percent on {listed(row['dataset'] for row in rows)} "
         f"({models}): mean ± standard deviation over seeds."
     )
-    judged = {
-        attack_name(attack): [line.cells[attack].n for line in every if attack in line.cells]
-        for attack in ATTACKS
-    }
+    judged = {attack_name(attack): counts.by_column[attack] for attack in ATTACKS}
     return Sheet(
         name=rows[0]["experiment"],
         caption=caption,
@@ -193,14 +194,24 @@ def _sheet(rows: Sequence[dict[str, str]], lines: Sequence[Line], others: Sequen
     )
 
 
-def _texts(line: Line, quoted: Sequence[str], sources: dict[str, str]) -> list[str]:
-    measured = [_measured(line, attack) for attack in ATTACKS]
+def image_counts(lines: Sequence[Line], attacks: Sequence[str]) -> Counts:
+    """Return on how many images the cells of each attack are."""
+    return Counts(
+        {
+            attack: [one.cells[attack].n for one in lines if attack in one.cells]
+            for attack in attacks
+        }
+    )
+
+
+def _texts(line: Line, quoted: Sequence[str], sources: dict[str, str], counts: Counts) -> list[str]:
+    measured = [_measured(line, attack, counts) for attack in ATTACKS]
     compared = [_compared(line, attack, sources) for attack in quoted]
     seeds = str(line.seeds or NOT_MEASURED)
     return [line.name, line.checkpoint, seeds, *measured, *compared]
 
 
-def _measured(line: Line, attack: str) -> str:
+def _measured(line: Line, attack: str, counts: Counts) -> str:
     cell = line.cells.get(attack)
     if cell is None:
         return NOT_MEASURED
@@ -209,7 +220,7 @@ def _measured(line: Line, attack: str) -> str:
         text += f" ± {_number(cell.spread)}"
     if cell.seeds != line.seeds:
         text += f" ({cell.seeds} of {line.seeds} seeds)"
-    return text
+    return text + counts.cell(attack, cell.n)
 
 
 def _compared(line: Line, attack: str, sources: dict[str, str]) -> str:

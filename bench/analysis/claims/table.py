@@ -12,6 +12,7 @@ from bench.analysis.claims.results import Results
 from bench.analysis.claims.rules import RULES, Measured
 from bench.analysis.claims.verdict import MEANINGS, Judgement, judge
 from bench.analysis.csv_file import decimal
+from bench.analysis.image_counts import Counts
 from bench.analysis.labels import eps_text
 from bench.analysis.statistics.crossed import LEVEL
 from bench.analysis.statistics.evidence import Evidence, read_evidence
@@ -20,6 +21,8 @@ from bench.analysis.summary import to_csv
 from bench.analysis.table_formats import Sheet, markdown
 from bench.analysis.table_notes import NOT_MEASURED
 from bench.records import write_text
+
+MEASURED = "Measured here [interval]"
 
 
 @dataclass(frozen=True)
@@ -120,16 +123,17 @@ def _numbers(measured: Measured | None) -> dict[str, Any]:
 def _sheet(lines: Sequence[Line]) -> Sheet:
     first = lines[0]
     used = {line.verdict for line in lines}
+    counts = Counts({MEASURED: [str(line.n_images) for line in lines if line.n_images]})
     return Sheet(
         name="claims",
         caption=f"What is claimed, held against {first.dataset} ({first.model}).",
-        header=["Claim", "Verdict", "Claimed", "Measured here [interval]"],
+        header=["Claim", "Verdict", "Claimed", MEASURED],
         body=[
             [
                 line.text,
                 ": ".join(filter(None, (line.verdict, line.detail))),
                 line.claimed,
-                _measured(line),
+                _measured(line, counts),
             ]
             for line in lines
         ],
@@ -142,12 +146,13 @@ def _sheet(lines: Sequence[Line]) -> Sheet:
     )
 
 
-def _measured(line: Line) -> str:
+def _measured(line: Line, counts: Counts) -> str:
     if line.estimate is None:
         return NOT_MEASURED
+    n = counts.cell(MEASURED, str(line.n_images)) if line.n_images else ""
     if line.low is None or line.high is None:
-        return f"{decimal(line.estimate)} [no interval]"
-    return f"{decimal(line.estimate)} [{decimal(line.low)}, {decimal(line.high)}]"
+        return f"{decimal(line.estimate)} [no interval]{n}"
+    return f"{decimal(line.estimate)} [{decimal(line.low)}, {decimal(line.high)}]{n}"
 
 
 def _cell(value: object) -> str:

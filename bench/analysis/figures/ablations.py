@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.analysis.figures import style
+from bench.analysis.image_counts import Counts, span
 from bench.analysis.labels import attack_name
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ def draw(
     """
     attack = next(line.attack for line in lines if line.attack != "clean")
     accuracy = [line for line in lines if line.quantity == "accuracy"]
+    counts = Counts(
+        {
+            which: [span(line.n_images for line in accuracy if line.attack == which)]
+            for which in ("clean", attack)
+        }
+    )
     rows = list(dict.fromkeys((line.choice, line.base, line.variant) for line in accuracy))
     heads = list(dict.fromkeys((choice, base) for choice, base, _ in rows))
     written = [marked[choice, variant] for choice, _, variant in rows]
@@ -54,7 +61,7 @@ def draw(
         found = {(one.choice, one.variant): one for one in accuracy if one.attack == which}
         _panel(axes, found, places, COLOURS[kind])
         title = "clean" if kind == "clean" else attack_name(attack)
-        axes.set_xlabel(f"Difference in {title} accuracy (points)")
+        axes.set_xlabel(f"Difference in {title} accuracy (points){counts.heading(which)}")
         axes.set_yticks(list(places.values()), written if i == 0 else [""] * len(written))
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)

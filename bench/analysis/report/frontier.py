@@ -15,6 +15,7 @@ from bench.analysis.figures.elsewhere import beside
 from bench.analysis.figures.frontier import short
 from bench.analysis.figures.known import Known
 from bench.analysis.figures.points import Mean, Other, front, means, strays
+from bench.analysis.image_counts import span
 from bench.analysis.labels import attack_name, attack_order, checkpoint_order, eps_text
 from bench.analysis.report.chart import Chart, Key, Looks, Trace
 from bench.analysis.report.flags import flags_of
@@ -215,7 +216,9 @@ class _Texts:
         ):
             spread = f" ± {plain(stdev(values))}" if count > 1 else ""
             known = self.bounds.get((mean.method, checkpoint, name), "")
-            lines.append(f"{escape(attack_name(name))} {plain(value)}{spread} % {known}".rstrip())
+            rows = (self.by_place[mean.method, one.seed, checkpoint, name] for one in mean.seeds)
+            told = f"{attack_name(name)} {plain(value)}{spread} % {known}".rstrip()
+            lines.append(f"{escape(told)} of {span(int(row['n']) for row in rows)} images")
         if any(self.bounds.values()):
             lines.append("[ ]: 95 % over seeds and images")
         return "<br>".join(lines)

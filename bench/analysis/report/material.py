@@ -37,7 +37,7 @@ CLAIMS = (
 )
 ABLATIONS = (
     *("choice", "base", "variant", "quantity", "attack", "difference", "low", "high", "verdict"),
-    "flags",
+    *("n_images", "flags"),
 )
 HISTORY = ("epoch", "validation_clean", "validation_pgd")
 CURVES = ("check", "checkpoint", "x", "accuracy", "n")

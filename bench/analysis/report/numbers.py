@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.analysis.csv_file import cell_number
 from bench.analysis.figures.known import Known
+from bench.analysis.image_counts import Counts
 from bench.analysis.labels import attack_name, attack_order, checkpoint_order
 from bench.analysis.report.flags import marks
 from bench.analysis.report.grid import (
@@ -25,7 +26,7 @@ from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.statistics.table import BOOTSTRAP, BOTH, IMAGES, SEEDS, WILSON
 from bench.analysis.table_notes import notes, source_notes
 from bench.analysis.tables import Cell as Measured
-from bench.analysis.tables import comparison
+from bench.analysis.tables import comparison, image_counts
 from bench.flags import SUBSET
 
 QUANTITIES = {
@@ -44,8 +45,12 @@ def comparison_grid(material: Material, known: Known) -> Grid:
     lines.sort(key=lambda line: (known.order.index(line.label), checkpoint_order(line.checkpoint)))
     lines += comparison(others, {row["method"]: row["method"] for row in others})
     attacks = sorted({attack for line in lines for attack in line.cells}, key=attack_order)
+    counts = image_counts(lines, attacks)
     columns = [Column("Method"), Column("Checkpoint"), Column("Seeds", numeric=True)]
-    columns += [Column(f"{attack_name(attack)}, %", numeric=True) for attack in attacks]
+    columns += [
+        Column(f"{attack_name(attack)}, %{counts.heading(attack)}", numeric=True)
+        for attack in attacks
+    ]
     sources: dict[str, str] = {}
     rows = [
         Line(
@@ -53,16 +58,13 @@ def comparison_grid(material: Material, known: Known) -> Grid:
                 Cell(line.name),
                 Cell(line.checkpoint),
                 Cell(str(line.seeds or ABSENT), line.seeds),
-                *(_measured(line.cells.get(attack), sources) for attack in attacks),
+                *(_measured(line.cells.get(attack), sources, attack, counts) for attack in attacks),
             ],
             {"checkpoint": line.checkpoint},
         )
         for line in lines
     ]
-    judged = {
-        attack_name(attack): [line.cells[attack].n for line in lines if attack in line.cells]
-        for attack in attacks
-    }
+    judged = {attack_name(attack): counts.by_column[attack] for attack in attacks}
     # Flags have a section and a column of their own.
     unflagged = [dict(row) | {"flags": _notable(row), "warnings": ""} for row in material.summary]
     return Grid(
@@ -208,12 +210,13 @@ def optional(row: Mapping[str, str], column: str, path: Path) -> float | None:
     return cell_number(row, column, path) if row[column] else None
 
 
-def _measured(cell: Measured | None, sources: dict[str, str]) -> Cell:
+def _measured(cell: Measured | None, sources: dict[str, str], attack: str, counts: Counts) -> Cell:
     if cell is None:
         return Cell(ABSENT)
     text = plain(cell.mean)
     if cell.spread is not None:
         text += f" ± {plain(cell.spread)}"
+    text += counts.cell(attack, cell.n)
     below = ""
     if cell.reported is not None and cell.difference is not None:
         mark = sources.setdefault(cell.reported_source, f"r{len(sources) + 1}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.analysis.ablations import SMALL, unadjusted
 from bench.analysis.figures.known import Known
+from bench.analysis.image_counts import Counts
 from bench.analysis.labels import attack_name
 from bench.analysis.report.flags import marks
 from bench.analysis.report.grid import Cell, Column, Grid, Line, Mark, between, chosen_from, plain
@@ -25,13 +26,19 @@ def ablations_grid(rows: Rows, known: Known, path: Path) -> Grid:
         name = attack_name(row["attack"]) if key[0] == "accuracy" else "Harmonic mean"
         quantities[key] = name
         variants.setdefault((row["choice"], row["variant"], row["base"]), {})[key] = row
+    counts = Counts(
+        {
+            str(key): [found[key]["n_images"] for found in variants.values() if key in found]
+            for key in quantities
+        }
+    )
     lines = [
         Line(
             [
                 Cell(choice),
                 Cell(_name(variant, known), marks=_marks(found.values())),
                 Cell(_name(base, known)),
-                *(_difference(found.get(key), path) for key in quantities),
+                *(_difference(found.get(key), path, str(key), counts) for key in quantities),
             ],
             {"choice": choice},
         )
@@ -44,7 +51,10 @@ def ablations_grid(rows: Rows, known: Known, path: Path) -> Grid:
             Column("Choice"),
             Column("Variant"),
             Column("Against"),
-            *(Column(name, True) for name in quantities.values()),
+            *(
+                Column(f"{name}{counts.heading(str(key))}", True)
+                for key, name in quantities.items()
+            ),
         ],
         lines=lines,
         filters=[chosen_from("choice", "Choice", lines, {})],
@@ -66,13 +76,13 @@ def _marks(rows: Iterable[Row]) -> list[Mark]:
     return list(dict.fromkeys(mark for row in rows for mark in marks(row)))
 
 
-def _difference(row: Row | None, path: Path) -> Cell:
+def _difference(row: Row | None, path: Path, key: str, counts: Counts) -> Cell:
     value = optional(row, "difference", path) if row else None
     if row is None or value is None:
         return Cell("–")
     interval = between(optional(row, "low", path), optional(row, "high", path))
     return Cell(
-        f"{'+' if value > 0 else ''}{plain(value)}",
+        f"{'+' if value > 0 else ''}{plain(value)}{counts.cell(key, row['n_images'])}",
         value,
         below=": ".join(filter(None, (row["verdict"], interval))),
     )
