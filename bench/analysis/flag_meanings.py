@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.flags import (
     ABOVE_PGD,
     ATTACKED_IN,
+    CHANCE,
     DIAGNOSTICS,
     HALVED,
     ON_TEST,
@@ -23,6 +24,8 @@ MEANINGS = {
     SUBSET: "not all test images of the source were judged: no published number is comparable",
     TRAIN_SUBSET: "not all training images of the source were used: no published number is "
     "comparable",
+    CHANCE: "the clean accuracy cannot be told from guessing the most frequent class: such a "
+    "network may withstand every attack by saying the same of all images",
     HALVED: "the memory was too small for the configured batch; random starts are drawn "
     "per batch, so single verdicts may differ",
     WITH_TF32: "the attack computed in TF32, not in full float32",

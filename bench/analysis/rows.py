@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from types import MappingProxyType
 
@@ -19,6 +19,7 @@ from bench.diagnostics.checks import flag
 from bench.flags import (
     ABOVE_PGD,
     ATTACKED_IN,
+    CHANCE,
     ON_TEST,
     SUBSET,
     TRAIN_SUBSET,
@@ -204,9 +205,24 @@ def reference_rows(reference: Reference, cards: Sequence[Reported] = ()) -> list
 def _rows(judged: Judged) -> list[Row]:
     rows = []
     for checkpoint, results in judged.results.items():
-        rows += [_attack_row(judged, checkpoint, attack, results) for attack in results]
-        rows += _worst_case(judged, checkpoint, results)
+        found = [_attack_row(judged, checkpoint, attack, results) for attack in results]
+        found += _worst_case(judged, checkpoint, results)
+        if _at_chance(results):
+            found = [replace(row, flags=tuple(sorted({*row.flags, CHANCE}))) for row in found]
+        rows += found
     return rows
+
+
+def _at_chance(results: Mapping[str, Result]) -> bool:
+    """Say whether the network is not shown to be better than naming the most frequent class.
+
+    Every attack notes whether it found an image classified correctly; that on most images tells it.
+    """
+    verdicts = max(results.values(), key=lambda result: result.record.n).verdicts
+    n = len(verdicts.clean)
+    low, _ = wilson(int(verdicts.clean.sum()), n)
+    _, counts = np.unique(verdicts.label, return_counts=True)
+    return low <= 100 * int(counts.max()) / n
 
 
 def _attack_row(judged: Judged, checkpoint: str, attack: str, results: Mapping[str, Result]) -> Row:

@@ -194,6 +194,32 @@ def test_data_that_are_a_part_of_the_source_are_flagged(results_factory, source,
     assert {row.flags for row in rows_of(results_factory).values()} == {flags}
 
 
+# Wilson's lower bound of 4, 5, 10 and 11 of 20 is 8.1, 11.2, 29.9 and 34.2 %.
+@pytest.mark.parametrize(
+    ("clean", "classes", "flagged"),
+    [(4, 10, True), (5, 10, False), (5, 5, True), (10, 4, False), (11, 3, True), (0, 10, True)],
+)
+def test_a_network_at_chance_level_is_flagged_in_all_its_rows(
+    results_factory, clean, classes, flagged
+):
+    results_factory.classes = [str(number) for number in range(classes)]
+    guessing = {"clean": clean, "pgd20": min(clean, 2), "autoattack": min(clean, 2)}
+    results_factory.run(correct={"best": guessing, "last": {"clean": 20, "pgd20": 2}})
+    rows = rows_of(results_factory)
+    found = {place for place, row in rows.items() if "chance_level" in row.flags}
+    attacks = ("clean", "pgd20", "autoattack", "worst_case")
+    assert found == ({("best", attack) for attack in attacks} if flagged else set())
+
+
+def test_chance_level_is_told_by_most_images_and_clean_verdicts(results_factory):
+    # PGD broke all that it saw, and AutoAttack saw too few images to tell.
+    results_factory.run(
+        correct={"best": {"clean": 16, "pgd20": 0}},
+        robust={("best", "autoattack"): robust(images=2)},
+    )
+    assert all("chance_level" not in row.flags for row in rows_of(results_factory).values())
+
+
 def test_selection_on_the_test_set_marks_every_row(results_factory):
     results_factory.run(train={"selected_on": "test"})
     rows = rows_of(results_factory).values()
