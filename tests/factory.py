@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.data.published import PUBLISHED
+
 EPS = 8 / 255
 ATTACKS = ("clean", "pgd20", "autoattack")
 COMPONENTS = ("apgd-ce", "apgd-t", "fab-t", "square")
@@ -64,6 +66,7 @@ class ResultsFactory:
     images: int = 20
     test_images: int = 20
     source_sizes: Mapping[str, int] = field(default_factory=dict)
+    origin: Mapping[str, Any] | None = None
     epochs: int = 3
     classes: Sequence[str] = field(default_factory=lambda: [str(digit) for digit in range(10)])
 
@@ -191,6 +194,7 @@ class ResultsFactory:
                 "train_images": 90,
                 "validation_images": 10,
                 "test_images": self.test_images,
+                **(published(self.dataset) if self.origin is None else self.origin),
                 **{f"source_{part}_images": count for part, count in self.source_sizes.items()},
             },
             "model": {"label": self.model, "parameters": 11_173_962},
@@ -275,6 +279,24 @@ class ResultsFactory:
             old = [10.0 * epoch if epoch > 1 or "age0" in name else "" for name in remembered]
             rows.append([*values, *old, 4.0, 250.0, ""])
         write_csv(path, header, rows)
+
+
+def published(name: str) -> dict[str, Any]:
+    """Return what a record tells of the images of a published data set: these few stand for all."""
+    if name not in PUBLISHED:
+        return {}
+    known = PUBLISHED[name]
+    return {
+        "source": name,
+        "lossless": True,
+        "image_shape": list(known.shape),
+        "class_counts": {
+            part: [total // known.classes] * known.classes
+            for part, total in (("train", known.train), ("test", known.test))
+        },
+        "channel_mean": [round(value, 6) for value in known.mean],
+        "channel_std": [round(value, 6) for value in known.std],
+    }
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -9,6 +9,7 @@ from bench.flags import (
     DIAGNOSTICS,
     HALVED,
     ON_TEST,
+    OTHER_IMAGES,
     SUBSET,
     TRAIN_SUBSET,
     WARNED,
@@ -24,6 +25,9 @@ MEANINGS = {
     SUBSET: "not all test images of the source were judged: no published number is comparable",
     TRAIN_SUBSET: "not all training images of the source were used: no published number is "
     "comparable",
+    OTHER_IMAGES: "the images have the name of a published data set and are not shown to be its "
+    "own: size, counts, encoding or channel statistics differ or are not recorded, and no "
+    "published number is comparable",
     CHANCE: "the clean accuracy cannot be told from guessing the most frequent class: such a "
     "network may withstand every attack by saying the same of all images",
     HALVED: "the memory was too small for the configured batch; random starts are drawn "

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from types import MappingProxyType
 
-import numpy as np
-from numpy.typing import NDArray
-
+from bench.analysis.across_attacks import above_another, at_chance, robust_to_all
 from bench.analysis.diagnostics import Failures
 from bench.analysis.options import options_text
 from bench.analysis.references import Reference
 from bench.analysis.reported import ROBUSTBENCH, Reported, find, find_card
 from bench.analysis.statistics.accuracy import wilson
+from bench.data.published import difference
 from bench.diagnostics.checks import flag
 from bench.flags import (
     ABOVE_PGD,
     ATTACKED_IN,
     CHANCE,
     ON_TEST,
+    OTHER_IMAGES,
     SUBSET,
     TRAIN_SUBSET,
     WARNED,
@@ -89,7 +88,8 @@ class Judged:
     trained on a part of its training images.
 
     `weights`, `results` and `failed`, the diagnostics that it did not pass, are by checkpoint;
-    `published` returns the reported number for a checkpoint, an attack and its radius.
+    `published` returns the reported number for a checkpoint, an attack and its radius, and
+    `other_images` says that there is none as the images are not those that others report of.
     """
 
     experiment: str
@@ -111,6 +111,7 @@ class Judged:
     results: Mapping[str, Mapping[str, Result]]
     failed: Mapping[str, Sequence[str]]
     published: Callable[[str, str, float], Reported | None]
+    other_images: bool
 
 
 def run_rows(
@@ -164,6 +165,7 @@ def run_rows(
                 for name in trained.checkpoints
             },
             published=published,
+            other_images=bool(difference(trained.data)),
         )
     )
 
@@ -198,6 +200,7 @@ def reference_rows(reference: Reference, cards: Sequence[Reported] = ()) -> list
             results=reference.results,
             failed={},
             published=published,
+            other_images=bool(difference(reference.data)),
         )
     )
 
@@ -207,28 +210,16 @@ def _rows(judged: Judged) -> list[Row]:
     for checkpoint, results in judged.results.items():
         found = [_attack_row(judged, checkpoint, attack, results) for attack in results]
         found += _worst_case(judged, checkpoint, results)
-        if _at_chance(results):
+        if at_chance(results):
             found = [replace(row, flags=tuple(sorted({*row.flags, CHANCE}))) for row in found]
         rows += found
     return rows
 
 
-def _at_chance(results: Mapping[str, Result]) -> bool:
-    """Say whether the network is not shown to be better than naming the most frequent class.
-
-    Every attack notes whether it found an image classified correctly; that on most images tells it.
-    """
-    verdicts = max(results.values(), key=lambda result: result.record.n).verdicts
-    n = len(verdicts.clean)
-    low, _ = wilson(int(verdicts.clean.sum()), n)
-    _, counts = np.unique(verdicts.label, return_counts=True)
-    return low <= 100 * int(counts.max()) / n
-
-
 def _attack_row(judged: Judged, checkpoint: str, attack: str, results: Mapping[str, Result]) -> Row:
     record = results[attack].record
     flags = _flags(record)
-    if attack == "autoattack" and _above_another(results):
+    if attack == "autoattack" and above_another(results):
         flags.add(ABOVE_PGD)
     return _row(
         judged,
@@ -253,10 +244,9 @@ def _worst_case(judged: Judged, checkpoint: str, results: Mapping[str, Result]) 
     first = attacks[0]
     if any(abs(first.record.eps - other.record.eps) > 1e-6 for other in attacks):
         return []
-    index_N = reduce(np.intersect1d, (attack.verdicts.index for attack in attacks))
-    if not len(index_N):
+    robust_N = robust_to_all(attacks)
+    if not len(robust_N):
         return []
-    robust_N = np.all([_robust_on(index_N, attack) for attack in attacks], axis=0)
     return [
         _row(
             judged,
@@ -265,7 +255,7 @@ def _worst_case(judged: Judged, checkpoint: str, results: Mapping[str, Result]) 
             source="all attacks",
             seed=None,
             eps=first.record.eps,
-            n=len(index_N),
+            n=len(robust_N),
             correct=int(robust_N.sum()),
             flags=set().union(*(_flags(attack.record) for attack in attacks)),
             published=None,
@@ -282,23 +272,6 @@ def _flags(record: AttackRecord) -> set[str]:
     if record.details.warnings:
         flags.add(WARNED)
     return flags
-
-
-def _above_another(results: Mapping[str, Result]) -> bool:
-    """Say whether AutoAttack leaves more images standing than some attack of those both judged."""
-    auto = results["autoattack"]
-    for attack, other in results.items():
-        if attack in ("clean", "autoattack") or abs(other.record.eps - auto.record.eps) > 1e-6:
-            continue
-        index_N = np.intersect1d(other.verdicts.index, auto.verdicts.index)
-        if _robust_on(index_N, auto).sum() > _robust_on(index_N, other).sum():
-            return True
-    return False
-
-
-def _robust_on(index_N: NDArray[np.int64], result: Result) -> NDArray[np.bool_]:
-    # Verdicts are ordered by index, and so is the intersection.
-    return result.verdicts.robust[np.isin(result.verdicts.index, index_N)]
 
 
 def _row(
@@ -327,8 +300,10 @@ def _row(
     # Nothing that misleads an attack touches an accuracy without one.
     if attack != "clean":
         flags = flags | {flag(check) for check in judged.failed.get(checkpoint, ())}
+    if judged.other_images:
+        flags = flags | {OTHER_IMAGES}
     # Papers and cards tell of all images: a difference from them would be of something else.
-    if flags & {SUBSET, TRAIN_SUBSET}:
+    if flags & {SUBSET, TRAIN_SUBSET, OTHER_IMAGES}:
         published = None
     return Row(
         experiment=judged.experiment,

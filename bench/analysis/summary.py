@@ -21,6 +21,7 @@ from bench.analysis.references import Reference, collect_references
 from bench.analysis.reported import Reported, read_cards, read_reported
 from bench.analysis.rows import Row, reference_rows, run_rows
 from bench.config import Experiment
+from bench.data.published import difference
 from bench.records import write_text
 from bench.runs.read import Result, Run
 
@@ -94,6 +95,11 @@ def summarize(
     listed = read_cards(cards) if cards and others else ()
     diagnosis = collect_diagnostics(folder, runs, diagnosed)
     rows = summary_rows(runs, known, others, listed, diagnosis.failures)
+    for name, said in {
+        run.training.data.name: difference(run.training.data) for run in runs
+    }.items():
+        if said:
+            print(f"{folder}: no reported number stands beside {name}: {said}", flush=True)
     write_text(folder / "summary.csv", to_csv(Row, map(_cells, rows)))
     costs = [
         tuple(_cell(value) for value in vars(cost).values())

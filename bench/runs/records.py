@@ -20,6 +20,7 @@ class DataRecord:
 
     What follows them is of the images before a part of them was taken: see `bench.data.origin`. The
     two counts of equal images are of those that the run was given. Records of before have none.
+    `image_shape` is channels, rows and columns.
     """
 
     name: str
@@ -36,6 +37,7 @@ class DataRecord:
     channel_std: tuple[float, ...] = ()
     train_duplicates: int | None = None
     train_test_duplicates: int | None = None
+    image_shape: tuple[int, ...] = ()
 
     @property
     def all_test_images(self) -> int:

@@ -120,6 +120,7 @@ def _train(
                 # None is held out where the test set selects.
                 "validation_images": len(dataset.train) - len(run.index_N),
                 "test_images": len(dataset.test),
+                "image_shape": list(dataset.train.pixels.shape[1:]),
                 "source_train_images": dataset.source_sizes()["train"],
                 "source_test_images": dataset.source_sizes()["test"],
             },

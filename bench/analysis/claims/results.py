@@ -18,11 +18,12 @@ from bench.analysis.statistics.quantities import (
     harmonic_mean,
     measure,
 )
-from bench.flags import ON_TEST, SUBSET, TRAIN_SUBSET
+from bench.flags import ON_TEST, OTHER_IMAGES, SUBSET, TRAIN_SUBSET
 
 COST_COLUMNS = ("method", "seed", "stage", "seconds", "device")
-# Flags of rows that are not of the whole data set, or whose checkpoint the test set chose.
+# Flags of rows of other images or of a part of them, or whose checkpoint the test set chose.
 PARTS = {
+    OTHER_IMAGES: "the images here are not the published ones (not_the_published_images)",
     SUBSET: "only a part of the images was used here (subset)",
     TRAIN_SUBSET: "only a part of the images was used here (train_subset)",
     ON_TEST: "the test set chose the checkpoint here (selected_on_test)",

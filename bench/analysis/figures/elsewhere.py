@@ -12,6 +12,7 @@ from bench.analysis.csv_file import cell_eps, cell_number, read_table
 from bench.analysis.figures import caption
 from bench.analysis.figures.points import Other, Row
 from bench.analysis.reported import Reported
+from bench.flags import OTHER_IMAGES
 from bench.parsing import BenchError
 
 # TRADES and its heirs attack with 0.031, which is 7.9/255: near enough to show, and to be named.
@@ -23,8 +24,11 @@ def beside(
 ) -> tuple[list[Other], list[Other]]:
     """Return the papers' points and RobustBench's that may stand beside our `rows`.
 
-    `reported` and `reference` are the files of both; None shows none.
+    `reported` and `reference` are the files of both; None shows none. Beside images that only have
+    the name of a published data set there are none.
     """
+    if any(OTHER_IMAGES in row.flags.split(";") for row in rows):
+        return [], []
     dataset, model = rows[0].dataset, rows[0].model
     papers, others = [], []
     if reported:

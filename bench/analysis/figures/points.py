@@ -15,6 +15,7 @@ from bench.analysis.summary_file import read_summary_file
 from bench.parsing import BenchError
 
 Kind = Literal["paper", "secondary", "plain", "extra", "generated"]
+OPTIONAL = ("base_method", "options", "selected_by", "flags")  # of older files
 NOT_ATTACKS = ("clean", "worst_case")  # the worst case is one of several attacks
 
 
@@ -35,6 +36,7 @@ class Row:
     base_method: str = ""
     options: str = ""
     selected_by: str = ""
+    flags: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def read_summary(path: Path) -> list[Row]:
             eps=cell_eps(row, path) if row["eps"] else 0.0,
             n=int(cell_number(row, "n", path)),
             accuracy=cell_number(row, "accuracy", path),
-            **{name: row.get(name, "") for name in ("base_method", "options", "selected_by")},
+            **{name: row.get(name, "") for name in OPTIONAL},
         )
         for row in raw
         if row["model"] != reported.ROBUSTBENCH

@@ -35,6 +35,7 @@ from bench.analysis.report.material import Material, Rows
 from bench.analysis.report.numbers import optional
 from bench.analysis.robust import under
 from bench.analysis.statistics.table import BOTH, SEEDS
+from bench.flags import OTHER_IMAGES
 
 SIGNS = {
     REPRODUCED: "✓",
@@ -176,6 +177,12 @@ def _elsewhere(claims: Rows, material: Material) -> list[str]:
     """Return the warning that these are not the claims' data; none where they are."""
     stated = {row["stated_for"] for row in claims}
     first = material.rows[0]
+    name = DATASETS.get(first.dataset, first.dataset)
+    if any(OTHER_IMAGES in flags_of(row) for row in material.ours):
+        return [
+            f"The images here are called {name} and are not shown to be the published ones: none "
+            "of the claims' numbers can be reproduced or refuted here."
+        ]
     here = {f"{first.dataset};{first.model};eps={_radii(material)}"}
     if stated & here:
         return []

@@ -1,0 +1,145 @@
+"""Published numbers stand beside the published images alone, whatever else has their name."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import paged
+import pytest
+from factory import published
+
+from bench.analysis.collect import collect
+from bench.analysis.figures.elsewhere import beside
+from bench.analysis.figures.points import read_summary
+from bench.analysis.reported import read_reported
+from bench.analysis.summary import summarize, summary_rows
+from bench.data.published import PUBLISHED, difference
+from bench.runs.records import DataRecord, typed
+
+CONFIG = Path(__file__).parents[2] / "config"
+# Measured on CIFAR-10 as JPEG of quality 75.
+JPEG = {
+    "channel_mean": (0.491250, 0.482090, 0.446521),
+    "channel_std": (0.245232, 0.242782, 0.260629),
+}
+
+
+def data(name="cifar10", **changes):
+    shown = {**published("cifar10"), **changes, "name": name, "fingerprint": "f", "test_images": 20}
+    return typed(DataRecord, shown, where="data")
+
+
+def counts(train, test):
+    return {"class_counts": {"train": train, "test": test}}
+
+
+def near(name, by):
+    value = published("cifar10")[name]
+    return {name: [value[0] + by, *value[1:]]}
+
+
+def test_the_published_images_are_known_whatever_their_source():
+    assert difference(data()) == ""
+    assert difference(data(source="parquet")) == ""
+    assert difference(data(**near("channel_mean", 4e-5))) == ""
+
+
+def test_a_name_of_which_nothing_is_published_promises_nothing():
+    assert difference(DataRecord("cifar10-jpeg", "f", 20)) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"image_shape": (3, 64, 64)}, r"images are \(3, 64, 64\)"),
+        ({"image_shape": (1, 32, 32)}, r"images are \(1, 32, 32\)"),
+        (counts([2] * 10, [1000] * 10), "train has 20 images, not 50000"),
+        (counts([5000] * 10, [999] + [1000] * 9), "test has 9999 images, not 10000"),
+        (
+            counts([5001, 4999] + [5000] * 8, [1000] * 10),
+            "train has 4999 to 5001 images of a class",
+        ),
+        (counts([5000] * 10, [1000] * 9 + [500] * 2), "test has 11 classes, not 10"),
+        ({"class_counts": {"train": [5000] * 10}}, "test has 0 classes"),
+        ({"lossless": False}, "with losses"),
+        (near("channel_mean", 1e-4), "the means of"),
+        (near("channel_std", -1e-4), "the standard deviations of"),
+        ({"channel_std": (0.24703223,)}, "the standard deviations of"),
+        (JPEG, "the means of the training images' channels"),
+        ({"channel_std": JPEG["channel_std"]}, "the standard deviations of"),
+        ({"lossless": None}, "does not tell"),
+        ({"class_counts": {}}, "does not tell"),
+        ({"image_shape": ()}, "does not tell"),
+        ({"name": "cifar100"}, "train has 10 classes, not 100"),
+    ],
+)
+def test_other_images_of_that_name_are_told_apart(change, said):
+    name = change.pop("name", "cifar10")
+    assert re.search(said, difference(data(name, **change)))
+
+
+def test_a_record_of_before_tells_too_little():
+    assert "train again" in difference(DataRecord("cifar10", "f", 10_000))
+
+
+def test_what_is_unbalanced_is_counted_in_all():
+    svhn = {"channel_mean": [], "channel_std": [], **counts([73_248] + [1] * 9, [26_023] + [1] * 9)}
+    assert difference(data("svhn", **svhn)) == ""
+    svhn |= counts([73_247] + [1] * 9, [26_023] + [1] * 9)
+    assert "train has 73256 images" in difference(data("svhn", **svhn))
+
+
+def test_every_data_set_of_reported_numbers_is_known():
+    known = read_reported(CONFIG / "reported.csv")
+    assert {row.dataset for row in known} <= set(PUBLISHED)
+
+
+@pytest.fixture
+def noise(results_factory):
+    """Two images a class that are called cifar10."""
+    results_factory.dataset = "cifar10"
+    results_factory.origin = {**published("cifar10"), **counts([2] * 10, [2] * 10)}
+    results_factory.run("trades")
+    results_factory.reference("Rice2020Overfitting")
+    return results_factory.folder
+
+
+def test_no_number_stands_beside_other_images_and_every_row_says_why(noise, capsys):
+    rows = summarize(
+        noise,
+        expected=None,
+        reported=CONFIG / "reported.csv",
+        cards=CONFIG / "robustbench.csv",
+    )
+    assert {row.engine for row in rows} == {"fast", "robustbench"}
+    assert all("not_the_published_images" in row.flags for row in rows)
+    assert {row.reported for row in rows} == {None}
+    assert "train has 20 images, not 50000" in capsys.readouterr().out
+    files = (CONFIG / "reported.csv", CONFIG / "robustbench.csv")
+    assert beside(read_summary(noise / "summary.csv"), "autoattack", *files) == ([], [])
+
+
+def test_beside_the_published_images_it_does(results_factory):
+    results_factory.dataset = "cifar10"
+    results_factory.run("trades")
+    rows = summary_rows(collect(results_factory.folder), read_reported(CONFIG / "reported.csv"))
+    assert {row.attack for row in rows if row.reported} == {"clean", "pgd20", "autoattack"}
+    assert not any("not_the_published_images" in row.flags for row in rows)
+
+
+def test_page_and_claims_say_that_the_images_are_others(tmp_path):
+    folder = paged.experiment(tmp_path / "noise", dataset="cifar10", seeds=(0, 1))
+    for path in folder.glob("models/*/*/train.json"):
+        record = json.loads(path.read_text())
+        record["data"]["lossless"] = False
+        path.write_text(json.dumps(record))
+    for command in ("summarize", "statistics", "claims"):
+        paged.command(command, folder)
+    with (folder / "claims.csv").open() as file:
+        assert "not the published ones (not_the_published_images)" in file.read()
+    page = paged.shown(folder)
+    assert "called CIFAR-10 and are not shown to be the published ones" in page.text
+    kinds = {trace["meta"].get("kind") for trace in page.charts["frontier"]["data"]}
+    assert not kinds & {"paper", "card"}
