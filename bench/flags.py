@@ -10,6 +10,7 @@ WARNED = "autoattack_warned"
 ON_TEST = "selected_on_test"
 SUBSET = "subset"
 TRAIN_SUBSET = "train_subset"
+TEST_IN_TRAIN = "test_images_in_train"
 HALVED = "batch_halved"
 WITH_TF32 = "attacked_with_tf32"
 # What these begin goes on with the name of a check, and with a precision.

@@ -9,6 +9,7 @@ from bench.flags import (
     HALVED,
     ON_TEST,
     SUBSET,
+    TEST_IN_TRAIN,
     TRAIN_SUBSET,
     WARNED,
     WITH_TF32,
@@ -23,6 +24,8 @@ MEANINGS = {
     SUBSET: "not all test images of the source were judged: no published number is comparable",
     TRAIN_SUBSET: "not all training images of the source were used: no published number is "
     "comparable",
+    TEST_IN_TRAIN: "some test images are equal to training images in every pixel, so accuracy "
+    "on them is not accuracy on unseen images: see train_test_duplicates in data.json",
     HALVED: "the memory was too small for the configured batch; random starts are drawn "
     "per batch, so single verdicts may differ",
     WITH_TF32: "the attack computed in TF32, not in full float32",

@@ -21,6 +21,7 @@ from bench.flags import (
     ATTACKED_IN,
     ON_TEST,
     SUBSET,
+    TEST_IN_TRAIN,
     TRAIN_SUBSET,
     WARNED,
     WITH_TF32,
@@ -85,7 +86,7 @@ class Judged:
     """A network that was judged, ours or not: what its rows have in common.
 
     `test_images` are those of the source, judged or not, and `train_subset` says whether ours
-    trained on a part of its training images.
+    trained on a part of its training images, `test_in_train` whether some of both are equal.
 
     `weights`, `results` and `failed`, the diagnostics that it did not pass, are by checkpoint;
     `published` returns the reported number for a checkpoint, an attack and its radius.
@@ -102,6 +103,7 @@ class Judged:
     tf32: bool | None
     test_images: int
     train_subset: bool
+    test_in_train: bool
     code_digest: str
     base_method: str
     options: str
@@ -152,6 +154,7 @@ def run_rows(
             tf32=trained.tf32,
             test_images=trained.data.all_test_images,
             train_subset=trained.data.train_subset,
+            test_in_train=bool(trained.data.train_test_duplicates),
             code_digest=run.evaluation.code_digest,
             base_method=base,
             options=options,
@@ -189,6 +192,7 @@ def reference_rows(reference: Reference, cards: Sequence[Reported] = ()) -> list
             tf32=None,
             test_images=reference.data.all_test_images,
             train_subset=False,  # Others trained it, on what its card says.
+            test_in_train=False,
             code_digest=evaluation.code_digest,
             base_method="",
             options="",
@@ -308,6 +312,8 @@ def _row(
         flags = flags | {SUBSET}
     if judged.train_subset:
         flags = flags | {TRAIN_SUBSET}
+    if judged.test_in_train:
+        flags = flags | {TEST_IN_TRAIN}
     # Nothing that misleads an attack touches an accuracy without one.
     if attack != "clean":
         flags = flags | {flag(check) for check in judged.failed.get(checkpoint, ())}
