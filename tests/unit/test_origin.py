@@ -16,13 +16,17 @@ from bench.analysis.collect import collect
 from bench.analysis.summary import summary_rows
 from bench.changes import changes
 from bench.config import Data, spec_json
+from bench.data import sources
 from bench.data.dataset import Images, load, save
 from bench.data.duplicates import count_duplicates
 from bench.data.job import prepare
 from bench.data.origin import channel_moments
+from bench.data.published import Published
 from bench.data.record import images_record
 from bench.data.sources import read
+from bench.data.sources.found import Found
 from bench.flags import TEST_IN_TRAIN
+from bench.parsing import ConfigError
 from bench.records import write_json
 from bench.runs.records import DataRecord, typed
 from bench.sections import Needs
@@ -116,3 +120,21 @@ def test_a_run_whose_test_images_are_training_images_is_flagged(results_factory)
     rows = summary_rows(collect(results_factory.folder))
     assert {row.seed for row in rows if TEST_IN_TRAIN in row.flags} == {1}
     assert all(TEST_IN_TRAIN in row.flags for row in rows if row.seed == 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "refused"),
+    [([0, 1], "ab", False), ([0, 0], "ab", True), ([0, 1], "abc", True)],
+)
+def test_a_published_name_is_for_as_many_images_of_each_class(
+    monkeypatch: pytest.MonkeyPatch, labels: list[int], names: str, refused: bool
+) -> None:
+    known = Published(shape=(1, 8, 8), train=2, test=2, classes=2, balanced=True)
+    monkeypatch.setattr(sources, "PUBLISHED", {"tiny": known})
+    part = replace(some_images(2, seed=1), labels=torch.tensor(labels))
+    found = Found(part, part, tuple(names))
+    monkeypatch.setitem(sources.SOURCES, "digits", lambda *_: found)
+    if refused:
+        with pytest.raises(ConfigError, match=r"data\.name: 'tiny' .*name it tiny-mine"):
+            read("digits", path=None, name="tiny")
+    assert len(read("digits", path=None, name="tiny-mine" if refused else "tiny").train) == 2

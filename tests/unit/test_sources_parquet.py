@@ -70,7 +70,7 @@ def test_parquet_columns_may_have_their_other_names(tmp_path: Path, image: str, 
     ("name", "labels", "expected"),
     [
         ("cifar10-jpeg", list(range(10)), cifar10.CLASSES),
-        ("svhn", list(range(10)), tuple("0123456789")),
+        ("house-numbers", list(range(10)), tuple("0123456789")),
         ("cifar10-part", [0, 1, 2], ("0", "1", "2")),
     ],
 )

@@ -105,16 +105,20 @@ def check_name(dataset: Dataset, path: Path | None, lossy: str) -> None:
     if published is None or origin is None:
         return
     shape = tuple(dataset.train.pixels.shape[1:])
-    # Classes may be numbered in another order: that changes no accuracy.
+    counts = {part: len(images) for part, images in dataset.parts().items()}
+    balanced = all(len(set(each)) == 1 for each in origin.class_counts.values())
     if lossy:
         why = f"{lossy} does not keep the original pixels exactly"
-    elif shape != published.image_shape:
-        why = f"its images are {shape} and not {published.image_shape} (channels, rows, columns)"
-    elif dict(origin.class_counts) != published.class_counts:
-        counts = {part: len(images) for part, images in dataset.parts().items()}
+    elif shape != published.shape:
+        why = f"its images are {shape} and not {published.shape} (channels, rows, columns)"
+    elif counts != {"train": published.train, "test": published.test}:
         why = (
-            f"the {counts['train']} training and {counts['test']} test images at {path} are not "
-            "as many of each class as it has"
+            f"{path} has {counts['train']} training and {counts['test']} test images, not "
+            f"{published.train} and {published.test}"
+        )
+    elif len(dataset.classes) != published.classes or (published.balanced and not balanced):
+        why = (
+            f"{path} has other classes than its {published.classes}, or not as many images of each"
         )
     else:
         return
