@@ -103,7 +103,6 @@ class Judged:
     tf32: bool | None
     test_images: int
     train_subset: bool
-    test_in_train: bool
     code_digest: str
     base_method: str
     options: str
@@ -112,6 +111,7 @@ class Judged:
     results: Mapping[str, Mapping[str, Result]]
     failed: Mapping[str, Sequence[str]]
     published: Callable[[str, str, float], Reported | None]
+    test_in_train: bool = False
 
 
 def run_rows(
@@ -192,7 +192,6 @@ def reference_rows(reference: Reference, cards: Sequence[Reported] = ()) -> list
             tf32=None,
             test_images=reference.data.all_test_images,
             train_subset=False,  # Others trained it, on what its card says.
-            test_in_train=False,
             code_digest=evaluation.code_digest,
             base_method="",
             options="",
@@ -308,12 +307,9 @@ def _row(
     low, high = wilson(correct, n)
     if judged.selected_on == "test":
         flags = flags | {ON_TEST}
-    if n < judged.test_images:
-        flags = flags | {SUBSET}
-    if judged.train_subset:
-        flags = flags | {TRAIN_SUBSET}
-    if judged.test_in_train:
-        flags = flags | {TEST_IN_TRAIN}
+    flags = flags | ({SUBSET} if n < judged.test_images else set())
+    flags = flags | ({TRAIN_SUBSET} if judged.train_subset else set())
+    flags = flags | ({TEST_IN_TRAIN} if judged.test_in_train else set())
     # Nothing that misleads an attack touches an accuracy without one.
     if attack != "clean":
         flags = flags | {flag(check) for check in judged.failed.get(checkpoint, ())}
