@@ -12,11 +12,16 @@ from typing import Any
 from bench.config import Data, DiagnosticsSpec, EvaluationSpec, TrainSpec, spec_json
 
 ELSE = "or give the changed config another name under `experiment`"
+# Keys of the section `data` that records of before have not, with the value that changes nothing.
+ADDED = {"allow_duplicate_files": False}
 
 
 def changes(spec: TrainSpec | EvaluationSpec | DiagnosticsSpec | Data, recorded: Any) -> list[str]:
     """Return the dotted keys in which a record's spec is not `spec`, in the order of the keys."""
-    return differences(json.loads(json.dumps(spec_json(spec))), recorded or {})
+    now = json.loads(json.dumps(spec_json(spec)))
+    if isinstance(spec, Data) and isinstance(recorded, Mapping):
+        recorded = {**ADDED, **recorded}
+    return differences(now, recorded or {})
 
 
 def differences(now: Mapping[str, Any], then: Any) -> list[str]:

@@ -40,7 +40,7 @@ PACKAGES = ("torch", "torchvision", "pyautoattack", "autoattack", "robustbench",
 
 def data_digest() -> str:
     """Return the digest of all code that reads and chooses images."""
-    return digest(("bench.data.sources", "bench.data.splits"))
+    return digest(("bench.data.sources", "bench.data.splits", "bench.data.record"))
 
 
 def train_digest(method: str, model: str, engine: str) -> str:

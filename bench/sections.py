@@ -20,7 +20,10 @@ RESERVED = ("clean", "autoattack", "worst_case")
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Where images come from; `name` is what every result calls them."""
+    """Where images come from; `name` is what every result calls them.
+
+    `allow_duplicate_files` reads parquet files that are copies of each other.
+    """
 
     source: Literal["cifar10", "parquet", "folder", "digits"]
     name: str
@@ -28,6 +31,7 @@ class Data:
     classes: tuple[str, ...] | None = None
     train_images: Count | None = None
     test_images: Count | None = None
+    allow_duplicate_files: bool = False
 
     def __post_init__(self) -> None:
         if not self.name:

@@ -11,6 +11,7 @@ from bench.flags import (
     ON_TEST,
     OTHER_IMAGES,
     SUBSET,
+    TEST_IN_TRAIN,
     TRAIN_SUBSET,
     WARNED,
     WITH_TF32,
@@ -30,6 +31,8 @@ MEANINGS = {
     "published number is comparable",
     CHANCE: "the clean accuracy cannot be told from guessing the most frequent class: such a "
     "network may withstand every attack by saying the same of all images",
+    TEST_IN_TRAIN: "some test images are equal to training images in every pixel, so accuracy "
+    "on them is not accuracy on unseen images: see train_test_duplicates in data.json",
     HALVED: "the memory was too small for the configured batch; random starts are drawn "
     "per batch, so single verdicts may differ",
     WITH_TF32: "the attack computed in TF32, not in full float32",

@@ -21,6 +21,7 @@ from bench.flags import (
     ON_TEST,
     OTHER_IMAGES,
     SUBSET,
+    TEST_IN_TRAIN,
     TRAIN_SUBSET,
     WARNED,
     WITH_TF32,
@@ -85,7 +86,7 @@ class Judged:
     """A network that was judged, ours or not: what its rows have in common.
 
     `test_images` are those of the source, judged or not, and `train_subset` says whether ours
-    trained on a part of its training images.
+    trained on a part of its training images, `test_in_train` whether some of both are equal.
 
     `weights`, `results` and `failed`, the diagnostics that it did not pass, are by checkpoint;
     `published` returns the reported number for a checkpoint, an attack and its radius, and
@@ -112,6 +113,7 @@ class Judged:
     failed: Mapping[str, Sequence[str]]
     published: Callable[[str, str, float], Reported | None]
     other_images: bool
+    test_in_train: bool = False
 
 
 def run_rows(
@@ -154,6 +156,7 @@ def run_rows(
             tf32=trained.tf32,
             test_images=trained.data.all_test_images,
             train_subset=trained.data.train_subset,
+            test_in_train=bool(trained.data.train_test_duplicates),
             code_digest=run.evaluation.code_digest,
             base_method=base,
             options=options,
@@ -293,10 +296,9 @@ def _row(
     low, high = wilson(correct, n)
     if judged.selected_on == "test":
         flags = flags | {ON_TEST}
-    if n < judged.test_images:
-        flags = flags | {SUBSET}
-    if judged.train_subset:
-        flags = flags | {TRAIN_SUBSET}
+    flags = flags | ({SUBSET} if n < judged.test_images else set())
+    flags = flags | ({TRAIN_SUBSET} if judged.train_subset else set())
+    flags = flags | ({TEST_IN_TRAIN} if judged.test_in_train else set())
     # Nothing that misleads an attack touches an accuracy without one.
     if attack != "clean":
         flags = flags | {flag(check) for check in judged.failed.get(checkpoint, ())}

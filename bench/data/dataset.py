@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.data.header import KEY, header
-from bench.parsing import BenchError
+from bench.data.origin import Origin, read_origin
+from bench.parsing import BenchError, plain
 from bench.records import appearing
 
 DATA = "data.safetensors"
@@ -73,6 +74,8 @@ class Dataset:
         The images. Test images are never used to choose anything.
     of_train, of_test
         How many images the source has of each part; None: these are all.
+    origin
+        What is known of all images of the source; None of what was written before it was kept.
 
     Raises
     ------
@@ -86,6 +89,7 @@ class Dataset:
     test: Images
     of_train: int | None = None
     of_test: int | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         for part, images in self.parts().items():
@@ -151,6 +155,7 @@ def save(dataset: Dataset, path: Path, spec: dict[str, Any] | None = None) -> No
         "classes": dataset.classes,
         "fingerprint": dataset.fingerprint,
         "source_sizes": dataset.source_sizes(),
+        "origin": plain(dataset.origin),
         "spec": spec,
     }
     with appearing(path) as partial:
@@ -179,7 +184,7 @@ def load(path: Path) -> Dataset:
                 for part in ("train", "test")
             )
         # Files of before sizes were kept: what the source had is not known any more.
-        sizes = about.get("source_sizes", {})
+        sizes, origin = about.get("source_sizes", {}), about.get("origin")
         dataset = Dataset(
             about["name"],
             tuple(about["classes"]),
@@ -187,6 +192,7 @@ def load(path: Path) -> Dataset:
             test,
             of_train=sizes.get("train"),
             of_test=sizes.get("test"),
+            origin=read_origin(origin) if origin else None,
         )
         written = about["fingerprint"]
     except FileNotFoundError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from bench.config import Data, spec_json
 from bench.data.dataset import save
+from bench.data.record import duplicates_note, images_record
 from bench.data.sources import read
 from bench.data.splits import take
 from bench.records import write_json
@@ -22,7 +24,13 @@ def prepare(spec: Data, needs: Needs, out: Path) -> dict[str, Any]:
         The images cannot be had, or are too few for `needs`.
     """
     path = Path(spec.path) if spec.path else None
-    dataset = read(spec.source, path=path, name=spec.name, classes=spec.classes)
+    dataset = read(
+        spec.source,
+        path=path,
+        name=spec.name,
+        classes=spec.classes,
+        allow_copies=spec.allow_duplicate_files,
+    )
     dataset = take(dataset, spec.train_images, spec.test_images)
     # Known here already, so that no training is in vain.
     needs.check(dataset.name, classes=len(dataset.classes), test_images=len(dataset.test))
@@ -39,6 +47,9 @@ def prepare(spec: Data, needs: Needs, out: Path) -> dict[str, Any]:
         "source_train_images": sizes["train"],
         "source_test_images": sizes["test"],
         "image_shape": list(dataset.train.pixels.shape[1:]),
+        **(images := images_record(dataset)),
     }
+    if note := duplicates_note(dataset.name, images, len(dataset.test)):
+        print(note, file=sys.stderr, flush=True)
     write_json(out.with_suffix(".json"), about)
     return about

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -109,6 +111,10 @@ def take(dataset: Dataset, train_images: int | None, test_images: int | None) ->
         index = choose(images.labels, count, f"subset {part}")
         parts[part] = Images(images.pixels[index], images.labels[index])
     sizes = dataset.source_sizes()
-    return Dataset(
-        dataset.name, dataset.classes, **parts, of_train=sizes["train"], of_test=sizes["test"]
+    return replace(
+        dataset,
+        train=parts["train"],
+        test=parts["test"],
+        of_train=sizes["train"],
+        of_test=sizes["test"],
     )

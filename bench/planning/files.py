@@ -7,24 +7,33 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from stat import S_ISDIR
 
+from bench.data.listing import image_folder_files, parquet_files
 from bench.sections import Data
 
 # The other sources are a package's own or a published archive that is checked when it is read.
-PATTERNS = {"folder": ("train/*/*", "test/*/*"), "parquet": ("*.parquet",)}
+FILES = {"folder": image_folder_files, "parquet": parquet_files}
 
 
 def listing_digest(data: Data) -> str:
     """Return a digest of names, sizes and times of the files that `data` is read from.
 
     It is empty where the source has no files of the user's, or none are there yet. The files are
-    not opened: what they hold is the business of the job that reads them.
+    not opened: what they hold is the business of the job that reads them. Hidden files and those
+    that programs leave beside images decide nothing.
     """
+    if data.source not in FILES:
+        return ""
     folder = Path(data.path or "")
-    patterns = PATTERNS.get(data.source, ())
-    files = sorted(path for pattern in patterns for path in folder.glob(pattern))
-    lines = []
-    for path in files:
-        found = path.stat()
-        lines.append(f"{path.relative_to(folder)} {found.st_size} {found.st_mtime_ns}\n")
+    lines = [f"{path.relative_to(folder)} {_state(path)}\n" for path in FILES[data.source](folder)]
     return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
+
+
+def _state(path: Path) -> str:
+    try:
+        found = path.stat()
+    except OSError:  # such as a link to nothing, which the job names
+        return "unreadable"
+    # The time of a folder is that of the hidden files in it too.
+    return "folder" if S_ISDIR(found.st_mode) else f"{found.st_size} {found.st_mtime_ns}"

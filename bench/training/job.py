@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench.config import TrainSpec, spec_json
 from bench.data.dataset import Dataset, load
+from bench.data.record import images_record
 from bench.device import describe, peak_memory_mb, prepare
 from bench.interruption import stopping_cleanly
 from bench.methods.base import Method
@@ -123,6 +124,7 @@ def _train(
                 "image_shape": list(dataset.train.pixels.shape[1:]),
                 "source_train_images": dataset.source_sizes()["train"],
                 "source_test_images": dataset.source_sizes()["test"],
+                **images_record(dataset),
             },
             "model": {
                 "label": spec.model.label,

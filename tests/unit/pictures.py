@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +19,21 @@ def picture(shade: int, size: tuple[int, int] = (6, 4)) -> Image.Image:
 
 
 def png(image: Image.Image) -> bytes:
+    return encoded(image, "png")
+
+
+def encoded(image: Image.Image, kind: str, **how: Any) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, "png")
+    image.save(stream, kind, **how)
     return stream.getvalue()
+
+
+def write_tree(root: Path, shades: dict[str, int], *, suffix: str = "png") -> None:
+    """Write one picture for each ``part/class/name`` below `root`."""
+    for where, shade in shades.items():
+        path = root / f"{where}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(shade).save(path)
 
 
 def pixels_of(shade: int) -> torch.Tensor:

@@ -78,6 +78,7 @@ def test_a_run_leaves_weights_a_history_and_a_record_that_agree(method, data):
     images = {key: found["data"][f"{key}_images"] for key in ("train", "validation", "test")}
     assert images == {"train": 40, "validation": 4, "test": 20}
     assert {found["data"][f"source_{part}_images"] for part in ("train", "test")} == {44, 20}
+    assert found["data"]["image_shape"] == list(some_data().train.pixels.shape[1:])
     assert found["data"]["fingerprint"] == some_data().fingerprint
     assert found["data"]["classes"] == [str(digit) for digit in range(10)]
 

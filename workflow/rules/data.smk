@@ -1,5 +1,5 @@
-# A checkpoint, so that what is downstream is looked at again once it has run: images read anew that
-# have the same fingerprint leave data.json with the same content, and retrain nothing.
+# A checkpoint, so that what is downstream is looked at again once it has run: the same images, read
+# again from the same source, leave data.json with the same content, and retrain nothing.
 checkpoint data:
     output:
         images=IMAGES,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bench.data.dataset import Dataset
+from bench.data.origin import Origin, channel_moments
+from bench.data.published import PUBLISHED
 from bench.data.sources import cifar10, digits, folder, parquet
+from bench.data.sources.found import Found
 from bench.parsing import BenchError, ConfigError, nearest
 
-SOURCES = {
+SOURCES: dict[str, Callable[[Path, str], Found]] = {
     "cifar10": cifar10.read,
     "digits": digits.read,
     "folder": folder.read,
@@ -18,7 +23,12 @@ SOURCES = {
 
 
 def read(
-    source: str, *, path: Path | None, name: str, classes: Sequence[str] | None = None
+    source: str,
+    *,
+    path: Path | None,
+    name: str,
+    classes: Sequence[str] | None = None,
+    allow_copies: bool = False,
 ) -> Dataset:
     """Read a dataset from one of the known sources.
 
@@ -34,11 +44,13 @@ def read(
         What the dataset is called in every result, e.g. ``cifar10-jpeg`` for re-encoded images.
     classes
         Names that replace the source's own, in the order of the labels.
+    allow_copies
+        Whether parquet files may be copies of each other, whose images then count twice.
 
     Raises
     ------
     ConfigError
-        The source is unknown, or it needs a folder.
+        The source is unknown, it needs a folder, or the name is that of other images.
     BenchError
         The images cannot be had, or they are not what they should be.
     """
@@ -46,7 +58,9 @@ def read(
         raise ConfigError(f"data.source: {source!r} is unknown; {nearest(source, SOURCES)}")
     if path is None and source != "digits":
         raise ConfigError(f"data.path: the source {source!r} needs the folder of its images")
-    train, test, names = SOURCES[source](path or Path(), name)
+    reader = partial(parquet.read, allow_copies=allow_copies)
+    found = (reader if source == "parquet" else SOURCES[source])(path or Path(), name)
+    train, test, names = found.train, found.test, found.classes
     if classes is not None and names is not None and len(classes) != len(names):
         raise BenchError(
             f"dataset {name!r}: {len(classes)} class names are given for the {len(names)} classes "
@@ -63,10 +77,55 @@ def read(
             )
         classes = default_names(name, count)
     try:
-        return Dataset(name, tuple(classes or names or ()), train, test)
+        dataset = Dataset(name, tuple(classes or names or ()), train, test)
     except BenchError as error:
         # Images that do not go together know their name, not the folder they came from.
         raise BenchError(f"{path}: {error}" if path else str(error)) from None
+    dataset = replace(dataset, origin=origin_of(source, dataset, lossless=not found.lossy))
+    check_name(dataset, path, found.lossy)
+    return dataset
+
+
+def origin_of(source: str, dataset: Dataset, *, lossless: bool) -> Origin:
+    """Return what is known of all images of the source."""
+    counts = {
+        part: tuple(images.labels.bincount(minlength=len(dataset.classes)).tolist())
+        for part, images in dataset.parts().items()
+    }
+    means, deviations = channel_moments(dataset.train.pixels.numpy())
+    return Origin(source, lossless, counts, means, deviations)
+
+
+def check_name(dataset: Dataset, path: Path | None, lossy: str) -> None:
+    """Raise ConfigError where other images have the name of a data set that papers report on.
+
+    Their numbers stand beside it in every result.
+    """
+    published, origin = PUBLISHED.get(dataset.name), dataset.origin
+    if published is None or origin is None:
+        return
+    shape = tuple(dataset.train.pixels.shape[1:])
+    counts = {part: len(images) for part, images in dataset.parts().items()}
+    balanced = all(len(set(each)) == 1 for each in origin.class_counts.values())
+    if lossy:
+        why = f"{lossy} does not keep the original pixels exactly"
+    elif shape != published.shape:
+        why = f"its images are {shape} and not {published.shape} (channels, rows, columns)"
+    elif counts != {"train": published.train, "test": published.test}:
+        why = (
+            f"{path} has {counts['train']} training and {counts['test']} test images, not "
+            f"{published.train} and {published.test}"
+        )
+    elif len(dataset.classes) != published.classes or (published.balanced and not balanced):
+        why = (
+            f"{path} has other classes than its {published.classes}, or not as many images of each"
+        )
+    else:
+        return
+    raise ConfigError(
+        f"data.name: {dataset.name!r} is for the images as they were published, and {why}; name "
+        f"it {dataset.name}-mine"
+    )
 
 
 def default_names(name: str, count: int) -> tuple[str, ...]:

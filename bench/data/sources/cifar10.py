@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from bench.data.dataset import Images, to_unit
+from bench.data.sources.found import Found
 from bench.parsing import BenchError
 from bench.records import refusal
 
@@ -27,7 +28,7 @@ CLASSES = (
 )
 
 
-def read(path: Path, name: str) -> tuple[Images, Images, tuple[str, ...]]:
+def read(path: Path, name: str) -> Found:
     """Return 50,000 training and 10,000 test images, uint8 [N, 3, 32, 32], and the class names.
 
     The training images come through torchvision and the test images through RobustBench, so that
@@ -71,7 +72,7 @@ def read(path: Path, name: str) -> tuple[Images, Images, tuple[str, ...]]:
         )
     train_pixels_NCHW = torch.from_numpy(archive.data).permute(0, 3, 1, 2).contiguous()
     train_labels_N = torch.tensor(archive.targets, dtype=torch.int64)
-    return (
+    return Found(
         Images(train_pixels_NCHW, train_labels_N),
         Images(test_pixels_NCHW, test_labels_N.to(torch.int64)),
         tuple(archive.classes),

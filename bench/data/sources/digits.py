@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 
 from bench.data.dataset import Images
+from bench.data.sources.found import Found
 from bench.data.splits import choose
 
 TEST_IMAGES = 300
 BRIGHTEST = 16
 
 
-def read(path: Path, name: str) -> tuple[Images, Images, tuple[str, ...]]:
+def read(path: Path, name: str) -> Found:
     """Return 1,497 training and 300 test images, uint8 [N, 1, 8, 8], and the ten class names.
 
     The values 0 to 16 are spread over 0 to 255. The package has no test set of its own: a fixed
@@ -31,4 +32,5 @@ def read(path: Path, name: str) -> tuple[Images, Images, tuple[str, ...]]:
     is_train = torch.ones(len(labels), dtype=torch.bool)
     is_train[test] = False
     names = tuple(map(str, bunch.target_names))
-    return Images(pixels[is_train], labels[is_train]), Images(pixels[test], labels[test]), names
+    train = Images(pixels[is_train], labels[is_train])
+    return Found(train, Images(pixels[test], labels[test]), names)

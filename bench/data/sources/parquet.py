@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,34 +13,27 @@ from torch import Tensor
 
 from bench.data.dataset import Images
 from bench.data.sources.decoding import decode
-from bench.parsing import BenchError, ConfigError
+from bench.data.sources.found import Found
+from bench.data.sources.shards import check_copies, shards, tell_unread
+from bench.parsing import BenchError
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label")
 ROWS_AT_ONCE = 1024
-ORIGINALS = ("cifar10", "cifar100")
-JPEG = b"\xff\xd8"
 MOST = torch.iinfo(torch.int64).max
 
 
-def read(path: Path, name: str) -> tuple[Images, Images, tuple[str, ...] | None]:
+def read(path: Path, name: str, *, allow_copies: bool = False) -> Found:
     """Read ``train-*.parquet`` and ``test-*.parquet``, each part in the order of its files.
 
     The columns are ``img`` or ``image`` (a struct with ``bytes``) and ``label`` or ``fine_label``
-    (whole numbers from 0). All images become RGB.
-
-    Returns
-    -------
-    tuple
-        Training images, test images, and the class names that the files carry, None where they
-        carry none.
+    (whole numbers from 0). All images become RGB. The class names are those of the files' metadata.
 
     Raises
     ------
-    ConfigError
-        JPEG images under a name that is kept for original pixels.
     BenchError
-        Missing files, other columns, an unreadable file or image, or images of several sizes.
+        Missing files, files of the same content unless `allow_copies`, other columns or class names
+        than in the first file, an unreadable file or image, or images of several sizes.
     """
     if not path.is_dir():
         raise BenchError(
@@ -49,43 +41,57 @@ def read(path: Path, name: str) -> tuple[Images, Images, tuple[str, ...] | None]
             "test-*.parquet there or correct data.path"
         )
     train_files, test_files = shards(path, "train"), shards(path, "test")
-    train, test = read_part(train_files, name), read_part(test_files, name)
-    return train, test, class_names(train_files[0])
+    tell_unread(path)
+    names = shared_names([*train_files, *test_files])
+    if not allow_copies:
+        check_copies([*train_files, *test_files])
+    train, lossy_train = read_part(train_files)
+    test, lossy_test = read_part(test_files)
+    return Found(train, test, names, lossy_train or lossy_test)
 
 
-def shards(path: Path, part: str) -> list[Path]:
-    """Return the files of one part in order, and make sure that none of a numbered set is gone."""
-    files = sorted(path.glob(f"{part}-*.parquet"))
-    if not files:
-        raise BenchError(f"{path}: it holds no {part}-*.parquet; put the files there")
-    for file in files:
-        numbered = re.search(r"-of-(\d+)\.parquet$", file.name)
-        if numbered and int(numbered[1]) != len(files):
-            raise BenchError(
-                f"{file}: one of {int(numbered[1])} files by its name, but there are {len(files)} "
-                f"{part}-*.parquet; put exactly one complete set there"
-            )
-    return files
-
-
-def read_part(files: list[Path], name: str) -> Images:
-    """Return the images and labels of one part of the dataset `name`."""
+def read_part(files: list[Path]) -> tuple[Images, str]:
+    """Return the images and labels of one part, and the first lossy image, "" where none is."""
     labels_N = torch.cat([read_labels(file) for file in files])
     if not len(labels_N):
         raise BenchError(f"{files[0]}: it holds no rows; fetch it again")
-    encoded = (item for file in files for item in encoded_images(file))
-    return Images(decode(lossless(encoded, name) if name in ORIGINALS else encoded), labels_N)
+    pixels_NCHW, lossy = decode(item for file in files for item in encoded_images(file))
+    return Images(pixels_NCHW, labels_N), lossy
 
 
-def lossless(encoded: Iterable[tuple[str, bytes]], name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the images, and make sure that none is a JPEG, whose pixels are not the original's."""
-    for where, content in encoded:
-        if content.startswith(JPEG):
-            raise ConfigError(
-                f"data.name: {name!r} is for the original pixels, and {where} is a JPEG, a "
-                f"re-encoded copy; name it {name}-jpeg"
+def shared_names(files: list[Path]) -> tuple[str, ...] | None:
+    """Return the class names of the files, which must agree, as must their label columns.
+
+    Labels are positions in them: in another order, or with other names, equal numbers mean other
+    classes. A file without names may mean any.
+    """
+    first, *others = files
+    column, names = label_feature(first)
+    for file in others:
+        other_column, other_names = label_feature(file)
+        if other_column != column:
+            raise BenchError(
+                f"{file}: its labels are in the column {other_column}, those of {first.name} in "
+                f"{column}; use one column in all files"
             )
-        yield where, content
+        if (names is None) != (other_names is None):
+            bare, named = (first, file) if names is None else (file, first)
+            raise BenchError(
+                f"{bare}: it has no class names, and {named.name} has; write the metadata of "
+                f"{named.name} into all files, or into none"
+            )
+        if other_names != names:
+            raise BenchError(
+                f"{file}: its class names ({_listed(other_names)}) are not those of {first.name} "
+                f"({_listed(names)}), so equal labels mean other classes; number the classes alike "
+                "in all files"
+            )
+    return names
+
+
+def _listed(names: tuple[str, ...] | None) -> str:
+    shown = ", ".join((names or ())[:10])
+    return shown if len(names or ()) <= 10 else f"{shown}, ..."
 
 
 def encoded_images(file: Path) -> Iterator[tuple[str, bytes]]:
@@ -119,8 +125,8 @@ def read_labels(file: Path) -> Tensor:
     return torch.tensor(numbers, dtype=torch.int64)
 
 
-def class_names(file: Path) -> tuple[str, ...] | None:
-    """Return the class names that Hugging Face's metadata carries, None where there are none."""
+def label_feature(file: Path) -> tuple[str, tuple[str, ...] | None]:
+    """Return the label column and the class names of Hugging Face's metadata, None without."""
     with opened(file) as parquet:
         schema = parquet.schema_arrow
         _, column = columns(file, schema)
@@ -128,8 +134,8 @@ def class_names(file: Path) -> tuple[str, ...] | None:
         described = json.loads((schema.metadata or {})[b"huggingface"])
         names = described["info"]["features"][column]["names"]
     except (KeyError, TypeError, ValueError):
-        return None
-    return tuple(map(str, names)) if isinstance(names, list) else None
+        return column, None
+    return column, tuple(map(str, names)) if isinstance(names, list) else None
 
 
 def columns(file: Path, schema: Any) -> tuple[str, str]:
