@@ -1,0 +1,104 @@
+"""Every number of a row of summary.csv is that of its own checkpoint, attack and images."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from factory import edit_json
+
+from bench.analysis.collect import collect
+from bench.analysis.statistics.accuracy import wilson
+from bench.analysis.summary import summarize, summary_rows
+from bench.analysis.tables import make_tables
+
+HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind"
+
+
+def rows_of(factory):
+    return {(row.checkpoint, row.attack): row for row in summary_rows(collect(factory.folder))}
+
+
+def robust(*standing, images):
+    return {index: int(index in standing) for index in images}
+
+
+def test_weights_are_those_of_the_rows_own_checkpoint(results_factory):
+    run = results_factory.run(
+        correct={name: {"clean": 16, "pgd20": 12, "autoattack": 9} for name in ("best", "last")}
+    )
+    kept = json.loads((run / "train.json").read_text())["checkpoints"]
+    rows = rows_of(results_factory)
+    assert len(rows) == 8
+    assert kept["best"]["weights_sha256"] != kept["last"]["weights_sha256"]
+    for (checkpoint, _), row in rows.items():
+        assert row.weights_sha256 == kept[checkpoint]["weights_sha256"]
+
+
+def test_accuracy_and_interval_are_exact_and_of_the_images_judged(results_factory):
+    results_factory.test_images = 30
+    results_factory.run(robust={("best", "pgd20"): robust(0, images=range(3))}, correct={})
+    row = rows_of(results_factory)["best", "pgd20"]
+    assert row.accuracy == 100 / 3
+    assert (row.ci_low, row.ci_high) == wilson(1, 3)
+
+
+def test_a_difference_is_from_the_exact_accuracy(results_factory, tmp_path):
+    results_factory.images = results_factory.test_images = 32
+    results_factory.run("trades", correct={"best": {"pgd20": 1}})
+    path = tmp_path / "reported.csv"
+    path.write_text(
+        f"{HEADER}\ndigits,resnet18,trades,trades,,pgd20,3,8/255,,not stated,A table,paper\n"
+    )
+    [row] = summarize(results_factory.folder, expected=None, reported=path)
+    assert (row.accuracy, row.difference) == (3.125, 0.125)
+
+
+def test_tables_take_the_mean_of_exact_accuracies(results_factory, tmp_path):
+    results_factory.images = results_factory.test_images = 32
+    # 3.125 and 15.625 %: rounded first, their mean would be 9.37.
+    for seed, count in enumerate((1, 5)):
+        results_factory.run("trades", seed, correct={"best": {"clean": 32, "pgd20": count}})
+    path = tmp_path / "reported.csv"
+    cell = "digits,resnet18,trades,trades,,pgd20"
+    path.write_text(f"{HEADER}\n{cell},9.371,8/255,,not stated,A table,paper\n")
+    summarize(results_factory.folder, expected=None, reported=path)
+    make_tables(results_factory.folder)
+    text = (results_factory.folder / "tables" / "comparison.csv").read_text()
+    [line] = csv.DictReader(io.StringIO(text))
+    assert (line["pgd20_mean"], line["pgd20_std"]) == ("9.38", "8.84")
+
+
+@pytest.mark.parametrize("first", ["autoattack", "pgd20"])
+def test_the_worst_case_is_of_common_images_whichever_attack_saw_more(results_factory, first):
+    # The attacks share images 8 to 11; of these one leaves 8 and 9, the other 9 and 10.
+    other = {"autoattack": "pgd20", "pgd20": "autoattack"}[first]
+    verdicts = {
+        ("best", first): robust(*range(10), images=range(12)),
+        ("best", other): robust(9, 10, 12, 13, images=range(8, 16)),
+    }
+    results_factory.run(correct={"best": {"clean": 20}}, robust=verdicts)
+    row = rows_of(results_factory)["best", "worst_case"]
+    assert (row.correct, row.n, row.flags) == (1, 4, ("subset",))
+
+
+def test_the_worst_case_is_over_all_attacks(results_factory):
+    attacks = {"autoattack": (0, 1, 2), "pgd20": (0, 1, 2), "pgd50": (1, 2), "pgd9": (2, 3)}
+    results_factory.run(
+        correct={"best": {"clean": 20}},
+        robust={
+            ("best", name): robust(*standing, images=range(20))
+            for name, standing in attacks.items()
+        },
+    )
+    assert rows_of(results_factory)["best", "worst_case"].correct == 1
+
+
+def test_flags_of_any_attack_reach_the_worst_case(results_factory):
+    run = results_factory.run()
+    edit_json(run / "evaluation.json", checkpoints__best__attacks__pgd20__flags=["batch_halved"])
+    rows = rows_of(results_factory)
+    assert rows["best", "worst_case"].flags == ("batch_halved",)
+    assert rows["best", "autoattack"].flags == ()
