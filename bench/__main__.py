@@ -122,7 +122,7 @@ def prepare_data(chosen: argparse.Namespace) -> None:
     """Read the images and write the data file with its description beside it."""
     if chosen.config:
         experiment = read_config(chosen.config)
-        spec, needs = experiment.data, experiment.evaluation.needs
+        spec, needs = experiment.data, experiment.needs
         out = chosen.out or images_of(experiment, Path("results"))
     else:
         need(chosen, "out")

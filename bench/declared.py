@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bench import parsing
-from bench.parsing import ConfigError, nearest, value_of
+from bench.parsing import ConfigError, Problems, nearest, suggestion, value_of
 
 PACKAGE = Path(__file__).parent
 REQUIRED = object()
@@ -189,20 +189,27 @@ def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict
         raise ConfigError(
             f"{where}.method: {name!r} is unknown; {nearest(str(name), method_names())}"
         )
-    known = method_options(name)
+    known, problems = method_options(name), Problems()
+    meant = set[str]()
     for key in given:
         if key not in known:
-            raise ConfigError(
+            problems.add(
                 f"{where}: the method {name!r} has no option {key!r}; "
                 f"{nearest(str(key), (*known, 'method', 'training'))}"
             )
+            meant.add(suggestion(str(key), known))
     options = {}
     for key, option in known.items():
         value = given.get(key, option.default)
         if value is REQUIRED:
-            raise ConfigError(f"{where}: the method {name!r} needs the option {key!r}")
+            # A misspelt option is one mistake, not two.
+            if key not in meant:
+                problems.add(f"{where}: the method {name!r} needs the option {key!r}")
+            continue
         # A default too: 6 and 6.0 are the same option.
-        options[key] = value_of(option.type, value, f"{where}.{key}")
+        with problems.collecting():
+            options[key] = value_of(option.type, value, f"{where}.{key}")
+    problems.settle()
     defaults = {key: option.default for key, option in known.items()}
     check_only(method_only(name), options, defaults, where=where)
     return options

@@ -1,4 +1,4 @@
-"""How a command ends: with one sentence where the user can put it right, else with a report."""
+"""How a command ends: with one sentence where the user can fix it, else with a report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 
 from bench.interruption import InterruptedJobError, stopping_cleanly
-from bench.parsing import BenchError
+from bench.parsing import BenchError, CodeError, ConfigError
 from bench.records import refusal
 from bench.shortage import out_of_memory
 
@@ -37,21 +37,33 @@ def exit_code(command: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
-        said = sentence(error)
-        if said is None:
-            traceback.print_exc()
-            said = (
-                f"{_named(error)} (unexpected); {AGAIN}, and if it ends here once more, report it "
-                "with this log"
-            )
-        _say(said)
+        _say(explained(error))
         return 1
+
+
+def explained(error: Exception) -> str:
+    """Return what to say of `error`, after its traceback where nobody foresaw it.
+
+    The traceback goes to standard error, as it does for a mistake in a file of the user's.
+    """
+    said = sentence(error)
+    if said is None:
+        traceback.print_exception(error)
+        said = (
+            f"{named(error)} (unexpected); {AGAIN}, and if it ends here once more, report it "
+            "with this log"
+        )
+    elif isinstance(error, CodeError):
+        traceback.print_exception(error.__cause__ or error)
+    return said
 
 
 def sentence(error: Exception) -> str | None:
     """Return what the user can do about `error`, None where it was not foreseen."""
-    if isinstance(error, BenchError):
+    if isinstance(error, ConfigError):
         return str(error)
+    if isinstance(error, BenchError):
+        return " ".join(str(error).split())
     missing = _missing(error)
     if missing:
         return (
@@ -60,7 +72,7 @@ def sentence(error: Exception) -> str | None:
         )
     if out_of_memory(error):
         return (
-            f"out of memory ({_named(error)}); {AGAIN} when no other program fills the memory, or "
+            f"out of memory ({named(error)}); {AGAIN} when no other program fills the memory, or "
             "on a machine with more"
         )
     refused = refusal(error)
@@ -78,10 +90,12 @@ def _missing(error: Exception) -> str:
     return "" if package in sys.modules else package
 
 
-def _named(error: Exception) -> str:
+def named(error: BaseException) -> str:
+    """Return the class of `error` and the first line of its text."""
     first = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _say(text: str) -> None:
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    # Only what a config has wrong is a list, a line each.
+    print(f"error: {text}", file=sys.stderr)

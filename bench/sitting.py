@@ -214,7 +214,7 @@ def _lost(run: Recorded, names: Sequence[str]) -> list[str]:
 def _read(experiment: Experiment, data: Path) -> None:
     from bench.data.job import prepare
 
-    prepare(experiment.data, experiment.evaluation.needs, data)
+    prepare(experiment.data, experiment.needs, data)
 
 
 def _train(experiment: Experiment, run: Recorded, data: Path) -> None:

@@ -135,7 +135,7 @@ def make_plan(
     """
     size = size_of(experiment, results)
     if size:
-        needs = experiment.evaluation.needs
+        needs = experiment.needs
         needs.check(experiment.data.name, classes=size.classes, test_images=size.test)
         for method in experiment.methods:
             check_training(method.training, method.label, size.train, size.shape)
