@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bench import parsing
+from bench.method_source import check_method
 from bench.parsing import ConfigError, Problems, nearest, suggestion, value_of
 
 PACKAGE = Path(__file__).parent
@@ -111,8 +112,16 @@ def method_names() -> tuple[str, ...]:
 
 @cache
 def method_options(name: str) -> dict[str, Option]:
-    """Return every option of the method `name`, in declared order; see `options_in`."""
-    return options_in(name, registered(PACKAGE / "methods")[name])
+    """Return every option of the method `name`, in declared order; see `options_in`.
+
+    Raises
+    ------
+    ConfigError
+        As `options_in` and `check_method` do.
+    """
+    method = registered(PACKAGE / "methods")[name]
+    check_method(PACKAGE / "methods" / f"{name}.py", method)
+    return options_in(name, method)
 
 
 @cache
@@ -151,7 +160,13 @@ def only_in(method: Declared) -> dict[str, tuple[str, str]]:
     """Return the literal `only` of the class `method`; see `check_only`."""
     for node in method.body:
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "only" and node.value:
-            found: dict[str, tuple[str, str]] = ast.literal_eval(node.value)
+            try:
+                found: dict[str, tuple[str, str]] = ast.literal_eval(node.value)
+            except ValueError:
+                raise ConfigError(
+                    f"`only` of {method.name!r} cannot be read without importing it: make it a "
+                    "literal"
+                ) from None
             return found
     return {}
 

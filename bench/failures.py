@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from bench.interruption import InterruptedJobError, stopping_cleanly
 from bench.parsing import BenchError, CodeError, ConfigError
@@ -53,8 +56,8 @@ def explained(error: Exception) -> str:
             f"{named(error)} (unexpected); {AGAIN}, and if it ends here once more, report it "
             "with this log"
         )
-    elif isinstance(error, CodeError):
-        traceback.print_exception(error.__cause__ or error)
+    elif isinstance(error, CodeError) and error.__cause__ is not None:
+        traceback.print_exception(error.__cause__)
     return said
 
 
@@ -80,6 +83,50 @@ def sentence(error: Exception) -> str | None:
         return None
     path = getattr(error, "filename", None)
     return f"{'a file' if path is None else path}: cannot be read or written: {refused}"
+
+
+def code_error(error: Exception, path: Path, doing: str) -> CodeError:
+    """Return what to say of an `error` that code of the user's in `path` caused while `doing`.
+
+    Raises
+    ------
+    Exception
+        `error` itself, where it is not the code's: memory or disk are full, or it was foreseen.
+    """
+    if isinstance(error, BenchError) or out_of_memory(error) or refusal(error):
+        raise error
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if _is(frame, path)
+    ]
+    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
+    line = line or (lines[-1] if lines else None)
+    said = CodeError(
+        f"{path}{f', line {line}' if line else ''}: {doing}: {named(error)}; fix it there"
+    )
+    said.__cause__ = error
+    return said
+
+
+def import_file(module: str) -> None:
+    """Import a module that registers a method or a model.
+
+    Raises
+    ------
+    BenchError
+        Its code fails; the file is named.
+    """
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        spec = importlib.util.find_spec(module)
+        path = Path(spec.origin) if spec and spec.origin else Path(module)
+        if isinstance(error, ConfigError):
+            raise ConfigError(*(f"{path}: {text}" for text in error.problems)) from None
+        raise code_error(error, path, "it cannot be imported") from error
+
+
+def _is(frame: traceback.FrameSummary, path: Path) -> bool:
+    return Path(frame.filename) == path
 
 
 def _missing(error: Exception) -> str:

@@ -56,13 +56,13 @@ def print_plan(chosen: argparse.Namespace) -> None:
 
 
 def print_checks(chosen: argparse.Namespace) -> int:
-    """Print every check; 1 if not even the digits can run."""
+    """Print every check; 1 if one of them fails."""
     from bench.planning.doctor import examine, possible
 
     checks = examine()
     print("\n".join(map(str, checks)))
     fine = possible(checks)
-    print("the digits can run" if fine else "the digits cannot run: see the lines with `fail`")
+    print("environment OK: the digits can run" if fine else "not ready: fix the lines with `fail`")
     return 0 if fine else 1
 
 

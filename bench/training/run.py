@@ -20,7 +20,7 @@ from bench.data.memory import Memory
 from bench.data.splits import hold_out
 from bench.device import convolutions
 from bench.engine.choose import create as create_engine
-from bench.methods.base import create, total
+from bench.methods.base import create, terms_of, total
 from bench.models.base import build
 from bench.parsing import BenchError, plain
 from bench.streams import stream
@@ -157,7 +157,7 @@ class Run:
         logits = self.engine.logits(
             {name: images[name] for name in self.method.passes if name in images}
         )
-        terms = self.method.terms(logits, labels_B)
+        terms = terms_of(self.method, logits, labels_B)
         self.optimiser.zero_grad(set_to_none=True)
         total(terms).backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()

@@ -37,7 +37,9 @@ def package(tmp_path, monkeypatch):
 
 def write_method(package: Path, body: str) -> None:
     source = (
-        f"{HEADER}@register('mine')\nclass Mine(Method):\n    {body}\n    passes = ('clean',)\n"
+        f"{HEADER}@register('mine')\n@dataclass\nclass Mine(Method):\n    {body}\n"
+        "    attack = None\n    passes = ('clean',)\n"
+        "    def terms(self, logits, labels):\n        return {'loss': logits['clean'].mean()}\n"
     )
     (package / "methods" / "mine.py").write_text(source)
 
