@@ -34,8 +34,10 @@ UNDECIDING = {
     "bench.sections",
     "bench.shortage",
     "bench.specs",
+    "bench.training.feasible",
     "bench.training.fitting",
     "bench.training.progress",
+    "bench.training.sizes",
 }
 PACKAGES = ("torch", "torchvision", "pyautoattack", "autoattack", "robustbench", "safetensors")
 

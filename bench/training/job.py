@@ -23,10 +23,12 @@ from bench.provenance import packages, train_digest
 from bench.records import sha256, write_json, write_text
 from bench.sections import CHECKPOINTS
 from bench.shortage import out_of_memory
+from bench.training.feasible import check_network
 from bench.training.fitting import too_large
 from bench.training.measure import Tally
 from bench.training.progress import Progress
 from bench.training.run import DivergedError, Epoch, Run
+from bench.training.sizes import check_training
 from bench.training.state import Kept, load_state, save_state
 from bench.weights import Description, save
 from bench.weights import load as load_weights
@@ -42,12 +44,23 @@ def train(spec: TrainSpec, *, experiment: str, label: str, data: Path, folder: P
     Raises
     ------
     BenchError
-        The loss became NaN or infinite, or the batch does not fit into the memory.
+        The loss became NaN or infinite, the batch does not fit into the memory, or images, network
+        and sizes do not go together, which is said before an epoch is computed.
     InterruptedJobError
         The job was told to stop.
     """
     device = prepare(spec.compute)
     dataset = load(data)
+    shape = dataset.train.pixels.shape[1:]
+    check_training(spec.training, label, len(dataset.train), shape)
+    check_network(
+        spec.model,
+        spec.training,
+        label,
+        train_images=len(dataset.train),
+        shape=shape,
+        classes=len(dataset.classes),
+    )
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     try:
