@@ -119,10 +119,14 @@ def _command(
 
 
 def prepare_data(chosen: argparse.Namespace) -> None:
-    """Read the images and write the data file with its description beside it."""
+    """Read the images and write the data file with its description beside it.
+
+    With a config it is said here, too, where a method could not be trained on them.
+    """
+    experiment = None
     if chosen.config:
         experiment = read_config(chosen.config)
-        spec, needs = experiment.data, experiment.evaluation.needs
+        spec, needs = experiment.data, experiment.needs
         out = chosen.out or images_of(experiment, Path("results"))
     else:
         need(chosen, "out")
@@ -130,7 +134,12 @@ def prepare_data(chosen: argparse.Namespace) -> None:
         needs = Needs(classes=chosen.classes_at_least, test_images=chosen.test_images_at_least)
     from bench.data.job import prepare
 
-    print(json.dumps(prepare(spec, needs, out)))
+    about = prepare(spec, needs, out)
+    print(json.dumps(about))
+    if experiment is not None:
+        from bench.training.feasible import check_all
+
+        check_all(experiment, [method.label for method in experiment.methods], about)
 
 
 def train_run(chosen: argparse.Namespace) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bench import parsing
-from bench.parsing import ConfigError, nearest, value_of
+from bench.method_source import check_method
+from bench.parsing import ConfigError, Problems, nearest, suggestion, value_of
 
 PACKAGE = Path(__file__).parent
 REQUIRED = object()
@@ -111,8 +112,16 @@ def method_names() -> tuple[str, ...]:
 
 @cache
 def method_options(name: str) -> dict[str, Option]:
-    """Return every option of the method `name`, in declared order; see `options_in`."""
-    return options_in(name, registered(PACKAGE / "methods")[name])
+    """Return every option of the method `name`, in declared order; see `options_in`.
+
+    Raises
+    ------
+    ConfigError
+        As `options_in` and `check_method` do.
+    """
+    method = registered(PACKAGE / "methods")[name]
+    check_method(PACKAGE / "methods" / f"{name}.py", method)
+    return options_in(name, method)
 
 
 @cache
@@ -151,7 +160,13 @@ def only_in(method: Declared) -> dict[str, tuple[str, str]]:
     """Return the literal `only` of the class `method`; see `check_only`."""
     for node in method.body:
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "only" and node.value:
-            found: dict[str, tuple[str, str]] = ast.literal_eval(node.value)
+            try:
+                found: dict[str, tuple[str, str]] = ast.literal_eval(node.value)
+            except ValueError:
+                raise ConfigError(
+                    f"`only` of {method.name!r} cannot be read without importing it: make it a "
+                    "literal"
+                ) from None
             return found
     return {}
 
@@ -189,20 +204,27 @@ def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict
         raise ConfigError(
             f"{where}.method: {name!r} is unknown; {nearest(str(name), method_names())}"
         )
-    known = method_options(name)
+    known, problems = method_options(name), Problems()
+    meant = set[str]()
     for key in given:
         if key not in known:
-            raise ConfigError(
+            problems.add(
                 f"{where}: the method {name!r} has no option {key!r}; "
                 f"{nearest(str(key), (*known, 'method', 'training'))}"
             )
+            meant.add(suggestion(str(key), known))
     options = {}
     for key, option in known.items():
         value = given.get(key, option.default)
         if value is REQUIRED:
-            raise ConfigError(f"{where}: the method {name!r} needs the option {key!r}")
+            # A misspelt option is one mistake, not two.
+            if key not in meant:
+                problems.add(f"{where}: the method {name!r} needs the option {key!r}")
+            continue
         # A default too: 6 and 6.0 are the same option.
-        options[key] = value_of(option.type, value, f"{where}.{key}")
+        with problems.collecting():
+            options[key] = value_of(option.type, value, f"{where}.{key}")
+    problems.settle()
     defaults = {key: option.default for key, option in known.items()}
     check_only(method_only(name), options, defaults, where=where)
     return options

@@ -1,15 +1,18 @@
-"""How a command ends: with one sentence where the user can put it right, else with a report."""
+"""How a command ends: with one sentence where the user can fix it, else with a report."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from bench.interruption import InterruptedJobError, stopping_cleanly
-from bench.parsing import BenchError
+from bench.parsing import BenchError, CodeError, ConfigError
 from bench.records import refusal
 from bench.shortage import out_of_memory
 
@@ -37,21 +40,33 @@ def exit_code(command: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
-        said = sentence(error)
-        if said is None:
-            traceback.print_exc()
-            said = (
-                f"{_named(error)} (unexpected); {AGAIN}, and if it ends here once more, report it "
-                "with this log"
-            )
-        _say(said)
+        _say(explained(error))
         return 1
+
+
+def explained(error: Exception) -> str:
+    """Return what to say of `error`, after its traceback where nobody foresaw it.
+
+    The traceback goes to standard error, as it does for a mistake in a file of the user's.
+    """
+    said = sentence(error)
+    if said is None:
+        traceback.print_exception(error)
+        said = (
+            f"{named(error)} (unexpected); {AGAIN}, and if it ends here once more, report it "
+            "with this log"
+        )
+    elif isinstance(error, CodeError) and error.__cause__ is not None:
+        traceback.print_exception(error.__cause__)
+    return said
 
 
 def sentence(error: Exception) -> str | None:
     """Return what the user can do about `error`, None where it was not foreseen."""
-    if isinstance(error, BenchError):
+    if isinstance(error, ConfigError):
         return str(error)
+    if isinstance(error, BenchError):
+        return " ".join(str(error).split())
     missing = _missing(error)
     if missing:
         return (
@@ -60,7 +75,7 @@ def sentence(error: Exception) -> str | None:
         )
     if out_of_memory(error):
         return (
-            f"out of memory ({_named(error)}); {AGAIN} when no other program fills the memory, or "
+            f"out of memory ({named(error)}); {AGAIN} when no other program fills the memory, or "
             "on a machine with more"
         )
     refused = refusal(error)
@@ -68,6 +83,50 @@ def sentence(error: Exception) -> str | None:
         return None
     path = getattr(error, "filename", None)
     return f"{'a file' if path is None else path}: cannot be read or written: {refused}"
+
+
+def code_error(error: Exception, path: Path, doing: str) -> CodeError:
+    """Return what to say of an `error` that code of the user's in `path` caused while `doing`.
+
+    Raises
+    ------
+    Exception
+        `error` itself, where it is not the code's: memory or disk are full, or it was foreseen.
+    """
+    if isinstance(error, BenchError) or out_of_memory(error) or refusal(error):
+        raise error
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if _is(frame, path)
+    ]
+    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
+    line = line or (lines[-1] if lines else None)
+    said = CodeError(
+        f"{path}{f', line {line}' if line else ''}: {doing}: {named(error)}; fix it there"
+    )
+    said.__cause__ = error
+    return said
+
+
+def import_file(module: str) -> None:
+    """Import a module that registers a method or a model.
+
+    Raises
+    ------
+    BenchError
+        Its code fails; the file is named.
+    """
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        spec = importlib.util.find_spec(module)
+        path = Path(spec.origin) if spec and spec.origin else Path(module)
+        if isinstance(error, ConfigError):
+            raise ConfigError(*(f"{path}: {text}" for text in error.problems)) from None
+        raise code_error(error, path, "it cannot be imported") from error
+
+
+def _is(frame: traceback.FrameSummary, path: Path) -> bool:
+    return Path(frame.filename) == path
 
 
 def _missing(error: Exception) -> str:
@@ -78,10 +137,12 @@ def _missing(error: Exception) -> str:
     return "" if package in sys.modules else package
 
 
-def _named(error: Exception) -> str:
+def named(error: BaseException) -> str:
+    """Return the class of `error` and the first line of its text."""
     first = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _say(text: str) -> None:
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    # Only what a config has wrong is a list, a line each.
+    print(f"error: {text}", file=sys.stderr)

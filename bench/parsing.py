@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import math
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -16,11 +17,51 @@ T = TypeVar("T")
 
 
 class BenchError(Exception):
-    """Something the user can put right; its text says what and how."""
+    """Something the user can fix; its text says what and how."""
 
 
 class ConfigError(BenchError):
-    """A key of a configuration that the user can put right."""
+    """Keys of a configuration that the user can fix, one sentence each.
+
+    The text of a single problem is that sentence; several are numbered, a line each.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = tuple(dict.fromkeys(" ".join(text.split()) for text in problems))
+        numbered = [f"  {number}. {text}" for number, text in enumerate(self.problems, 1)]
+        several = "\n".join([f"{len(numbered)} problems", *numbered])
+        super().__init__(several if len(numbered) > 1 else self.problems[0])
+
+
+class CodeError(BenchError):
+    """A mistake in code of the user's own, such as a method's file; `__cause__` is what it raised.
+
+    It is told with the traceback of its cause.
+    """
+
+
+class Problems:
+    """Collects what is wrong in independent parts of a configuration, to tell all of it at once."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Keep the problems of a ConfigError that the block raises; the block ends there."""
+        try:
+            yield
+        except ConfigError as error:
+            self.found += error.problems
+
+    def add(self, text: str) -> None:
+        """Keep one problem."""
+        self.found.append(text)
+
+    def settle(self) -> None:
+        """Raise ConfigError with all that was collected, if there is anything."""
+        if self.found:
+            raise ConfigError(*self.found)
 
 
 class Unit:
@@ -69,12 +110,19 @@ MEANT = {"gpu": "cuda"}  # what is spelt most alike is another word
 EXPECTED = {str: "text (in quotes)", bool: "true or false", int: "a whole number"}
 
 
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the known word that `name` is likely meant to be, never itself; empty if none is."""
+    words = sorted({*map(str, known)} - {str(name)})
+    meant = MEANT.get(str(name))
+    close = [meant] if meant in words else difflib.get_close_matches(str(name), words, 1, 0.5)
+    return close[0] if close else ""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the sentence that names the known word nearest to `name`, and all known words."""
     words = sorted(map(str, known))
-    meant = MEANT.get(str(name))
-    close = [meant] if meant in words else difflib.get_close_matches(str(name), words, 1, 0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    word = suggestion(name, words)
+    hint = f"did you mean {word!r}? " if word else ""
     # A word with a comma of its own would read as two.
     return f"{hint}known: {', '.join(repr(word) if ',' in word else word for word in words)}"
 
@@ -91,19 +139,43 @@ def parse(kind: type[T], raw: Any, *, where: str) -> T:
     raw = _mapping(raw, where)
     hints = get_type_hints(kind, include_extras=True)
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
-    for key in raw:
-        if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}; {nearest(str(key), known)}")
+    problems = Problems()
+    required = [
+        name
+        for name, field in known.items()
+        if field.default is MISSING and field.default_factory is MISSING
+    ]
+    check_keys(raw, known, required, problems, where=where)
     values = {}
-    for name, field in known.items():
+    for name in known:
         if name in raw:
-            values[name] = value_of(hints[name], raw[name], f"{where}.{name}")
-        elif field.default is MISSING and field.default_factory is MISSING:
-            raise ConfigError(f"{where}: the key {name!r} is missing")
+            with problems.collecting():
+                values[name] = value_of(hints[name], raw[name], f"{where}.{name}")
+    problems.settle()
     try:
         return kind(**values)
     except ValueError as error:
         raise ConfigError(f"{where}.{error}") from None
+
+
+def check_keys(
+    raw: Mapping[Any, Any],
+    known: Iterable[str],
+    required: Iterable[str],
+    problems: Problems,
+    *,
+    where: str,
+) -> None:
+    """Add every key of `raw` that is not known, and every required one that it lacks."""
+    words, meant = list(known), set[str]()
+    for key in raw:
+        if key not in words:
+            problems.add(f"{where}: unknown key {key!r}; {nearest(str(key), words)}")
+            meant.add(suggestion(str(key), words))
+    for name in required:
+        # A misspelt key is one mistake, not two.
+        if name not in raw and name not in meant:
+            problems.add(f"{where}: the key {name!r} is missing")
 
 
 def _mapping(raw: Any, where: str) -> Mapping[Any, Any]:
@@ -131,12 +203,11 @@ def value_of(hint: Any, raw: Any, where: str) -> Any:
     if origin is tuple:
         if not isinstance(raw, list | tuple):
             raise ConfigError(f"{where}: expected a list, got {raw!r}")
-        return tuple(value_of(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(raw))
+        return tuple(_each(arguments[0], [(f"{where}[{i}]", item) for i, item in enumerate(raw)]))
     if origin is dict:
-        return {
-            str(key): value_of(arguments[1], item, f"{where}.{key}")
-            for key, item in _mapping(raw, where).items()
-        }
+        items = _mapping(raw, where)
+        values = _each(arguments[1], [(f"{where}.{key}", item) for key, item in items.items()])
+        return dict(zip(map(str, items), values, strict=True))
     if hint is Any:
         return raw
     if is_dataclass(hint):
@@ -148,6 +219,16 @@ def value_of(hint: Any, raw: Any, where: str) -> Any:
     if not isinstance(raw, hint) or (hint is not bool and isinstance(raw, bool)):
         raise ConfigError(f"{where}: expected {EXPECTED.get(hint, hint.__name__)}, got {raw!r}")
     return raw
+
+
+def _each(hint: Any, items: Sequence[tuple[str, Any]]) -> list[Any]:
+    """Return the typed values of `items` (place, value), or raise for all that are wrong."""
+    problems, values = Problems(), []
+    for where, item in items:
+        with problems.collecting():
+            values.append(value_of(hint, item, where))
+    problems.settle()
+    return values
 
 
 def plain(value: Any) -> Any:

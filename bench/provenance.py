@@ -23,17 +23,21 @@ UNDECIDING = {
     "bench.changes",
     "bench.config",
     "bench.declared",
+    "bench.failures",
     "bench.flags",
     "bench.gpus",
     "bench.interruption",
+    "bench.method_source",
     "bench.parsing",
     "bench.provenance",
     "bench.records",
     "bench.sections",
     "bench.shortage",
     "bench.specs",
+    "bench.training.feasible",
     "bench.training.fitting",
     "bench.training.progress",
+    "bench.training.sizes",
 }
 PACKAGES = ("torch", "torchvision", "pyautoattack", "autoattack", "robustbench", "safetensors")
 

@@ -34,10 +34,16 @@ class Data:
     allow_duplicate_files: bool = False
 
     def __post_init__(self) -> None:
-        if not self.name:
+        if not self.name.strip():
             raise ValueError("name: it is empty; say what results call these images")
-        if self.path is None and self.source != "digits":
+        if not self.name.isprintable():
+            raise ValueError(f"name: {self.name!r} does not fit into one line of text; shorten it")
+        if not self.path and self.source != "digits":
             raise ValueError(f"path: the source {self.source!r} needs the folder of its images")
+        if self.classes is not None and not 0 < len(set(self.classes)) == len(self.classes):
+            raise ValueError(
+                f"classes: {list(self.classes)} is empty or has a name twice; name each class once"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +159,12 @@ class Training:
     def __post_init__(self) -> None:
         if self.engine == "plain" and self.precision != "float32":
             raise ValueError("precision: the plain engine is float32; choose engine: fast")
+        late = [epoch for epoch in self.schedule.milestones if epoch > self.epochs]
+        if late:
+            raise ValueError(
+                f"schedule.milestones: {late[0]} is after the last of {self.epochs} epochs, so the "
+                "learning rate would never fall there; lower it or remove it"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,10 +200,11 @@ class AutoAttack:
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """How many classes and test images an evaluation needs at least."""
+    """How many classes and test images attacks need at least; `by` asks for the most images."""
 
     classes: int = 1
     test_images: int = 1
+    by: str = field(default="evaluation, diagnostics", compare=False)
 
     def check(self, name: str, *, classes: int, test_images: int) -> None:
         """Raise ConfigError unless the images called `name` are enough."""
@@ -202,9 +215,11 @@ class Needs:
                 " evaluation.autoattack from the configuration"
             )
         if test_images < self.test_images:
+            asked = "lower `images` of the attack, or leave it out for all"
             raise ConfigError(
-                f"evaluation: an attack is to see {self.test_images} images, and {name!r} has"
-                f" {test_images} test images; lower `images` of the attack, or leave it out for all"
+                f"{self.by}: an attack is to see {self.test_images} images, and {name!r} has"
+                f" {test_images} test images; "
+                f"{f'choose at most {test_images}' if self.by == 'diagnostics.images' else asked}"
             )
 
 
@@ -226,16 +241,23 @@ class Evaluation:
         for name in self.pgd:
             if not NAME.fullmatch(name) or name.lower() in RESERVED:
                 raise ValueError(f"pgd: {name!r} cannot name an attack; try pgd20")
+        if len({name.lower() for name in self.pgd}) < len(self.pgd):
+            raise ValueError(f"pgd: of {list(self.pgd)} two differ only in capitals; rename one")
 
     @property
     def needs(self) -> Needs:
         """What the attacks need of the images: AutoAttack targets nine wrong classes."""
-        attacks: list[Pgd | AutoAttack] = [*self.pgd.values()]
-        attacks += [self.autoattack] if self.autoattack else []
-        images = [attack.images or 1 for attack in attacks if attack.checkpoints]
+        attacks: dict[str, Pgd | AutoAttack] = {
+            f"evaluation.pgd.{name}.images": attack for name, attack in self.pgd.items()
+        }
+        if self.autoattack:
+            attacks["evaluation.autoattack.images"] = self.autoattack
+        images = {by: attack.images or 1 for by, attack in attacks.items() if attack.checkpoints}
+        most = max(images, key=lambda by: images[by], default="")
         return Needs(
             classes=10 if self.autoattack and self.autoattack.checkpoints else 1,
-            test_images=max(images, default=1),
+            test_images=images.get(most, 1),
+            **({"by": most} if images.get(most, 1) > 1 else {}),
         )
 
 

@@ -7,12 +7,14 @@ sitting goes on where the workflow or another sitting stopped, and the other way
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bench.config import Experiment
+from bench.failures import explained
 from bench.interruption import InterruptedJobError, ending_after
 from bench.parsing import BenchError
 from bench.planning.doctor import autoattack_check
@@ -70,21 +72,26 @@ def sit(
     int
         0 when all is done, 1 when a run failed, `AGAIN` when the time was up.
     """
-    failed: list[str] = []
+    failed: dict[str, None] = {}
     spent = time.monotonic() - began
     limit = None if minutes is None else max(1.0, 60 * minutes - MARGIN - spent)
     try:
         with ending_after(limit):
             _read_images(experiment, runs, results)
             _require_autoattack(experiment, runs, results)
+            _require_sizes(experiment, runs, results)
             for label, seed in runs:
-                try:
+                start = experiment.method(label).training.start
+                if start is not None and _name(start, seed) not in failed:
+                    with _going_on(_name(start, seed), failed):
+                        _begin(experiment, label, start, seed, results)
+                with _going_on(_name(label, seed), failed):
                     _finish(experiment, label, seed, results)
-                except BenchError as error:
-                    failed.append(f"{label} seed {seed}")
-                    print(f"{label} seed {seed} failed: {error}", flush=True)
+                # Only here is the memory free that an error's traceback held.
                 free_memory()
-            _transfer(experiment, {seed for _, seed in runs}, results)
+            for seed in sorted({seed for _, seed in runs}):
+                with _going_on(f"transfer of seed {seed}", failed):
+                    _transfer(experiment, seed, results)
     except InterruptedJobError as stopped:
         if not stopped.at_limit:
             raise
@@ -99,6 +106,8 @@ def sit(
             f"the time is up after {(time.monotonic() - began) / 60:.1f} minutes; left: "
             f"{', '.join(left) or 'transfer'}; the same command goes on from here"
         )
+        if failed:
+            print(f"failed: {', '.join(failed)}; see above")
         return AGAIN
     if failed:
         print(f"failed: {', '.join(failed)}; see above")
@@ -135,16 +144,53 @@ def _require_autoattack(experiment: Experiment, runs: Runs, results: Path) -> No
             raise BenchError(f"{check.what}, and {label} seed {seed} needs it; {check.remedy}")
 
 
+def _require_sizes(experiment: Experiment, runs: Runs, results: Path) -> None:
+    """Raise ConfigError where a training that is left could not be made on images of this size."""
+    starts = [(experiment.method(label).training.start, seed) for label, seed in runs]
+    labels = []
+    for label, seed in dict.fromkeys([*runs, *starts]):
+        work = None if label is None else _left(experiment, label, seed, results)
+        if label is not None and work and work.name == "train":
+            labels.append(label)
+    if labels:
+        from bench.training.feasible import check_all
+
+        check_all(experiment, dict.fromkeys(labels), about_images(experiment, results))
+
+
+def _name(label: str, seed: int) -> str:
+    return f"{label} seed {seed}"
+
+
+@contextmanager
+def _going_on(name: str, failed: dict[str, None]) -> Iterator[None]:
+    """Tell of an error in the block and add `name` to what failed: the other runs go on.
+
+    Only what is an Exception: who stops a sitting means all of it.
+    """
+    try:
+        yield
+    except Exception as error:
+        failed[name] = None
+        print(f"{name} failed: {explained(error)}", flush=True)
+
+
+def _begin(experiment: Experiment, label: str, start: str, seed: int, results: Path) -> None:
+    """Train what the run of `label` starts from, if that is still to be done."""
+    work = _left(experiment, start, seed, results)
+    if work and work.name == "train" and _left(experiment, label, seed, results):
+        print(f"{_name(start, seed)}: train ({label} starts from it)", flush=True)
+        _do(work, experiment, start, seed, results)
+
+
 def _finish(experiment: Experiment, label: str, seed: int, results: Path) -> None:
-    start = experiment.method(label).training.start
-    if start is not None:
-        work = _left(experiment, start, seed, results)
-        if work and work.name == "train":
-            print(f"{start} seed {seed}: train ({label} starts from it)", flush=True)
-            _do(work, experiment, start, seed, results)
-    work = _left(experiment, label, seed, results)
+    start, work = experiment.method(label).training.start, _left(experiment, label, seed, results)
+    if work and work.name == "train" and start is not None:
+        first = _left(experiment, start, seed, results)
+        if first and first.name == "train":
+            raise BenchError(f"it starts from {_name(start, seed)}, whose training failed")
     while work:
-        print(f"{label} seed {seed}: {work.name} ({work.why})", flush=True)
+        print(f"{_name(label, seed)}: {work.name} ({work.why})", flush=True)
         work = _do(work, experiment, label, seed, results)
 
 
@@ -188,18 +234,19 @@ def _left(experiment: Experiment, label: str, seed: int, results: Path) -> Work 
     return None
 
 
-def _transfer(experiment: Experiment, seeds: set[int], results: Path) -> None:
+def _transfer(experiment: Experiment, seed: int, results: Path) -> None:
     labels = [method.label for method in experiment.methods]
     folder = results / experiment.experiment
-    for seed in sorted(seeds.intersection(experiment.transfer_seeds())):
-        if any(_left(experiment, label, seed, results) for label in labels):
-            continue
-        if reasons := transfer_differs(folder, seed, experiment):
-            print(f"seed {seed}: transfer ({reasons[0]})", flush=True)
-            from bench.diagnostics.transfer import transfer
+    if seed not in experiment.transfer_seeds():
+        return
+    if any(_left(experiment, label, seed, results) for label in labels):
+        return
+    if reasons := transfer_differs(folder, seed, experiment):
+        print(f"seed {seed}: transfer ({reasons[0]})", flush=True)
+        from bench.diagnostics.transfer import transfer
 
-            data = images_of(experiment, results)
-            transfer(experiment.diagnostics_spec(), labels, seed, data=data, folder=folder)
+        data = images_of(experiment, results)
+        transfer(experiment.diagnostics_spec(), labels, seed, data=data, folder=folder)
 
 
 _TRAINED = (*(f"{name}.safetensors" for name in CHECKPOINTS), "history.csv")
@@ -214,7 +261,7 @@ def _lost(run: Recorded, names: Sequence[str]) -> list[str]:
 def _read(experiment: Experiment, data: Path) -> None:
     from bench.data.job import prepare
 
-    prepare(experiment.data, experiment.evaluation.needs, data)
+    prepare(experiment.data, experiment.needs, data)
 
 
 def _train(experiment: Experiment, run: Recorded, data: Path) -> None:

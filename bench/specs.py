@@ -17,6 +17,7 @@ from bench.sections import (
     Evaluation,
     Method,
     Model,
+    Needs,
     Reference,
     Threat,
     Training,
@@ -120,6 +121,14 @@ class Experiment:
             batch_size=self.evaluation.batch_size,
             compute=decisive(self.compute),
         )
+
+    @property
+    def needs(self) -> Needs:
+        """What attacks and diagnostics need of the images."""
+        needs, asked = self.evaluation.needs, self.diagnostics
+        if asked is None or asked.images <= needs.test_images:
+            return needs
+        return replace(needs, test_images=asked.images, by="diagnostics.images")
 
     def runs(self) -> list[tuple[str, int]]:
         """Return every (method label, seed), methods in the order of the config."""

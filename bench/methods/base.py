@@ -16,10 +16,12 @@ plans the workflow reads them from the source, because it cannot import torch.
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 import torch
@@ -27,7 +29,9 @@ from torch import Tensor
 
 from bench.attacks.inner import InnerAttack
 from bench.declared import check_only
-from bench.parsing import ConfigError, nearest, parse, value_of
+from bench.failures import code_error, import_file
+from bench.method_source import check_passes
+from bench.parsing import CodeError, ConfigError, nearest, parse, value_of
 
 
 class Method(ABC):
@@ -87,6 +91,36 @@ class Method(ABC):
         return total(self.terms(logits, labels))
 
 
+def terms_of(method: Method, logits: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+    """Return the terms of `method` for one step, if they are what `Method.terms` promises.
+
+    Raises
+    ------
+    CodeError
+        The method's own code failed, or returned something else.
+    """
+    path = Path(inspect.getfile(type(method)))
+    try:
+        terms = method.terms(logits, labels)
+    except Exception as error:
+        raise code_error(error, path, f"terms of the method {method.name!r} failed") from error
+    wrong = ""
+    if not isinstance(terms, Mapping) or not terms:
+        wrong = f"a mapping of names to tensors, got {type(terms).__name__}"
+    else:
+        for name, term in terms.items():
+            if not isinstance(term, Tensor) or term.ndim:
+                shape = list(term.shape) if isinstance(term, Tensor) else type(term).__name__
+                wrong = f"a scalar tensor for {name!r} such as a mean over the batch, got {shape}"
+        if not wrong and not any(term.requires_grad for term in terms.values()):
+            wrong = "a term with a gradient, got constants alone"
+    if wrong:
+        raise CodeError(
+            f"{path}: terms of the method {method.name!r} must return {wrong}; fix it there"
+        )
+    return terms
+
+
 def total(terms: Mapping[str, Tensor]) -> Tensor:
     """Return the sum of the terms of an objective."""
     return torch.stack(tuple(terms.values())).sum()
@@ -120,16 +154,25 @@ def create(name: str, options: Mapping[str, Any]) -> Method:
     Raises
     ------
     ConfigError
-        The method or an option is unknown, an option is missing, or its value is not allowed.
+        The method, an option or a pass is unknown, an option is missing, or its value is not
+        allowed.
+    CodeError
+        Its own code fails.
     """
     known = _discovered()
     if name not in known:
         raise ConfigError(f"the method {name!r} is unknown; {nearest(name, known)}")
-    return parse(known[name], options, where=name)
+    kind = known[name]
+    path = Path(inspect.getfile(kind))
+    try:
+        check_passes(kind.passes, kind.attack is not None, where=str(path))
+        return parse(kind, options, where=name)
+    except Exception as error:
+        raise code_error(error, path, f"the method {name!r} cannot be made") from error
 
 
 def _discovered() -> dict[str, type[Method]]:
     package = importlib.import_module("bench.methods")
     for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"bench.methods.{module.name}")
+        import_file(f"bench.methods.{module.name}")
     return _METHODS

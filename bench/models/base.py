@@ -6,11 +6,13 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from bench.failures import code_error, import_file
 from bench.parsing import ConfigError, nearest
 from bench.streams import stream_seed
 
@@ -56,6 +58,8 @@ def build(
     ------
     ConfigError
         `name` is unknown, or has no width where one is given.
+    CodeError
+        Its own code fails.
     """
     known = _discovered()
     if name not in known:
@@ -66,11 +70,15 @@ def build(
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         # torch.manual_seed would also reseed every CUDA device, which the fork does not put back.
         torch.default_generator.manual_seed(stream_seed(seed, "weights"))
-        return known[name](classes=classes, channels=channels, **options)
+        try:
+            return known[name](classes=classes, channels=channels, **options)
+        except Exception as error:
+            path = Path(inspect.getfile(known[name]))
+            raise code_error(error, path, f"the model {name!r} cannot be built") from error
 
 
 def _discovered() -> dict[str, Callable[..., nn.Module]]:
     package = importlib.import_module("bench.models")
     for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"bench.models.{module.name}")
+        import_file(f"bench.models.{module.name}")
     return _BUILDERS

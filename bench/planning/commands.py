@@ -9,6 +9,7 @@ from typing import Any
 from bench import gpus
 from bench.arguments import Add
 from bench.config_file import read_config
+from bench.failures import explained
 
 
 def add_commands(commands: Any, add: Add) -> None:
@@ -55,29 +56,43 @@ def print_plan(chosen: argparse.Namespace) -> None:
 
 
 def print_checks(chosen: argparse.Namespace) -> int:
-    """Print every check; 1 if not even the digits can run."""
+    """Print every check; 1 if one of them fails."""
     from bench.planning.doctor import examine, possible
 
     checks = examine()
     print("\n".join(map(str, checks)))
     fine = possible(checks)
-    print("the digits can run" if fine else "the digits cannot run: see the lines with `fail`")
+    print("environment OK: the digits can run" if fine else "not ready: fix the lines with `fail`")
     return 0 if fine else 1
 
 
 def print_findings(chosen: argparse.Namespace) -> int:
     """Print one line for each finding; 1 if there is any."""
-    from bench.planning.verify import configs_of
+    from bench.planning.verify import configs_of, wrong_configs
 
     if chosen.config:
         return 1 if _print_findings(chosen.config, chosen.results) else 0
-    fine = True
-    for name, path in configs_of(chosen.results).items():
+    known, wrong = configs_of(chosen.results), wrong_configs()
+    for bad, what in wrong.items():
+        print(f"{bad}: {what}")
+    fine = not wrong
+    for name, path in known.items():
         if path is None:
             what = "no file in config names this experiment; give its config with --config"
             print(f"{chosen.results / name}: {what}")
-        fine = path is not None and not _print_findings(path, chosen.results) and fine
+            fine = False
+        elif path not in wrong:
+            fine = _no_findings(path, chosen.results) and fine
     return 0 if fine else 1
+
+
+def _no_findings(config: Path, results: Path) -> bool:
+    """Do what `_print_findings` does, and say whether there are none; an error is a finding."""
+    try:
+        return not _print_findings(config, results)
+    except Exception as error:
+        print(f"{config}: {explained(error)}")
+        return False
 
 
 def _print_findings(config: Path, results: Path) -> bool:

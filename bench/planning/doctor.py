@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.declared import PACKAGE, declarations, options_in
+from bench.declared import PACKAGE, Declared, declarations, only_in, options_in
+from bench.method_source import check_method
 from bench.parsing import ConfigError
 from bench.planning.text import amount
 from bench.provenance import ROOT
@@ -39,7 +40,7 @@ LITTLE, ENOUGH = 10**8, 10**10  # bytes: what the digits need, and what CIFAR-10
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: `state` "fail" means that not even the digits can run."""
+    """One thing looked at: `state` "fail" means that the digits, or a method here, cannot run."""
 
     state: Literal["ok", "note", "fail"]
     what: str
@@ -76,7 +77,7 @@ def examine(folder: Path = Path()) -> list[Check]:
 
 
 def possible(checks: list[Check]) -> bool:
-    """Say whether the digits experiment can run."""
+    """Say whether the digits and all methods that are here can run."""
     return all(check.state != "fail" for check in checks)
 
 
@@ -202,12 +203,21 @@ def code_checks(folder: Path) -> Iterator[Check]:
             yield Check("note", f"{path}: it registers nothing", f'@register("{path.stem}") would')
         for name, node in declared.items():
             found.append(name)
-            try:
-                if folder.name == "methods":
-                    options_in(name, node)
-            except ConfigError as error:
-                yield Check("note", f"{path}: {error}")
+            if folder.name == "methods":
+                yield from _method_checks(path, name, node)
     yield Check("ok", f"{folder.name}: {', '.join(found)}")
+
+
+def _method_checks(path: Path, name: str, node: Declared) -> Iterator[Check]:
+    try:
+        options_in(name, node)
+        only_in(node)
+    except ConfigError as error:
+        yield Check("note", f"{path}: {error}")
+    try:
+        check_method(path, node)
+    except ConfigError as error:
+        yield from (Check("fail", problem) for problem in error.problems)
 
 
 def ask_torch() -> Torch:
@@ -217,7 +227,7 @@ def ask_torch() -> Torch:
 
         device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
         return Torch(cuda=torch.version.cuda, device=device)
-    except (ImportError, OSError, RuntimeError) as error:
+    except Exception as error:  # whatever a broken package raises
         return Torch(error=" ".join(str(error).split()))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Experiment, Method
+from bench.parsing import Problems
 from bench.planning.costs import (
     Rates,
     examining_seconds,
@@ -26,9 +27,10 @@ from bench.planning.records import (
     recorded,
     training_differs,
 )
-from bench.planning.sizes import Size, check_training, disk_bytes, size_of
+from bench.planning.sizes import Size, disk_bytes, size_of
 from bench.planning.text import amount, hours, table
 from bench.sections import CHECKPOINTS
+from bench.training.sizes import check_training, smallest_batch
 
 # Of each kind of job: what has been done, the doing, and what there is of it.
 KINDS = {
@@ -135,11 +137,16 @@ def make_plan(
     """
     size = size_of(experiment, results)
     if size:
-        needs = experiment.evaluation.needs
+        needs = experiment.needs
         needs.check(experiment.data.name, classes=size.classes, test_images=size.test)
+        problems = Problems()
         for method in experiment.methods:
-            check_training(method.training, method.label, size.train, size.shape)
+            with problems.collecting():
+                check_training(method.training, method.label, size.train, size.shape)
+        problems.settle()
     past = recorded_rates(experiment, size, results) if size else Rates()
+    if size:
+        _check_networks(experiment, size, tried=bool(past.parameters))
     tried = trial(size) if trial and size else Rates()
     runs, about = recorded(experiment, results), about_images(experiment, results)
     rows = tuple(
@@ -157,6 +164,34 @@ def make_plan(
         and not images_differ(experiment, results),
         sized=size is not None,
     )
+
+
+def _check_networks(experiment: Experiment, size: Size, *, tried: bool) -> None:
+    """Raise ConfigError where a method cannot be trained for its batches, if torch is here to tell.
+
+    Where such images have been trained on already (`tried`) only a batch of one image is news.
+    """
+    asked = [
+        m for m in experiment.methods if not tried or smallest_batch(m.training, size.train) == 1
+    ]
+    if not asked:
+        return
+    try:
+        from bench.training.feasible import check_network
+    except ImportError:
+        return
+    problems = Problems()
+    for method in asked:
+        with problems.collecting():
+            check_network(
+                experiment.model,
+                method.training,
+                method.label,
+                train_images=size.train,
+                shape=size.shape,
+                classes=size.classes,
+            )
+    problems.settle()
 
 
 def _counted(experiment: Experiment, size: Size | None) -> set[int]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.config import Experiment, Training
-from bench.parsing import ConfigError
 from bench.planning.records import about_images, record
-from bench.training.held_out import held_out
+from bench.training.sizes import check_training
 
 # Images and shapes of sources that are always the same; the others' are known once data.json is.
 SOURCES: dict[str, tuple[int, int, tuple[int, ...], int]] = {
@@ -58,26 +56,6 @@ def size_of(experiment: Experiment, results: Path) -> Size | None:
         shape=shape,
         classes=len(data.classes) if data.classes else classes,
     )
-
-
-def check_training(training: Training, label: str, train_images: int, shape: Sequence[int]) -> None:
-    """Raise ConfigError where the method `label` cannot be trained so on images of this size.
-
-    There are `train_images` of them, and `shape` is [C, H, W].
-    """
-    held = held_out(training, train_images)
-    if held >= train_images:
-        raise ConfigError(
-            f"training.validation_images: methods.{label} cannot hold out {held} of "
-            f"{train_images} training images; ask for fewer"
-        )
-    side = min(shape[1:])
-    # A window that far out shows the padding alone.
-    if training.crop >= side:
-        raise ConfigError(
-            f"training.crop: methods.{label} cannot shift images of {shape[1]} x {shape[2]} pixels "
-            f"by up to {training.crop}; choose at most {side - 1}"
-        )
 
 
 def check_beside(training: Training, label: str, data: Path) -> None:

