@@ -10,6 +10,7 @@ import pytest
 from factory import edit_json
 
 from bench.analysis.collect import collect
+from bench.analysis.reported import read_reported
 from bench.analysis.statistics.accuracy import wilson
 from bench.analysis.summary import summarize, summary_rows
 from bench.analysis.tables import make_tables
@@ -102,3 +103,44 @@ def test_flags_of_any_attack_reach_the_worst_case(results_factory):
     rows = rows_of(results_factory)
     assert rows["best", "worst_case"].flags == ("batch_halved",)
     assert rows["best", "autoattack"].flags == ()
+
+
+def test_autoattack_is_not_held_against_an_attack_of_another_radius(results_factory):
+    run = results_factory.run(correct={"best": {"clean": 20, "pgd20": 5, "autoattack": 11}})
+    assert rows_of(results_factory)["best", "autoattack"].flags == ("autoattack_above_pgd",)
+    edit_json(run / "evaluation.json", checkpoints__best__attacks__pgd20__eps=16 / 255)
+    assert rows_of(results_factory)["best", "autoattack"].flags == ()
+
+
+def test_autoattack_is_held_against_pgd_where_pgd_saw_fewer_images(results_factory):
+    verdicts = {
+        ("best", "autoattack"): robust(*range(10, 20), images=range(20)),
+        ("best", "pgd20"): robust(*range(5), images=range(10)),
+    }
+    results_factory.run(correct={"best": {"clean": 20}}, robust=verdicts)
+    assert rows_of(results_factory)["best", "autoattack"].flags == ()
+
+
+def test_every_precision_but_float32_is_flagged(results_factory):
+    results_factory.run(attack={"precision": "float16"})
+    assert rows_of(results_factory)["best", "pgd20"].flags == ("attacked_in_float16",)
+
+
+def test_failed_diagnostics_are_those_of_the_label_seed_and_checkpoint(results_factory):
+    for seed in (0, 1):
+        results_factory.run("trades_beta3", seed)
+    failed = {("trades_beta3", 1, "last"): ["fgsm"], ("trades", 0, "best"): ["square"]}
+    rows = summary_rows(collect(results_factory.folder), failures=failed)
+    flagged = {(row.seed, row.checkpoint, row.attack): row.flags for row in rows if row.flags}
+    assert flagged == {(1, "last", "pgd20"): ("diagnostics_fgsm",)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "checkpoint"),
+    [("last", "last"), ("last epoch", "last"), ("best of the last ten", "best"), ("", "best")],
+)
+def test_the_first_word_of_a_rule_tells_its_checkpoint(tmp_path, rule, checkpoint):
+    path = tmp_path / "reported.csv"
+    path.write_text(f"{HEADER}\nd,m,trades,trades,,clean,80,8/255,,{rule},A table,paper\n")
+    [row] = read_reported(path)
+    assert [name for name in ("best", "last") if row.allows(name)] == [checkpoint]

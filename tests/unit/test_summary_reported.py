@@ -166,9 +166,7 @@ def test_the_authors_come_before_others_and_then_the_order_of_the_file(cifar, re
 def test_a_number_stands_beside_the_checkpoint_that_its_source_names(cifar, reported):
     cifar.run("trades", correct={"best": {"pgd20": 10}, "last": {"pgd20": 9}})
     cell = "cifar10,resnet18,trades,trades,,pgd20"
-    known = reported(
-        f"{cell},51,8/255,20,last,a,paper", f"{cell},52,8/255,,best on test,b,paper"
-    )
+    known = reported(f"{cell},51,8/255,20,last,a,paper", f"{cell},52,8/255,,best on test,b,paper")
     assert values(cifar, known) == {("last", "pgd20"): 51.0, ("best", "pgd20"): 52.0}
 
 
