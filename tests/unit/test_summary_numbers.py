@@ -10,10 +10,11 @@ import pytest
 from factory import edit_json
 
 from bench.analysis.collect import collect
+from bench.analysis.references import collect_references
 from bench.analysis.reported import read_reported
 from bench.analysis.statistics.accuracy import wilson
-from bench.analysis.summary import summarize, summary_rows
-from bench.analysis.tables import make_tables
+from bench.analysis.summary import cost_rows, summarize, summary_rows
+from bench.analysis.tables import comparison, make_tables
 
 HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind"
 
@@ -64,12 +65,43 @@ def test_tables_take_the_mean_of_exact_accuracies(results_factory, tmp_path):
         results_factory.run("trades", seed, correct={"best": {"clean": 32, "pgd20": count}})
     path = tmp_path / "reported.csv"
     cell = "digits,resnet18,trades,trades,,pgd20"
-    path.write_text(f"{HEADER}\n{cell},9.371,8/255,,not stated,A table,paper\n")
+    path.write_text(f"{HEADER}\n{cell},9.4,8/255,,not stated,A table,paper\n")
     summarize(results_factory.folder, expected=None, reported=path)
     make_tables(results_factory.folder)
     text = (results_factory.folder / "tables" / "comparison.csv").read_text()
     [line] = csv.DictReader(io.StringIO(text))
     assert (line["pgd20_mean"], line["pgd20_std"]) == ("9.38", "8.84")
+    # From the rounded mean it would be -0.02.
+    assert (line["pgd20_reported"], line["pgd20_difference"]) == ("9.40", "-0.03")
+
+
+def test_a_mean_is_compared_only_where_all_of_its_seeds_are():
+    row = {"method": "trades", "checkpoint": "best", "attack": "pgd20", "base_method": "trades"}
+    row |= {"n": "20", "correct": "10", "reported": "49.00", "reported_source": "A table"}
+    seeds = [row | {"seed": "0"}, row | {"seed": "1"}]
+    [line] = comparison(seeds, {})
+    assert (line.cells["pgd20"].reported, line.cells["pgd20"].difference) == (49.0, 1.0)
+    for at in (0, 1):
+        other = [dict(seed) for seed in seeds]
+        other[at] |= {"reported": "", "reported_source": ""}
+        [line] = comparison(other, {})
+        cell = line.cells["pgd20"]
+        assert (cell.mean, cell.reported, cell.reported_source) == (50.0, None, "")
+
+
+def test_costs_have_the_device_of_their_own_record(results_factory):
+    run = results_factory.run(train={"device": "NVIDIA H200"})
+    edit_json(run / "evaluation.json", device="cpu")
+    reference = results_factory.reference("Rice2020Overfitting")
+    edit_json(reference / "evaluation.json", device="NVIDIA A100")
+    runs = collect(results_factory.folder)
+    others = collect_references(results_factory.folder, None, beside=runs[0].training)
+    found = {(cost.method, cost.stage): cost.device for cost in cost_rows(runs, others)}
+    assert found == {
+        ("trades", "train"): "NVIDIA H200",
+        ("trades", "evaluate"): "cpu",
+        ("Rice2020Overfitting", "evaluate"): "NVIDIA A100",
+    }
 
 
 @pytest.mark.parametrize("first", ["autoattack", "pgd20"])
