@@ -176,3 +176,17 @@ def test_the_first_word_of_a_rule_tells_its_checkpoint(tmp_path, rule, checkpoin
     path.write_text(f"{HEADER}\nd,m,trades,trades,,clean,80,8/255,,{rule},A table,paper\n")
     [row] = read_reported(path)
     assert [name for name in ("best", "last") if row.allows(name)] == [checkpoint]
+
+
+def test_a_table_has_as_many_cells_in_every_row_and_names_chance_level(results_factory, tmp_path):
+    results_factory.run("trades", correct={"best": {"clean": 2, "pgd20": 2}})
+    results_factory.run("mart")
+    path = tmp_path / "reported.csv"
+    path.write_text(HEADER + "\n")
+    summarize(results_factory.folder, expected=None, reported=path)
+    make_tables(results_factory.folder)
+    text = (results_factory.folder / "tables" / "comparison.csv").read_text()
+    assert len({len(cells) for cells in csv.reader(io.StringIO(text))}) == 1
+    notes = (results_factory.folder / "tables" / "comparison.md").read_text()
+    assert "chance_level (trades, seed 0, best, clean)" in notes
+    assert "chance_level (mart" not in notes
