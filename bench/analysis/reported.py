@@ -33,7 +33,8 @@ class Reported:
     where there is none, and `options` all of its options, those the source leaves open at their
     defaults.
 
-    `eps` is the radius of training and attack, None where the source does not say. `kind` is
+    `eps` is the radius of training and attack and `n` how many test images were judged, None where
+    the source does not say; a number of another count than ours is not compared. `kind` is
     "paper" for the method's own authors, "secondary" for everyone else.
     """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from bench.analysis.cost_table import make_cost_table
@@ -119,15 +120,17 @@ def comparison(rows: Iterable[dict[str, str]], names: Mapping[str, str]) -> list
 def _cell(rows: Sequence[dict[str, str]]) -> Cell:
     # From the counts, not from the rounded accuracies.
     mean, spread = mean_and_spread([100 * int(row["correct"]) / int(row["n"]) for row in rows])
-    published = next((row for row in rows if row["reported"]), None)
-    value = float(published["reported"]) if published else None
+    # The mean is comparable only where every seed is.
+    reported = {(row["reported"], row["reported_source"]) for row in rows}
+    text, source = reported.pop() if len(reported) == 1 else ("", "")
+    value = float(Fraction(text)) if text else None
     return Cell(
         seeds=sum(row["seed"] != "" for row in rows),
         n=span(int(row["n"]) for row in rows),
         mean=mean,
         spread=spread,
         reported=value,
-        reported_source=published["reported_source"] if published else "",
+        reported_source=source if text else "",
         difference=None if value is None else mean - value,
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from paged import shown
+from paged import command, rows, shown
 
 from bench.analysis.ablations import make_ablations
 from bench.analysis.image_counts import Counts, span
@@ -87,6 +89,20 @@ def test_methods_on_different_images_say_so_in_their_cells(made):
         ["40.00 (n = 10)", "40.00 (n = 10)"],
         ["20.00 (n = 20)", "20.00 (n = 20)"],
     ]
+
+
+def test_a_claim_says_on_how_many_images_it_was_measured(made):
+    methods = ("trades", "mart", "pgd_at", "memloss_v1", "memloss_v2", "memloss_v3")
+    folder = made(**dict.fromkeys(methods, 10))
+    command("statistics", folder)
+    command("claims", folder)
+    found = {row["n_images"] for row in rows(folder / "claims.csv")}
+    assert found >= {"10", "20", ""}
+    table = (folder / "tables" / "claims.md").read_text("utf-8")
+    counts = re.findall(r"\(n = (\d*)\) \|", table)
+    assert sorted(counts) == sorted(
+        r["n_images"] for r in rows(folder / "claims.csv") if r["n_images"]
+    )
 
 
 def test_an_ablation_says_what_each_difference_is_of(made):

@@ -10,9 +10,11 @@ import pytest
 from factory import edit_json
 
 from bench.analysis.collect import collect
+from bench.analysis.references import collect_references
+from bench.analysis.reported import read_reported
 from bench.analysis.statistics.accuracy import wilson
-from bench.analysis.summary import summarize, summary_rows
-from bench.analysis.tables import make_tables
+from bench.analysis.summary import cost_rows, summarize, summary_rows
+from bench.analysis.tables import comparison, make_tables
 
 HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind"
 
@@ -63,12 +65,43 @@ def test_tables_take_the_mean_of_exact_accuracies(results_factory, tmp_path):
         results_factory.run("trades", seed, correct={"best": {"clean": 32, "pgd20": count}})
     path = tmp_path / "reported.csv"
     cell = "digits,resnet18,trades,trades,,pgd20"
-    path.write_text(f"{HEADER}\n{cell},9.371,8/255,,not stated,A table,paper\n")
+    path.write_text(f"{HEADER}\n{cell},9.4,8/255,,not stated,A table,paper\n")
     summarize(results_factory.folder, expected=None, reported=path)
     make_tables(results_factory.folder)
     text = (results_factory.folder / "tables" / "comparison.csv").read_text()
     [line] = csv.DictReader(io.StringIO(text))
     assert (line["pgd20_mean"], line["pgd20_std"]) == ("9.38", "8.84")
+    # From the rounded mean it would be -0.02.
+    assert (line["pgd20_reported"], line["pgd20_difference"]) == ("9.40", "-0.03")
+
+
+def test_a_mean_is_compared_only_where_all_of_its_seeds_are():
+    row = {"method": "trades", "checkpoint": "best", "attack": "pgd20", "base_method": "trades"}
+    row |= {"n": "20", "correct": "10", "reported": "49.00", "reported_source": "A table"}
+    seeds = [row | {"seed": "0"}, row | {"seed": "1"}]
+    [line] = comparison(seeds, {})
+    assert (line.cells["pgd20"].reported, line.cells["pgd20"].difference) == (49.0, 1.0)
+    for at in (0, 1):
+        other = [dict(seed) for seed in seeds]
+        other[at] |= {"reported": "", "reported_source": ""}
+        [line] = comparison(other, {})
+        cell = line.cells["pgd20"]
+        assert (cell.mean, cell.reported, cell.reported_source) == (50.0, None, "")
+
+
+def test_costs_have_the_device_of_their_own_record(results_factory):
+    run = results_factory.run(train={"device": "NVIDIA H200"})
+    edit_json(run / "evaluation.json", device="cpu")
+    reference = results_factory.reference("Rice2020Overfitting")
+    edit_json(reference / "evaluation.json", device="NVIDIA A100")
+    runs = collect(results_factory.folder)
+    others = collect_references(results_factory.folder, None, beside=runs[0].training)
+    found = {(cost.method, cost.stage): cost.device for cost in cost_rows(runs, others)}
+    assert found == {
+        ("trades", "train"): "NVIDIA H200",
+        ("trades", "evaluate"): "cpu",
+        ("Rice2020Overfitting", "evaluate"): "NVIDIA A100",
+    }
 
 
 @pytest.mark.parametrize("first", ["autoattack", "pgd20"])
@@ -102,3 +135,58 @@ def test_flags_of_any_attack_reach_the_worst_case(results_factory):
     rows = rows_of(results_factory)
     assert rows["best", "worst_case"].flags == ("batch_halved",)
     assert rows["best", "autoattack"].flags == ()
+
+
+def test_autoattack_is_not_held_against_an_attack_of_another_radius(results_factory):
+    run = results_factory.run(correct={"best": {"clean": 20, "pgd20": 5, "autoattack": 11}})
+    assert rows_of(results_factory)["best", "autoattack"].flags == ("autoattack_above_pgd",)
+    edit_json(run / "evaluation.json", checkpoints__best__attacks__pgd20__eps=16 / 255)
+    assert rows_of(results_factory)["best", "autoattack"].flags == ()
+
+
+def test_autoattack_is_held_against_pgd_where_pgd_saw_fewer_images(results_factory):
+    verdicts = {
+        ("best", "autoattack"): robust(*range(10, 20), images=range(20)),
+        ("best", "pgd20"): robust(*range(5), images=range(10)),
+    }
+    results_factory.run(correct={"best": {"clean": 20}}, robust=verdicts)
+    assert rows_of(results_factory)["best", "autoattack"].flags == ()
+
+
+def test_every_precision_but_float32_is_flagged(results_factory):
+    results_factory.run(attack={"precision": "float16"})
+    assert rows_of(results_factory)["best", "pgd20"].flags == ("attacked_in_float16",)
+
+
+def test_failed_diagnostics_are_those_of_the_label_seed_and_checkpoint(results_factory):
+    for seed in (0, 1):
+        results_factory.run("trades_beta3", seed)
+    failed = {("trades_beta3", 1, "last"): ["fgsm"], ("trades", 0, "best"): ["square"]}
+    rows = summary_rows(collect(results_factory.folder), failures=failed)
+    flagged = {(row.seed, row.checkpoint, row.attack): row.flags for row in rows if row.flags}
+    assert flagged == {(1, "last", "pgd20"): ("diagnostics_fgsm",)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "checkpoint"),
+    [("last", "last"), ("last epoch", "last"), ("best of the last ten", "best"), ("", "best")],
+)
+def test_the_first_word_of_a_rule_tells_its_checkpoint(tmp_path, rule, checkpoint):
+    path = tmp_path / "reported.csv"
+    path.write_text(f"{HEADER}\nd,m,trades,trades,,clean,80,8/255,,{rule},A table,paper\n")
+    [row] = read_reported(path)
+    assert [name for name in ("best", "last") if row.allows(name)] == [checkpoint]
+
+
+def test_a_table_has_as_many_cells_in_every_row_and_names_chance_level(results_factory, tmp_path):
+    results_factory.run("trades", correct={"best": {"clean": 2, "pgd20": 2}})
+    results_factory.run("mart")
+    path = tmp_path / "reported.csv"
+    path.write_text(HEADER + "\n")
+    summarize(results_factory.folder, expected=None, reported=path)
+    make_tables(results_factory.folder)
+    text = (results_factory.folder / "tables" / "comparison.csv").read_text()
+    assert len({len(cells) for cells in csv.reader(io.StringIO(text))}) == 1
+    notes = (results_factory.folder / "tables" / "comparison.md").read_text()
+    assert "chance_level (trades, seed 0, best, clean)" in notes
+    assert "chance_level (mart" not in notes

@@ -144,6 +144,13 @@ def test_a_part_of_the_source_is_not_compared(cifar, reported, source):
     assert values(cifar, known) == {}
 
 
+@pytest.mark.parametrize(("n", "found"), [("", 50.0), ("20", 50.0), ("10", None)])
+def test_a_number_of_another_count_of_images_is_not_compared(cifar, reported, n, found):
+    cifar.run("trades", correct={"best": {"pgd20": 10}})
+    known = reported(f"cifar10,resnet18,trades,trades,,pgd20,50,8/255,{n},not stated,s,paper")
+    assert values(cifar, known).get(("best", "pgd20")) == found
+
+
 def test_the_authors_come_before_others_and_then_the_order_of_the_file(cifar, reported):
     cifar.run("trades", correct={"best": {"pgd20": 10}})
     cell = "cifar10,resnet18,trades,trades,,pgd20"
@@ -159,9 +166,7 @@ def test_the_authors_come_before_others_and_then_the_order_of_the_file(cifar, re
 def test_a_number_stands_beside_the_checkpoint_that_its_source_names(cifar, reported):
     cifar.run("trades", correct={"best": {"pgd20": 10}, "last": {"pgd20": 9}})
     cell = "cifar10,resnet18,trades,trades,,pgd20"
-    known = reported(
-        f"{cell},51,8/255,10000,last,a,paper", f"{cell},52,8/255,,best on test,b,paper"
-    )
+    known = reported(f"{cell},51,8/255,20,last,a,paper", f"{cell},52,8/255,,best on test,b,paper")
     assert values(cifar, known) == {("last", "pgd20"): 51.0, ("best", "pgd20"): 52.0}
 
 
@@ -174,6 +179,7 @@ def test_a_number_stands_beside_the_checkpoint_that_its_source_names(cifar, repo
         ("cifar10,r,trades,,,pgd20,50,eight,,,s,paper", "row 1: eps: expected a distance"),
         ("cifar10,r,trades,,,pgd20,50,8,,,s,paper", r"row 1: eps: .*\(divide by 255\?\), got '8'"),
         ("cifar10,r,trades,,,pgd20,50,8/255,-1,,s,paper", "row 1: n: expected a whole number"),
+        ("cifar10,r,trades,,beta=6,pgd20,50,8/255,,,s,paper", "row 1: options belong to a spec_m"),
         ("cifar10,r,trades,,,pgd20,50,8/255,,,s", "row 1 has not as many cells"),
         ('cifar10,r,trades,,,pgd20,"50,5",8/255,,,s,paper', r"row 1: value \(write a decimal"),
         ("cifar10,r,trades,,,pgd20,50,8/255,,,s,blog", "row 1: kind is 'blog'"),
