@@ -79,6 +79,7 @@ def test_a_run_leaves_weights_a_history_and_a_record_that_agree(method, data):
     assert images == {"train": 40, "validation": 4, "test": 20}
     assert {found["data"][f"source_{part}_images"] for part in ("train", "test")} == {44, 20}
     assert found["data"]["fingerprint"] == some_data().fingerprint
+    assert (found["data"]["train_duplicates"], found["data"]["train_test_duplicates"]) == (0, 0)
     assert found["data"]["classes"] == [str(digit) for digit in range(10)]
 
     rows = history(folder)
