@@ -116,6 +116,8 @@ def _train(
             save_state(state, identity, run, kept)
             _write_outputs(folder, run, kept, about(spec, dataset))
             progress.epoch(number, _summary(epoch), len(run.index_N), seconds)
+    if run.at_chance(checkpoints["best"]):
+        print(_warning(label, checkpoints["best"], run), flush=True)
     write_json(
         folder / "train.json",
         {
@@ -147,7 +149,10 @@ def _train(
             "tf32": spec.compute.tf32,
             "engine": spec.training.engine,
             "checkpoints": {
-                name: _checkpoint(checkpoints[name], folder / f"{name}.safetensors")
+                name: {
+                    **_checkpoint(checkpoints[name], folder / f"{name}.safetensors"),
+                    "chance_level": run.at_chance(checkpoints[name]),
+                }
                 for name in CHECKPOINTS
             },
             "device": describe(device),
@@ -283,6 +288,16 @@ def _summary(epoch: Epoch) -> str:
     return (
         f"loss {epoch.loss:.4f}  validation clean {epoch.validation_clean:.2f} %"
         f" PGD {epoch.validation_pgd:.2f} %"
+    )
+
+
+def _warning(label: str, best: Epoch, run: Run) -> str:
+    count = len(run.judged)
+    return (
+        f"warning: {label}: no epoch is better than chance; the best, epoch {best.epoch}, has a "
+        f"clean accuracy of {best.validation_clean:.2f} % on {count} validation images, and "
+        f"{100 * run.most_frequent / count:.2f} % of them have the most frequent label; train "
+        "longer or with another learning rate"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -11,6 +12,8 @@ from bench.attacks.mode import evaluating
 from bench.attacks.pgd import pgd
 from bench.data.dataset import Images, to_unit
 from bench.streams import stream
+
+Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 
 
 class Tally:
@@ -52,6 +55,23 @@ class Tally:
     def latest_loss(self) -> float:
         """Return the loss of the last step; waits for the device."""
         return self._losses[-1].item()
+
+
+def at_chance(accuracy: float, images: int, most: int) -> bool:
+    """Return whether an accuracy is no better than naming one class always, as far as images tell.
+
+    Parameters
+    ----------
+    accuracy
+        On images that nobody attacked, in percent.
+    images, most
+        How many there are, and how many have the most frequent label.
+
+    It is better where Wilson's 95 % interval lies above the share of that label, which is what the
+    score test of that share says.
+    """
+    correct, share = round(accuracy * images / 100), most / images
+    return correct - most <= Z95 * math.sqrt(images * share * (1 - share))
 
 
 def clean_accuracy(model: nn.Module, images: Images, batch_size: int) -> float:

@@ -25,7 +25,7 @@ from bench.models.base import build
 from bench.parsing import BenchError, plain
 from bench.streams import stream
 from bench.training.held_out import held_out
-from bench.training.measure import Tally, clean_accuracy, pgd_accuracy
+from bench.training.measure import Tally, at_chance, clean_accuracy, pgd_accuracy
 from bench.training.probe import Probe
 from bench.training.schedule import build_optimiser, build_schedule
 
@@ -81,6 +81,7 @@ class Run:
             self.index_N, validation_N = hold_out(train.labels, held)
             self.judged = Images(train.pixels[validation_N], train.labels[validation_N])
         self.judged = Images(self.judged.pixels.to(device), self.judged.labels.to(device))
+        self.most_frequent = int(self.judged.labels.bincount().max())
         self.pixels_NCHW, self.labels_N = train.pixels.to(device), train.labels.to(device)
         self.model = build(
             spec.model.name,
@@ -255,12 +256,19 @@ class Run:
         """Say whether `epoch` takes the place of `best`: of equals the earlier one stays."""
         return self.merit(epoch) > self.merit(best)
 
-    def merit(self, epoch: Epoch) -> tuple[float, float]:
+    def merit(self, epoch: Epoch) -> tuple[bool, float, float]:
         """Return what `best` is chosen on: PGD accuracy, then clean accuracy.
 
-        Where nothing is trained against an attack, PGD accuracy is noise near zero that would pick
-        an untrained network, and clean accuracy alone decides.
+        First of all it must be better than chance: a network that names one class whatever it is
+        shown is as right under attack as without, and would win over an honest early epoch. Where
+        nothing is trained against an attack, PGD accuracy is noise near zero that would pick an
+        untrained network, and clean accuracy alone decides.
         """
+        above = not self.at_chance(epoch)
         if self.method.attack is None:
-            return epoch.validation_clean, 0.0
-        return epoch.validation_pgd, epoch.validation_clean
+            return above, epoch.validation_clean, 0.0
+        return above, epoch.validation_pgd, epoch.validation_clean
+
+    def at_chance(self, epoch: Epoch) -> bool:
+        """Return whether the clean accuracy after `epoch` is no better than one constant answer."""
+        return at_chance(epoch.validation_clean, len(self.judged), self.most_frequent)

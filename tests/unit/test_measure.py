@@ -7,9 +7,10 @@ import torch
 from margins import Blocks, pixels
 from torch import Tensor, nn
 
+from bench.analysis.statistics.accuracy import wilson
 from bench.data.dataset import Images
 from bench.training import measure
-from bench.training.measure import Tally, clean_accuracy, pgd_accuracy
+from bench.training.measure import Tally, at_chance, clean_accuracy, pgd_accuracy
 
 CPU = torch.device("cpu")
 SHAPE = (1, 16, 16)
@@ -124,3 +125,15 @@ def test_the_model_is_given_back_as_it_was():
     assert [module.training for module in model.modules()] == [True, True, True, True, False]
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("images", "most"), [(4, 1), (20, 2), (149, 16), (1000, 100), (30, 25)])
+def test_chance_is_where_wilsons_interval_has_the_share_of_the_most_frequent_label(images, most):
+    for correct in range(images + 1):
+        low, _ = wilson(correct, images)
+        level = at_chance(100 * correct / images, images, most)
+        assert level == (low <= 100 * most / images), correct
+
+
+def test_where_all_labels_are_one_every_accuracy_is_chance():
+    assert at_chance(100.0, 20, 20)

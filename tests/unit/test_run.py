@@ -176,16 +176,27 @@ def measured(clean: float, robust: float) -> Epoch:
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "standard"])
 def test_merit_is_pgd_accuracy_then_clean_accuracy(method):
-    run = a_run(some_spec(method))
+    run = a_run(some_spec(method), some_data(440))
     assert run.merit(measured(50, 31)) > run.merit(measured(90, 30))
     assert run.merit(measured(51, 30)) > run.merit(measured(50, 30))
     assert run.merit(measured(50, 30)) == run.merit(measured(50, 30))
 
 
 def test_merit_of_standard_training_is_clean_accuracy_alone():
-    run = a_run(some_spec("standard"))
+    run = a_run(some_spec("standard"), some_data(440))
     assert run.merit(measured(51, 0)) > run.merit(measured(50, 9))
     assert run.merit(measured(50, 0)) == run.merit(measured(50, 9))
+
+
+def test_a_constant_network_loses_against_an_honest_one_that_is_less_robust():
+    run = a_run(dataset=some_data(440))
+    constant = 100 * run.most_frequent / len(run.judged)
+    assert constant == pytest.approx(100 * 5 / 44)
+    assert run.at_chance(measured(constant, constant))
+    assert run.better(measured(50, 8), measured(constant, constant))
+    assert not run.better(measured(constant, constant), measured(50, 8))
+    # Among such epochs all is as it is among the others.
+    assert run.better(measured(10, 9), measured(12, 8))
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, at: int, spoilt: Callable[[Tensor], Tensor]) -> None:

@@ -191,18 +191,36 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[tuple[float, flo
         ("memloss", [(50, 10), (40, 20), (30, 30)], 3),
         ("standard", [(50, 9), (70, 0), (70, 5), (60, 9)], 2),
         ("pgd_at", [(0, 0), (0, 0)], 1),
+        ("pgd_at", [(10, 10), (50, 8), (15, 15)], 2),
+        ("standard", [(10, 10), (50, 8), (15, 15)], 2),
     ],
 )
 def test_best_is_the_first_epoch_that_nothing_beats_and_last_is_the_last(
     scripted, data, method, accuracies, best
 ):
     scripted([(float(clean), float(robust)) for clean, robust in accuracies])
-    folder = trained(some_spec(method, epochs=len(accuracies)), data)
+    spec = some_spec(method, epochs=len(accuracies), validation_images=20)
+    folder = trained(spec, data)
     found = record(folder)["checkpoints"]
     assert (found["best"]["epoch"], found["last"]["epoch"]) == (best, len(accuracies))
     for name in ("best", "last"):
         model, _ = weights.load(folder / f"{name}.safetensors")
         assert set(model.linear.bias.tolist()) == {float(found[name]["epoch"])}
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "chance"),
+    [([(10, 10), (15, 5)], (True, True)), ([(60, 20), (10, 10)], (False, True))],
+)
+def test_a_checkpoint_at_chance_level_is_marked_and_told_where_nothing_is_better(
+    scripted, data, capsys, accuracies, chance
+):
+    scripted([(float(clean), float(robust)) for clean, robust in accuracies])
+    found = record(trained(some_spec(epochs=2, validation_images=20), data))["checkpoints"]
+    assert tuple(found[name]["chance_level"] for name in ("best", "last")) == chance
+    said = capsys.readouterr().out
+    assert ("warning: mine: no epoch is better than chance; the best, epoch 1" in said) == chance[0]
+    assert ("10.00 % of them have the most frequent label" in said) == chance[0]
 
 
 def test_what_selected_the_checkpoint_is_recorded(data):
@@ -261,6 +279,7 @@ def test_what_a_killed_process_left_half_written_is_cleared_away(data):
 def test_a_log_gets_a_line_an_epoch(data, capsys):
     trained(some_spec(), data)
     lines = capsys.readouterr().out.splitlines()
+    lines = [line for line in lines if not line.startswith("warning: ")]
     assert [line.split("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
     assert all("validation clean" in line and "images/s" in line for line in lines)
 
