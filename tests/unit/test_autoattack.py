@@ -16,6 +16,7 @@ from bench.attacks.autoattack import (
     remarks_on_square,
     require_classes,
 )
+from bench.models.base import build
 from bench.parsing import BenchError, ConfigError
 
 SHAPE = (1, 16, 16)
@@ -56,15 +57,32 @@ def same(one: AutoAttackVerdict, other: AutoAttackVerdict) -> bool:
     )
 
 
-def test_components_in_turn_give_what_the_package_gives_in_one_go(quick, model, judged):
+@pytest.mark.parametrize("seed", [0, 3])
+def test_components_in_turn_give_what_the_package_gives_in_one_go(quick, model, judged, seed):
     images, labels = judged
-    whole = quick(model, norm="Linf", eps=EPS, seed=0, verbose=False, device="cpu")
+    whole = quick(model, norm="Linf", eps=EPS, seed=seed, verbose=False, device="cpu")
     expected, predicted = whole.run_standard_evaluation(images, labels, bs=4, return_labels=True)
 
-    verdict = judge(model, images, labels, **ALL)
+    verdict = judge(model, images, labels, **{**ALL, "seed": seed})
 
     assert torch.equal(verdict.adversarial, expected)
     assert torch.equal(verdict.robust, predicted == labels)
+
+
+def test_another_seed_finds_other_images(quick):
+    network = build("small_cnn", classes=10, channels=1, seed=0, width=4).eval()
+    images = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        # Apart enough that single images are broken.
+        network.linear.weight.mul_(50)
+        network.linear.bias.sub_(network(images).mean(dim=0))
+        labels = network(images).argmax(dim=1)
+    asked = {**ALL, "eps": 0.1, "components": ("apgd-ce",)}
+    found = [
+        judge(network, images, labels, **{**asked, "seed": seed}).adversarial for seed in (0, 1, 0)
+    ]
+    assert torch.equal(found[0], found[2])
+    assert not torch.equal(found[0], found[1])
 
 
 def test_every_image_is_broken_by_the_component_that_can(quick, model, judged):

@@ -120,6 +120,7 @@ def test_an_attack_on_one_checkpoint_more_attacks_that_one_alone(run, judged):
         ({"autoattack": AutoAttack(images=10, seed=1)}, ["autoattack"]),
         ({"batch_size": 9}, ALL),
         ({"shards": 2}, ALL),
+        ({"engine": "fast"}, ALL),
     ],
 )
 def test_other_settings_of_an_attack_make_it_again(judged, keys, made):
@@ -129,6 +130,8 @@ def test_other_settings_of_an_attack_make_it_again(judged, keys, made):
 
 def test_another_radius_or_another_number_of_threads_makes_all_again(run, judged):
     assert judged(replace(SPEC, compute=replace(CPU, threads=2))) == ALL
+    # What is kept is of the last evaluation: eps alone must differ from it below.
+    assert judged() == ALL
     record = read_json(run / "train.json")
     record["spec"]["threat"]["eps"] = EPS / 2
     write_json(run / "train.json", record)
@@ -174,6 +177,16 @@ def test_other_images_are_judged_anew(run, judged):
         checkpoint["weights_sha256"] = sha256(path)
     write_json(run / "train.json", record)
     assert judged() == ALL
+
+
+def test_every_image_counts_in_what_verdicts_depend_on():
+    # Weights name their images too, so a run cannot show this.
+    data = some_data()
+    before = job.surroundings(data, torch.device("cpu"), "digest")
+    assert before["images"] == data.fingerprint
+    data.test.pixels[3, 0, 2, 2] ^= 1
+    after = job.surroundings(replace(data, test=data.test), torch.device("cpu"), "digest")
+    assert [key for key in before if before[key] != after[key]] == ["images"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"verdicts": {}}', None])

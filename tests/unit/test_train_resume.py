@@ -14,10 +14,12 @@ from killing import kill_at_random
 from stopping import stopping_in
 from synthetic import some_data, some_spec
 
+from bench.changes import differences
 from bench.config import Model, Schedule, TrainSpec, spec_json
 from bench.data.dataset import save
 from bench.interruption import InterruptedJobError
-from bench.training.job import train
+from bench.training import job
+from bench.training.job import identity_of, train
 from bench.training.run import Run
 from bench.training.state import Kept, load_state, save_state
 
@@ -112,6 +114,43 @@ def test_a_training_that_another_device_or_version_began_says_so_and_starts_anew
             go(spec, data, tmp_path / "run")
     go(spec, data, tmp_path / "run")
     assert "here had other values of device, torch\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_the_state_of_other_images_counts_for_nothing(data, tmp_path, monkeypatch, capsys, part):
+    spec = some_spec(epochs=2)
+    with monkeypatch.context() as patch:
+        stopping_in(patch, 2)
+        with pytest.raises(InterruptedJobError):
+            go(spec, data, tmp_path / "run")
+    other = some_data()
+    other.parts()[part].pixels[3, 0, 2, 2] ^= 1
+    save(replace(other), data)
+    go(spec, data, tmp_path / "run")
+    assert "here had other values of images\n" in capsys.readouterr().out
+    go(spec, data, tmp_path / "whole")
+    assert made(tmp_path / "run") == made(tmp_path / "whole")
+
+
+def test_all_that_weights_depend_on_is_in_the_identity_of_a_state(monkeypatch):
+    spec, whole = some_spec(), some_data()
+
+    def keys(other: str) -> list[str]:
+        found = differences(json.loads(before), json.loads(other))
+        return sorted({key.partition(".")[0] for key in found})
+
+    before = identity_of(spec, whole, CPU)
+    assert keys(identity_of(some_spec(seed=1), whole, CPU)) == ["spec"]
+    assert keys(identity_of(spec, some_data(45), CPU)) == ["images"]
+    assert keys(identity_of(spec, whole, CPU, "digest of a start")) == ["start"]
+    for name, other, key in (
+        ("train_digest", "other code", "code"),
+        ("describe", "other device", "device"),
+        ("packages", {"torch": "0.1"}, "torch"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(job, name, lambda *_, other=other: other)
+            assert keys(identity_of(spec, whole, CPU)) == [key]
 
 
 def test_a_state_takes_weights_of_one_piece_of_memory_in_any_layout(tmp_path):
