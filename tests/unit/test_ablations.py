@@ -63,6 +63,21 @@ def test_a_variant_is_held_against_its_base_in_both_accuracies_and_their_mean(re
     assert clean.low < 10 < clean.high
 
 
+def test_base_and_variant_are_over_the_seeds_that_both_have(results_factory):
+    for seed, more in ((0, 0), (1, 2), (2, 0)):
+        better = {attack: count + more for attack, count in BETTER.items()}
+        results_factory.run("mart", seed, correct={"best": better})
+    for seed in (0, 1):
+        results_factory.run("trades", seed, correct={"best": BASE})
+    results = results_factory.folder
+    summarize(results, expected=None, reported=REPORTED, references=None, cards=CARDS)
+    clean, _, mean = lines(results, "mart")
+    # Of 20 images MART has 18 and 20 right with seeds 0 and 1; its seed 2 has no partner.
+    assert (clean.n_seeds, clean.base_value, clean.variant_value) == (2, 80, 95)
+    for line in (clean, mean):
+        assert line.variant_value - line.base_value == pytest.approx(line.difference)
+
+
 def test_another_checkpoint_is_a_variant_too(results):
     clean, robust, _ = lines(results, "trades/last")
     assert (clean.base, clean.variant) == ("trades/best", "trades/last")
