@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
+import paged
 import pytest
 from factory import edit_json
 from scipy import stats
@@ -213,6 +214,15 @@ def test_other_images_are_refused(make, results_factory, capsys):
     results_factory.test_images = 201
     results_factory.run("trades", 1, correct={}, robust=robust)
     summarize(folder, expected=None, reported=REPORTED)
+    error = refusal(capsys, folder)
+    assert "trades seed 1, best, clean, was judged on other images than trades seed 0" in error
+
+
+def test_other_numbers_of_images_are_refused_without_verdicts_too(make, capsys):
+    folder = make(methods=("trades",), seeds=(0, 1))
+    shutil.rmtree(folder / "models")
+    counts = {"correct": "50", "n": "100", "accuracy": "50.00"}
+    paged.rewrite(folder / "summary.csv", lambda row: row["seed"] == "1" and row.update(counts))
     error = refusal(capsys, folder)
     assert "trades seed 1, best, clean, was judged on other images than trades seed 0" in error
 
