@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,19 @@ def test_a_checkpoint_that_was_not_attacked_is_named(results_factory):
         BenchError, match="trades/last: no seed or no image in common under autoattack"
     ):
         lines(folder, "trades/last")
+
+
+@pytest.mark.parametrize("with_verdicts", [True, False])
+def test_checkpoints_judged_on_other_images_are_not_compared(results_factory, with_verdicts):
+    last = {attack: BASE[attack] for attack in ("clean", "pgd20")}
+    half = {("last", "autoattack"): {index: int(index < 5) for index in range(10)}}
+    results_factory.run("trades", 0, correct={"best": BASE, "last": last}, robust=half)
+    results = results_factory.folder
+    summarize(results, expected=None, reported=REPORTED, references=None, cards=CARDS)
+    if not with_verdicts:
+        shutil.rmtree(results / "models")
+    with pytest.raises(BenchError, match="judged on other images under autoattack"):
+        lines(results, "trades/last")
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,15 @@ def test_families_are_named_and_adjusted(make):
     )
 
 
+def test_without_an_attack_there_are_clean_accuracies_alone(results_factory):
+    for method in ("trades", "mart"):
+        results_factory.run(method, 0, correct={"best": {"clean": 12}})
+    summarize(results_factory.folder, expected=None, reported=REPORTED)
+    found = statistics(results_factory.folder)
+    assert {row["quantity"] for row in found} == {"accuracy", "accuracy_difference"}
+    assert {row["attack"] for row in found} == {"clean"}
+
+
 def test_with_one_seed_intervals_over_seeds_are_empty(make):
     rows = statistics(make(seeds=(0,)))
     for row in rows:
