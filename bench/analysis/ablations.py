@@ -24,10 +24,12 @@ from bench.analysis.robust import strongest
 from bench.analysis.statistics.crossed import Estimate, over_both
 from bench.analysis.statistics.evidence import Evidence, Judged, read_evidence
 from bench.analysis.statistics.quantities import (
+    Floats,
     Quantity,
     accuracy,
     difference,
     harmonic_mean,
+    mean_accuracies,
     measure,
 )
 from bench.analysis.summary import to_csv
@@ -44,8 +46,9 @@ class Line:
     """One line of ablations.csv, in the order of its columns; `low` to `high` is at 95 %.
 
     `difference` is variant minus base, in points of the accuracy under `attack` or of the harmonic
-    mean of clean accuracy and that. `by_seed` are its values, and `flags` those of the rows of
-    summary.csv that it is made of, each joined by ";".
+    mean of clean accuracy and that, over the `n_seeds` that both have, as are the values of both.
+    `by_seed` are its values, and `flags` those of the rows of summary.csv that it is made of, each
+    joined by ";".
     """
 
     choice: str
@@ -95,7 +98,9 @@ def across_checkpoints(evidence: Evidence) -> dict[str, Judged]:
         for attack, one in attacks.items():
             named = _renamed(one, checkpoint)
             before = merged.get(attack, named)
-            if not np.array_equal(before.index, named.index):
+            # Where there are no verdicts, the number of images is all that can tell.
+            other = before.images != named.images
+            if other or not np.array_equal(before.index, named.index):
                 raise BenchError(
                     f"{evidence.folder}: best and last were judged on other images under {attack}; "
                     "judge both with one configuration"
@@ -129,8 +134,13 @@ def _lines(
         ("harmonic_mean", robust, partial(harmonic_mean, robust)),
     )
     for quantity, attack, of in quantities:
-        before, after = _measured(folder, judged, of(base)), _measured(folder, judged, of(changed))
-        found = _measured(folder, judged, difference(of(changed), of(base)))
+        # A method that was not judged so is named alone.
+        for name in (base, changed):
+            _measured(folder, judged, of(name))
+        compared = difference(of(changed), of(base))
+        found, mean_T = _measured(folder, judged, compared)
+        # Over the seeds that both have, as the difference is.
+        after_T, before_T = np.split(mean_T, [len(of(changed).terms)])
         interval = over_both(found)
         low, high = (None, None) if interval is None else (interval.low, interval.high)
         yield Line(
@@ -141,8 +151,8 @@ def _lines(
             attack=attack,
             n_seeds=found.seeds,
             n_images=found.images,
-            base_value=before.value,
-            variant_value=after.value,
+            base_value=float(of(base).value(before_T)),
+            variant_value=float(of(changed).value(after_T)),
             difference=found.value,
             low=low,
             high=high,
@@ -167,15 +177,18 @@ def full(name: str) -> str:
     return f"{label}/{checkpoint or 'best'}"
 
 
-def _measured(folder: Path, judged: Mapping[str, Judged], quantity: Quantity) -> Estimate:
-    found = measure(judged, quantity)
-    if found is None:
+def _measured(
+    folder: Path, judged: Mapping[str, Judged], quantity: Quantity
+) -> tuple[Estimate, Floats]:
+    """Return the estimate of `quantity` and the mean accuracies [T] that it is made of."""
+    found, mean_T = measure(judged, quantity), mean_accuracies(judged, quantity)
+    if found is None or mean_T is None:
         raise BenchError(
             f"{folder}: {' and '.join(quantity.methods)}: no seed or no image in common under "
             f"{' and '.join(quantity.attacks)}; judge all, `checkpoints: [best, last]` included "
             "where `last` is meant"
         )
-    return found
+    return found, mean_T
 
 
 def verdict(low: float | None, high: float | None) -> str:

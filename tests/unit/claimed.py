@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.analysis.claims.claim import Claims, read_claims
 from bench.analysis.claims.results import Results
 from bench.analysis.claims.rules import RULES, RuledClaim
 from bench.analysis.claims.verdict import Judgement, judge
 from bench.analysis.options import options_text
-from bench.analysis.statistics.evidence import Evidence, Judged
+from bench.analysis.statistics.evidence import Evidence, Judged, Run
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = ROOT / "config" / "claims.yaml"
@@ -102,6 +103,14 @@ def evidence(
         rates = {run: 100 * float(of_N.mean()) for run, of_N in correct.items()}
         judged[attack] = Judged(images, rates, np.arange(images), correct)
     return Evidence(folder, rows, {"best": judged})
+
+
+def judged_by_hand(correct: Mapping[Run, Sequence[int] | NDArray[np.bool_]]) -> Judged:
+    """Return what is given as {(method, seed): which images are right}."""
+    verdicts = {run: np.array(of, dtype=bool) for run, of in correct.items()}
+    images = len(next(iter(verdicts.values())))
+    rates = {run: 100 * float(of.mean()) for run, of in verdicts.items()}
+    return Judged(images, rates, np.arange(images), verdicts)
 
 
 def measurements(folder: Path, *, ratio: float, forgotten: float) -> None:

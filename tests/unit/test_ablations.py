@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,21 @@ def test_a_variant_is_held_against_its_base_in_both_accuracies_and_their_mean(re
     assert clean.low < 10 < clean.high
 
 
+def test_base_and_variant_are_over_the_seeds_that_both_have(results_factory):
+    for seed, more in ((0, 0), (1, 2), (2, 0)):
+        better = {attack: count + more for attack, count in BETTER.items()}
+        results_factory.run("mart", seed, correct={"best": better})
+    for seed in (0, 1):
+        results_factory.run("trades", seed, correct={"best": BASE})
+    results = results_factory.folder
+    summarize(results, expected=None, reported=REPORTED, references=None, cards=CARDS)
+    clean, _, mean = lines(results, "mart")
+    # Of 20 images MART has 18 and 20 right with seeds 0 and 1; its seed 2 has no partner.
+    assert (clean.n_seeds, clean.base_value, clean.variant_value) == (2, 80, 95)
+    for line in (clean, mean):
+        assert line.variant_value - line.base_value == pytest.approx(line.difference)
+
+
 def test_another_checkpoint_is_a_variant_too(results):
     clean, robust, _ = lines(results, "trades/last")
     assert (clean.base, clean.variant) == ("trades/best", "trades/last")
@@ -79,6 +95,19 @@ def test_a_checkpoint_that_was_not_attacked_is_named(results_factory):
         lines(folder, "trades/last")
 
 
+@pytest.mark.parametrize("with_verdicts", [True, False])
+def test_checkpoints_judged_on_other_images_are_not_compared(results_factory, with_verdicts):
+    last = {attack: BASE[attack] for attack in ("clean", "pgd20")}
+    half = {("last", "autoattack"): {index: int(index < 5) for index in range(10)}}
+    results_factory.run("trades", 0, correct={"best": BASE, "last": last}, robust=half)
+    results = results_factory.folder
+    summarize(results, expected=None, reported=REPORTED, references=None, cards=CARDS)
+    if not with_verdicts:
+        shutil.rmtree(results / "models")
+    with pytest.raises(BenchError, match="judged on other images under autoattack"):
+        lines(results, "trades/last")
+
+
 @pytest.mark.parametrize(
     ("interval", "said"),
     [
@@ -87,6 +116,9 @@ def test_a_checkpoint_that_was_not_attacked_is_named(results_factory):
         ((0.1, 0.9), MATTERS),
         ((-0.9, 0.9), NONE),
         ((-1.0, 0.5), UNDECIDED),
+        ((-0.5, 1.0), UNDECIDED),
+        ((0.0, 3.0), UNDECIDED),
+        ((-3.0, 0.0), UNDECIDED),
         ((-2.0, 0.5), UNDECIDED),
         ((None, None), UNDECIDED),
     ],

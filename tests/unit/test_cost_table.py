@@ -12,6 +12,7 @@ from factory import ResultsFactory
 from synthetic import METHODS, some_data, some_spec
 from torch import Tensor, nn
 
+from bench.analysis.cost_table import spent
 from bench.analysis.summary import summarize
 from bench.analysis.tables import make_tables
 from bench.methods.base import create
@@ -67,6 +68,47 @@ def test_the_table_has_means_over_seeds_and_accuracy_per_hour(results_factory):
     assert (row["forward_passes"], row["evaluation_seconds"]) == ("13.00", "6.25")
     text = (results_factory.folder / "tables" / "costs.md").read_text()
     assert "| TRADES (β=6) | 2 | 3600.0 ± 2545.6 | 0 | 13 + 12 |" in text
+
+
+def cost(seed: int, stage: str, **cells: object) -> dict[str, str]:
+    names = ("images_per_second", "forward_passes", "backward_passes", "peak_memory_mb")
+    empty = {"method": "trades", "attack": "", "device": "cpu", **dict.fromkeys(names, "")}
+    return empty | {"seed": str(seed), "stage": stage} | {k: str(v) for k, v in cells.items()}
+
+
+def judged(attack: str, seed: int, correct: int, **cells: str) -> dict[str, str]:
+    own = {"method": "trades", "base_method": "trades", "options": "beta=6", "model": "resnet18"}
+    counts = {"attack": attack, "seed": str(seed), "correct": str(correct), "n": "50"}
+    return {"checkpoint": "best", **own, **counts, **cells}
+
+
+def test_a_line_is_what_a_hand_computes_from_the_rows():
+    costs = [
+        cost(0, "train", seconds=900, images_per_second=100, peak_memory_mb=80, forward_passes=12),
+        cost(1, "train", seconds=2700, images_per_second=300, peak_memory_mb=60, device="H200"),
+        cost(0, "evaluate", seconds=10, peak_memory_mb=999, images_per_second=7),
+        cost(1, "evaluate", seconds=20),
+        cost(0, "evaluate", seconds=3),
+        cost(1, "diagnose", seconds=5000),
+        {**cost(0, "train", seconds=1), "method": "mart"},
+    ]
+    rows = [
+        *(judged("clean", seed, 45) for seed in (0, 1)),
+        *(judged("pgd20", seed, count) for seed, count in ((0, 30), (1, 20))),
+        judged("pgd20", 0, 49, checkpoint="last"),
+        judged("pgd20", 0, 49, method="rice", model="robustbench"),
+        judged("pgd50", 0, 28),
+        judged("pgd50", 1, 24),
+    ]
+    (line,) = spent(costs, rows)
+    assert (line.label, line.seeds, line.seconds) == ("trades", 2, 1800)
+    assert line.spread == pytest.approx(900 * 2**0.5)
+    assert (line.images_per_second, line.peak_memory_mb) == (200, 80)
+    assert (line.forward, line.backward) == (12, None)
+    assert line.evaluation == 33 / 2
+    # 60 % and 40 % under pgd20, which is less than 56 % and 48 %; half an hour for each.
+    assert (line.attack, line.accuracy, line.per_hour) == ("pgd20", 50, 100)
+    assert line.device == "cpu, H200"
 
 
 def test_what_a_record_does_not_tell_is_empty(results_factory):

@@ -164,6 +164,23 @@ def test_where_fewer_images_are_right_wrong_ones_make_up_the_number(honest):
     assert found == [*range(40, 60), 0, 1]
 
 
+class Ranged(Blocks):
+    """Refuses what is no image."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert images.min() >= 0, "a value below 0"
+        assert images.max() <= 1, "a value above 1"
+        return super().forward(images)
+
+
+def test_whatever_is_asked_of_a_network_is_an_image():
+    black_or_white = some_images()
+    black_or_white.pixels.copy_((black_or_white.pixels > 100) * 255)
+    with subject(Ranged(SHAPE, scale=100.0), black_or_white) as lent:
+        examine(lent, SPEC)
+        geometry.surfaces(lent, 3)
+
+
 def test_the_network_is_given_back_as_it_was():
     network = nn.Sequential(Blocks(SHAPE, scale=100.0), nn.BatchNorm1d(10)).train()
     before = {key: value.clone() for key, value in network.state_dict().items()}

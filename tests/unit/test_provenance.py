@@ -8,7 +8,18 @@ import pytest
 
 from bench import provenance
 from bench.declared import method_names, model_names
-from bench.provenance import digest, evaluate_digest, meaning, packages, sources, train_digest
+from bench.provenance import (
+    data_digest,
+    diagnose_digest,
+    digest,
+    evaluate_digest,
+    meaning,
+    packages,
+    reference_digest,
+    sources,
+    train_digest,
+    transfer_digest,
+)
 
 ROOT = provenance.ROOT
 UNLIKE = {
@@ -80,6 +91,8 @@ def test_the_whole_package_written_another_way_has_the_same_digests(copy):
         ("models/small_cnn.py", set()),
         ("attacks/linf.py", {*method_names(), "evaluation"}),
         ("streams.py", {*method_names(), "evaluation"}),
+        ("engine/fast.py", set(method_names())),
+        ("engine/graph.py", set()),
         ("device.py", {*method_names(), "evaluation"}),
         ("__init__.py", {*method_names(), "evaluation"}),
         ("attacks/__init__.py", {*method_names(), "evaluation"}),
@@ -96,6 +109,33 @@ def test_a_statement_makes_stale_what_runs_it_and_nothing_else(copy, file, stale
     path = copy / file
     path.write_text(path.read_text(encoding="utf-8") + "\nEXTRA = 1\n", encoding="utf-8")
     assert changed(before) == stale
+
+
+@pytest.mark.parametrize(
+    ("file", "stale"),
+    [
+        ("diagnostics/curves.py", {"diagnose", "transfer"}),
+        ("diagnostics/transfer.py", {"transfer"}),
+        ("models/resnet18.py", {"diagnose", "transfer"}),
+        ("models/small_cnn.py", set()),
+        ("evaluation/reference.py", {"reference"}),
+        ("attacks/pgd.py", {"diagnose", "transfer", "reference"}),
+        ("data/splits.py", {"data"}),
+        ("data/sources/folder.py", {"data"}),
+    ],
+)
+def test_the_digests_of_the_other_stages_are_of_their_own_code(copy, file, stale):
+    def digests() -> dict[str, str]:
+        return {
+            "data": data_digest(),
+            "diagnose": diagnose_digest("resnet18"),
+            "transfer": transfer_digest("resnet18"),
+            "reference": reference_digest(),
+        }
+
+    before, path = digests(), copy / file
+    path.write_text(path.read_text(encoding="utf-8") + "\nEXTRA = 1\n", encoding="utf-8")
+    assert {name for name, value in digests().items() if before[name] != value} == stale
 
 
 def test_a_new_method_leaves_the_digests_of_the_others(copy):

@@ -9,7 +9,7 @@ import torch
 from synthetic import METHODS, some_data, some_images, some_spec
 from torch import Tensor, nn
 
-from bench.config import TrainSpec
+from bench.config import Ascent, TrainSpec
 from bench.data.dataset import Dataset, Images
 from bench.methods.trades import Trades
 from bench.parsing import BenchError
@@ -159,6 +159,19 @@ def test_selection_on_the_test_set_trains_on_all_images_and_judges_the_test_set(
     assert torch.equal(torch.cat(run.batches(1)).sort().values, torch.arange(44))
     assert torch.equal(run.judged.pixels, data.test.pixels)
     assert torch.equal(run.judged.labels, data.test.labels)
+
+
+def test_the_validation_is_asked_for_as_the_shell_says(monkeypatch):
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(
+        "bench.training.run.pgd_accuracy",
+        lambda _model, images, batch, **attack: asked.append((len(images), batch, attack)) or 50.0,
+    )
+    shell = {"validation_attack": Ascent(steps=7, step=0.02), "attack": Ascent(steps=1, step=0.1)}
+    a_run(some_spec(seed=3, **shell)).epoch(1, quiet)
+    # Starts are drawn batch by batch, so the size of a batch decides who gets which.
+    attack = {"eps": 0.1, "step": 0.02, "steps": 7, "seed": 3}
+    assert asked == [(4, 2 * 16, attack)]
 
 
 def measured(clean: float, robust: float) -> Epoch:

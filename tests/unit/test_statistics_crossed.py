@@ -56,6 +56,33 @@ def test_interval_over_both_is_hillis_formula_on_the_hand_computed_table():
     )
 
 
+@pytest.mark.parametrize(
+    "z_SN",
+    [
+        np.array([[1.0, 0.0], [0.0, 1.0]]),  # images agree, so I would be negative
+        np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0]]),
+        some_matrix(seeds=2, images=7, of_images=0.0),
+        some_matrix(seeds=4, images=9, of_seeds=40.0),
+        some_matrix(seeds=5, images=3),
+    ],
+)
+def test_interval_over_both_follows_the_formula_cell_by_cell(z_SN):
+    seeds, images = z_SN.shape
+    mean, row, column = z_SN.mean(), z_SN.mean(axis=1), z_SN.mean(axis=0)
+    ms_seeds = sum(images * (r - mean) ** 2 for r in row) / (seeds - 1)
+    ms_images = sum(seeds * (c - mean) ** 2 for c in column) / (images - 1)
+    ms_rest = sum(
+        (z_SN[s, i] - row[s] - column[i] + mean) ** 2 for s in range(seeds) for i in range(images)
+    ) / ((seeds - 1) * (images - 1))
+    of_seeds, of_images = max(ms_seeds, ms_rest), max(ms_images - ms_rest, 0)
+    error = math.sqrt((of_seeds + of_images) / (seeds * images))
+    df = (of_seeds + of_images) ** 2 / (of_seeds**2 / (seeds - 1) + of_images**2 / (images - 1))
+    found = over_both(estimate(z_SN))
+    assert (found.standard_error, found.df) == pytest.approx((error, df))
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, df, mean, error))
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(mean) / error, df))
+
+
 def test_interval_over_seeds_of_a_difference_is_scipys_paired_one():
     one, other = some_matrix(rng=1), some_matrix(rng=2)
     ours = over_seeds(estimate(one - other))

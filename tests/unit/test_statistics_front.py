@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from claimed import judged_by_hand
 
 from bench.analysis.statistics.evidence import Judged
 from bench.analysis.statistics.front import distance, slope
@@ -69,25 +70,24 @@ def test_slope_is_the_numerical_derivative(seed):
 
 @pytest.mark.parametrize(
     ("point", "beyond"),
-    [((86.0, 46.0), False), ((84.0, 44.0), False), ((95.0, 10.0), True), ((60.0, 60.0), True)],
+    [
+        ((86.0, 46.0), False),
+        ((84.0, 44.0), False),
+        ((95.0, 10.0), True),
+        ((60.0, 60.0), True),
+        ((60.0, 45.0), False),  # below an end, not off it
+        ((85.0, 20.0), False),
+    ],
 )
 def test_a_point_off_the_end_of_the_front_is_known(point, beyond):
     assert slope(np.array(point), FRONT).beyond is beyond
 
 
-def judged(correct):
-    """Return what a test sets up as {(method, seed): which images are right}."""
-    verdicts = {run: np.array(of, dtype=bool) for run, of in correct.items()}
-    images = len(next(iter(verdicts.values())))
-    rates = {run: 100 * float(of.mean()) for run, of in verdicts.items()}
-    return Judged(images, rates, np.arange(images), verdicts)
-
-
 def test_harmonic_mean_is_that_of_the_mean_accuracies():
     found = measure(
         {
-            "clean": judged({("a", 0): [1, 1, 1, 0], ("a", 1): [1, 1, 1, 1]}),
-            "autoattack": judged({("a", 0): [1, 1, 0, 0], ("a", 1): [1, 0, 0, 0]}),
+            "clean": judged_by_hand({("a", 0): [1, 1, 1, 0], ("a", 1): [1, 1, 1, 1]}),
+            "autoattack": judged_by_hand({("a", 0): [1, 1, 0, 0], ("a", 1): [1, 0, 0, 0]}),
         },
         harmonic_mean("autoattack", "a"),
     )
@@ -111,15 +111,15 @@ def test_nothing_right_has_harmonic_mean_zero():
 
 
 def test_a_difference_is_over_the_seeds_that_both_have():
-    part = judged({("a", 0): [1, 1], ("a", 1): [1, 0], ("b", 1): [0, 0], ("b", 2): [1, 1]})
+    part = judged_by_hand({("a", 0): [1, 1], ("a", 1): [1, 0], ("b", 1): [0, 0], ("b", 2): [1, 1]})
     found = measure({"clean": part}, difference(accuracy("clean", "a"), accuracy("clean", "b")))
     assert (found.value, found.seeds) == (50.0, 1)
-    lone = judged({("a", 0): [1], ("b", 1): [1]})
+    lone = judged_by_hand({("a", 0): [1], ("b", 1): [1]})
     assert measure({"clean": lone}, difference(*(accuracy("clean", m) for m in "ab"))) is None
 
 
 def test_attacks_on_different_images_are_joined_on_the_common_ones():
-    clean = judged({("a", 0): [1, 0, 1, 1]})
+    clean = judged_by_hand({("a", 0): [1, 0, 1, 1]})
     part = Judged(2, {("a", 0): 50.0}, np.array([1, 2]), {("a", 0): np.array([False, True])})
     found = measure({"clean": clean, "autoattack": part}, harmonic_mean("autoattack", "a"))
     assert (found.value, found.images) == (50.0, 2)  # both are right on image 2 alone
@@ -133,7 +133,7 @@ def test_distance_to_a_front_expands_in_every_accuracy():
         "autoattack": {"a": 0.45, "b": 0.4, "c": 0.5},
     }
     parts = {
-        attack: judged({(m, s): draw.random(2000) < of[m] for m in names for s in range(3)})
+        attack: judged_by_hand({(m, s): draw.random(2000) < of[m] for m in names for s in range(3)})
         for attack, of in rates.items()
     }
     of = front_distance("autoattack", "a", ["b", "c"])

@@ -11,11 +11,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
+import paged
 import pytest
 from factory import edit_json
+from scipy import stats
 
 from bench.__main__ import main
-from bench.analysis.statistics.bootstrap import resampled_accuracies, resampled_seeds
 from bench.analysis.summary import summarize
 from bench.records import sha256
 
@@ -102,31 +103,24 @@ def test_means_are_those_of_the_summary(make):
         assert (row["seeds"], row["n_images"]) == ("0;1;2", "200")
 
 
-def test_the_bootstrap_agrees_with_the_formula_where_both_hold(make):
-    # With ten seeds the bootstrap's variance is a tenth too small in its part of seeds.
-    rows = statistics(make(methods=("trades", "mart"), seeds=range(10), images=300))
-    widths = {
-        interval: float(row["high"]) - float(row["low"])
-        for interval in ("crossed_t", "crossed_bootstrap")
-        for row in chosen(rows, quantity="accuracy_difference", attack="pgd20", interval=interval)
-    }
-    assert widths["crossed_bootstrap"] == pytest.approx(widths["crossed_t"], rel=0.35)
-
-
-def test_resamples_have_the_mean_and_variance_of_the_multinomial():
-    of_N = np.arange(400) < 100
-    drawn_R = resampled_accuracies({"a": of_N})["a"]
-    assert drawn_R.mean() == pytest.approx(25, abs=0.2)
-    assert drawn_R.std() == pytest.approx(100 * np.sqrt(0.25 * 0.75 / 400), rel=0.05)
-    weights_RS = resampled_seeds((0, 1, 2))
-    assert weights_RS.sum(axis=1) == pytest.approx(1)
-    assert weights_RS.mean(axis=0) == pytest.approx(1 / 3, abs=0.02)
-
-
-def test_methods_are_resampled_on_the_same_images():
-    of_N = np.arange(50) < 20
-    drawn = resampled_accuracies({"a": of_N, "b": ~of_N})
-    assert drawn["a"] + drawn["b"] == pytest.approx(100)
+def test_bounds_and_p_follow_from_estimate_error_and_df(make):
+    rows = statistics(make(seeds=(0, 1), images=60))
+    tested = [row for row in rows if row["interval"].endswith("_t") and row["low"]]
+    negative = 0
+    for row in tested:
+        value, error, df = (float(row[key]) for key in ("estimate", "standard_error", "df"))
+        least = 0 if row["quantity"] in ("accuracy", "harmonic_mean") else -100
+        bounds = np.clip(stats.t.interval(0.95, df, value, error), least, 100)
+        assert [float(row["low"]), float(row["high"])] == pytest.approx(bounds, abs=0.01)
+        negative += float(row["low"]) < 0
+        if row["quantity"].endswith("_difference"):
+            p = 2 * stats.t.sf(abs(value) / error, df)
+            assert float(row["p"]) == pytest.approx(p, rel=0.01, abs=1e-6)
+        else:
+            assert row["p"] == ""
+    # With two seeds no difference is sure, and some intervals are wider than there are points.
+    assert negative >= 9
+    assert {row["low"] for row in tested} >= {"0.0000", "-100.0000"}
 
 
 def test_families_are_named_and_adjusted(make):
@@ -140,6 +134,15 @@ def test_families_are_named_and_adjusted(make):
     assert all(
         row["p"] == row["p_holm"] == "" for row in chosen(rows, interval="crossed_bootstrap")
     )
+
+
+def test_without_an_attack_there_are_clean_accuracies_alone(results_factory):
+    for method in ("trades", "mart"):
+        results_factory.run(method, 0, correct={"best": {"clean": 12}})
+    summarize(results_factory.folder, expected=None, reported=REPORTED)
+    found = statistics(results_factory.folder)
+    assert {row["quantity"] for row in found} == {"accuracy", "accuracy_difference"}
+    assert {row["attack"] for row in found} == {"clean"}
 
 
 def test_with_one_seed_intervals_over_seeds_are_empty(make):
@@ -220,6 +223,15 @@ def test_other_images_are_refused(make, results_factory, capsys):
     results_factory.test_images = 201
     results_factory.run("trades", 1, correct={}, robust=robust)
     summarize(folder, expected=None, reported=REPORTED)
+    error = refusal(capsys, folder)
+    assert "trades seed 1, best, clean, was judged on other images than trades seed 0" in error
+
+
+def test_other_numbers_of_images_are_refused_without_verdicts_too(make, capsys):
+    folder = make(methods=("trades",), seeds=(0, 1))
+    shutil.rmtree(folder / "models")
+    counts = {"correct": "50", "n": "100", "accuracy": "50.00"}
+    paged.rewrite(folder / "summary.csv", lambda row: row["seed"] == "1" and row.update(counts))
     error = refusal(capsys, folder)
     assert "trades seed 1, best, clean, was judged on other images than trades seed 0" in error
 

@@ -3,8 +3,15 @@ from __future__ import annotations
 import itertools
 
 import torch
+from synthetic import CPU, some_data, some_spec
+from torch import nn
 
+from bench.config import Evaluation, EvaluationSpec, Pgd, Threat
+from bench.data.splits import take
+from bench.diagnostics.subject import Subject
+from bench.evaluation.judge import judge
 from bench.streams import stream, stream_seed
+from bench.training.run import Run
 
 NAMES = [(), ("order",), ("order", 1), ("order", 2), ("order", 12), ("attack", "uniform", 1, 2)]
 
@@ -42,3 +49,38 @@ def test_seeds_are_these_and_stay_so():
 def test_a_seed_fits_every_generator():
     for seed, names in itertools.product((0, 1, 2**31 - 1), NAMES):
         assert 0 <= stream_seed(seed, *names) < 2**63
+
+
+def test_the_names_of_all_streams_are_these_and_stay_so(monkeypatch):
+    used: set[str] = set()
+
+    def noted(seed: int, *names: str | int) -> int:
+        used.add("/".join(map(str, (seed, *names))))
+        return stream_seed(seed, *names)
+
+    def names() -> set[str]:
+        found = set(used)
+        used.clear()
+        return found
+
+    for module in ("streams", "models.base"):
+        monkeypatch.setattr(f"bench.{module}.stream_seed", noted)
+    data = take(some_data(60, 30), 44, 20)
+    assert names() == {"0/data/subset train", "0/data/subset test"}
+    run = Run(some_spec("pgd_at", seed=5), data, torch.device("cpu"))
+    # Which images are held out and which weights a seed has, is the same for every method.
+    assert names() == {"0/data/validation", "5/weights", "5/probe"}
+    run.epoch(1, lambda *_: None)
+    steps = {f"5/attack/uniform/1/{step}" for step in (0, 1, 2)}
+    assert names() == {"5/order/1", "5/augment/1/crop", "5/augment/1/flip", "5/validation", *steps}
+    attack = Pgd(steps=1, step=0.1, seed=3)
+    judging = Evaluation(batch_size=8, pgd={"pgd20": attack})
+    spec = EvaluationSpec(threat=Threat(eps=0.1), evaluation=judging, compute=CPU)
+    judge(run.model, data.test, "pgd20", spec)
+    assert names() == {"3/pgd/0", "3/pgd/8", "3/pgd/16"}
+    images, labels = torch.zeros(20, 1, 8, 8), data.test.labels
+    examined = Subject(
+        model=nn.Flatten(), images=images, labels=labels, eps=0.1, steps=1, batch_size=16, seed=9
+    )
+    assert len(list(examined.batches())) == 2
+    assert names() == {"9/diagnostics/0", "9/diagnostics/16"}

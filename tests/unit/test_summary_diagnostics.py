@@ -10,6 +10,7 @@ from examinations import write_diagnostics, write_transfer
 from factory import ResultsFactory, edit_json
 
 from bench.__main__ import main
+from bench.analysis.diagnostics import shown_checkpoint, shown_rows
 from bench.analysis.summary import summarize
 from bench.parsing import BenchError
 
@@ -121,3 +122,11 @@ def test_transfer_of_other_weights_stops_the_summary(results_factory, folder, re
     message = r"seed0\.json: it examined other weights .*--forcerun .*seed0\.json` and the --conf"
     with pytest.raises(BenchError, match=message):
         flags(folder, reported)
+
+
+def test_figures_show_the_best_checkpoint_where_both_were_examined():
+    rows = [{"checkpoint": name, "x": x} for name in ("last", "best") for x in "12"]
+    assert shown_checkpoint(["last", "best"]) == "best"
+    assert shown_rows(rows) == rows[2:]
+    assert shown_rows(rows[:2]) == rows[:2]
+    assert shown_rows([]) == []
