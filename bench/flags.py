@@ -10,6 +10,7 @@ WARNED = "autoattack_warned"
 ON_TEST = "selected_on_test"
 SUBSET = "subset"
 TRAIN_SUBSET = "train_subset"
+OWN_RECIPE = "own_recipe"
 HALVED = "batch_halved"
 WITH_TF32 = "attacked_with_tf32"
 # What these begin goes on with the name of a check, and with a precision.

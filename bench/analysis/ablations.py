@@ -17,8 +17,7 @@ from bench.analysis.csv_file import decimal
 from bench.analysis.figures import ablations as forest
 from bench.analysis.figures import style
 from bench.analysis.flag_meanings import meaning
-from bench.analysis.labels import attack_name, distinct, method_name
-from bench.analysis.options import options_of
+from bench.analysis.labels import attack_name, distinct, row_name
 from bench.analysis.robust import strongest
 from bench.analysis.statistics.crossed import Estimate, over_both
 from bench.analysis.statistics.evidence import Evidence, Judged, read_evidence
@@ -221,10 +220,7 @@ def make_ablations(folder: Path, ablations: Sequence[Ablation]) -> None:
 
 def display_names(evidence: Evidence) -> dict[str, str]:
     """Return how a reader is told of each ``label/checkpoint``; labels that differ in training."""
-    named = {
-        row["method"]: method_name(row["method"], row["base_method"], options_of(row["options"]))
-        for row in evidence.rows
-    }
+    named = {row["method"]: row_name(row) for row in evidence.rows}
     names = {}
     for label, own in distinct(named).items():
         names[f"{label}/best"], names[f"{label}/last"] = own, f"{own}, last epoch"

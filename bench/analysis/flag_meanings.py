@@ -8,6 +8,7 @@ from bench.flags import (
     DIAGNOSTICS,
     HALVED,
     ON_TEST,
+    OWN_RECIPE,
     SUBSET,
     TRAIN_SUBSET,
     WARNED,
@@ -23,6 +24,9 @@ MEANINGS = {
     SUBSET: "not all test images of the source were judged: no published number is comparable",
     TRAIN_SUBSET: "not all training images of the source were used: no published number is "
     "comparable",
+    OWN_RECIPE: "trained by a recipe of its own (`methods.<label>.training`), not by that of the "
+    "section `training`: no published number is comparable, and a claim counts it only where it "
+    "names this label",
     HALVED: "the memory was too small for the configured batch; random starts are drawn "
     "per batch, so single verdicts may differ",
     WITH_TF32: "the attack computed in TF32, not in full float32",

@@ -12,6 +12,7 @@ from typing import Literal, Protocol, TypeVar
 from bench.analysis import reported, robust
 from bench.analysis.csv_file import cell_number, read_table
 from bench.analysis.summary_file import read_summary_file
+from bench.flags import OWN_RECIPE
 from bench.parsing import BenchError
 
 Kind = Literal["paper", "secondary", "plain", "extra", "generated"]
@@ -35,6 +36,7 @@ class Row:
     base_method: str = ""
     options: str = ""
     selected_by: str = ""
+    own_recipe: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def read_summary(path: Path) -> list[Row]:
             n=int(cell_number(row, "n", path)),
             accuracy=cell_number(row, "accuracy", path),
             **{name: row.get(name, "") for name in ("base_method", "options", "selected_by")},
+            own_recipe=OWN_RECIPE in row.get("flags", "").split(";"),
         )
         for row in raw
         if row["model"] != reported.ROBUSTBENCH
