@@ -29,6 +29,7 @@ from bench.analysis.statistics.quantities import (
     measure,
 )
 from bench.analysis.summary import to_csv
+from bench.analysis.table_formats import in_cell
 from bench.parsing import BenchError
 from bench.records import write_bytes, write_text
 from bench.sections import Ablation
@@ -286,7 +287,7 @@ def markdown(lines: Sequence[Line], names: Mapping[str, str]) -> str:
     for (choice, variant), cells in variants.items():
         told = " | ".join(map(_told, cells))
         name, base = written[choice, variant], names[cells[0].base]
-        rows.append(f"| {choice} | {name} | {base} | {told} |")
+        rows.append(f"| {in_cell(choice)} | {name} | {base} | {told} |")
     rows += [
         "",
         "Variant minus base in points, with the 95 % interval over seeds and images (`crossed_t` of"
