@@ -9,6 +9,7 @@ from bench.config import Data, spec_json
 from bench.data.dataset import save
 from bench.data.sources import read
 from bench.data.splits import take
+from bench.places import expanded
 from bench.records import write_json
 from bench.sections import Needs
 
@@ -21,7 +22,7 @@ def prepare(spec: Data, needs: Needs, out: Path) -> dict[str, Any]:
     BenchError
         The images cannot be had, or are too few for `needs`.
     """
-    path = Path(spec.path) if spec.path else None
+    path = expanded(spec.path) if spec.path else None
     dataset = read(spec.source, path=path, name=spec.name, classes=spec.classes)
     dataset = take(dataset, spec.train_images, spec.test_images)
     # Known here already, so that no training is in vain.

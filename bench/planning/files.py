@@ -6,8 +6,8 @@ Standard library only: the process that plans the workflow calls it.
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
+from bench.places import expanded
 from bench.sections import Data
 
 # The other sources are a package's own or a published archive that is checked when it is read.
@@ -20,7 +20,7 @@ def listing_digest(data: Data) -> str:
     It is empty where the source has no files of the user's, or none are there yet. The files are
     not opened: what they hold is the business of the job that reads them.
     """
-    folder = Path(data.path or "")
+    folder = expanded(data.path or "")
     patterns = PATTERNS.get(data.source, ())
     files = sorted(path for pattern in patterns for path in folder.glob(pattern))
     lines = []

@@ -223,8 +223,10 @@ def _packages(
         yield Finding(str(path), ", ".join(differ), remedy)
 
 
-def configs_of(results: Path, folder: Path = Path("config")) -> dict[str, Path | None]:
-    """Return every experiment that has results, with its config in `folder`; None if it has none.
+def configs_of(results: Path, *folders: Path) -> dict[str, Path | None]:
+    """Return every experiment that has results, with its config in `folders`; None if it has none.
+
+    Of two folders that have one the last counts.
 
     Raises
     ------
@@ -240,6 +242,7 @@ def configs_of(results: Path, folder: Path = Path("config")) -> dict[str, Path |
     )
     if not present:
         raise BenchError(f"{results}: no results here; give their folder with --results")
-    configs = filter(is_experiment, sorted(folder.glob("*.yaml")))
+    found = [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
+    configs = filter(is_experiment, found)
     known = {read_config(path).experiment: path for path in configs}
     return {name: known.get(name) for name in present}
