@@ -12,7 +12,12 @@ min_version("9.0")
 # A --configfile replaces the default experiment whole; merged, their methods would mix.
 if not workflow.configfiles:
 
-    configfile: "config/paper.yaml"
+    configfile:
+        str(
+            workflow.current_basedir.join("config/paper.yaml").get_path_or_uri(
+                secret_free=True
+            )
+        )
 
 
 report: "workflow/report/workflow.rst"

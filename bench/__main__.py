@@ -29,9 +29,10 @@ from bench.arguments import (
 from bench.config import TrainSpec
 from bench.config_file import read_config
 from bench.diagnostics import commands as diagnostics
-from bench.failures import exit_code
+from bench.failures import exit_code, prepare_output
 from bench.parsing import parse
 from bench.perf.command import add_command
+from bench.places import expanded
 from bench.planning import commands as planning
 from bench.planning.records import images_of
 from bench.planning.sizes import check_beside
@@ -41,6 +42,7 @@ from bench.sections import Needs
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; an error ends with one line on standard error."""
     began = time.monotonic()
+    prepare_output()
     chosen = parser().parse_args(arguments)
     chosen.began = began
     return exit_code(lambda: chosen.command(chosen))
@@ -57,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
     data = _command(commands, "data", prepare_data, "read images and write one data file")
     add_what(data)
-    data.add_argument("--out", type=Path, help="default: results/<experiment>/data.safetensors")
+    data.add_argument("--out", type=expanded, help="default: results/<experiment>/data.safetensors")
     least = "what the attacks need (with --spec)"
     data.add_argument("--classes-at-least", type=int, default=1, help=least)
     data.add_argument("--test-images-at-least", type=int, default=1, help=least)
@@ -78,12 +80,12 @@ def parser() -> argparse.ArgumentParser:
     add_what(reference)
     reference.add_argument("--name", required=True, help="RobustBench's name of the model")
     add_images(reference)
-    reference.add_argument("--folder", type=Path, help="where its verdicts go")
+    reference.add_argument("--folder", type=expanded, help="where its verdicts go")
 
     several = _command(
         commands, "run", run_several, "train and judge runs in turn, without Snakemake"
     )
-    several.add_argument("--config", type=Path, required=True, help="such as config/paper.yaml")
+    several.add_argument("--config", type=expanded, required=True, help="such as config/paper.yaml")
     several.add_argument(
         "--methods", nargs="+", metavar="LABEL", help="in this order; default: all"
     )
@@ -94,19 +96,21 @@ def parser() -> argparse.ArgumentParser:
 
     pack = _command(commands, "pack", pack_folder, "write a folder as small files with checksums")
     pack.add_argument(
-        "--folder", type=Path, required=True, help="such as a run, .../<method>/seed<k>"
+        "--folder", type=expanded, required=True, help="such as a run, .../<method>/seed<k>"
     )
-    pack.add_argument("--out", type=Path, required=True, help="where the parts go")
+    pack.add_argument("--out", type=expanded, required=True, help="where the parts go")
     pack.add_argument("--part-mib", type=positive, default=16, help="size of a part at most (16)")
 
     unpack = _command(commands, "unpack", unpack_folder, "make the folder that pack wrote again")
-    unpack.add_argument("--parts", type=Path, required=True, help="the .json that pack wrote")
-    unpack.add_argument("--out", type=Path, required=True, help="the folder to make")
+    unpack.add_argument("--parts", type=expanded, required=True, help="the .json that pack wrote")
+    unpack.add_argument("--out", type=expanded, required=True, help="the folder to make")
 
     export = _command(commands, "export", export_run, "write a checkpoint that loads anywhere")
-    export.add_argument("--folder", type=Path, required=True, help="the run, .../<method>/seed<k>")
+    export.add_argument(
+        "--folder", type=expanded, required=True, help="the run, .../<method>/seed<k>"
+    )
     export.add_argument("--checkpoint", default="best", help="best (default) or last")
-    export.add_argument("--out", type=Path, required=True, help="folder to write")
+    export.add_argument("--out", type=expanded, required=True, help="folder to write")
     return top
 
 

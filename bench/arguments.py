@@ -11,6 +11,7 @@ from typing import Any
 from bench.changes import listed
 from bench.config import Experiment
 from bench.parsing import BenchError, nearest
+from bench.places import expanded
 from bench.planning.records import images_of, section_differs
 
 # Adds a command to those of the parser: its name, what it does, and a line about it.
@@ -69,7 +70,7 @@ def add_diagnosed(command: argparse.ArgumentParser) -> None:
 def add_what(command: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Let `command` be told what to do: by a config, or by the JSON that a workflow hands over."""
     group = command.add_mutually_exclusive_group(required=required)
-    group.add_argument("--config", type=Path, help="an experiment, such as config/digits.yaml")
+    group.add_argument("--config", type=expanded, help="an experiment, such as config/digits.yaml")
     group.add_argument("--spec", type=json_value, help="JSON of what decides the result")
 
 
@@ -80,7 +81,7 @@ def add_seed(command: argparse.ArgumentParser) -> None:
 
 def add_images(command: argparse.ArgumentParser) -> None:
     """Let `command` be told which images to use."""
-    command.add_argument("--data", type=Path, help="data file; default: the experiment's")
+    command.add_argument("--data", type=expanded, help="data file; default: the experiment's")
 
 
 def add_run(command: argparse.ArgumentParser) -> None:
@@ -88,7 +89,9 @@ def add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--method", required=True, help="its label in the config")
     add_seed(command)
     add_images(command)
-    command.add_argument("--folder", type=Path, help="the run's folder; default: the experiment's")
+    command.add_argument(
+        "--folder", type=expanded, help="the run's folder; default: the experiment's"
+    )
 
 
 def need(chosen: argparse.Namespace, *names: str) -> None:

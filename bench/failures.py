@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import os
 import signal
 import sys
@@ -17,6 +18,18 @@ from bench.records import refusal
 from bench.shortage import out_of_memory
 
 AGAIN = "what was finished is kept: run the same command again"
+
+
+def prepare_output() -> None:
+    """Let standard output take whatever is printed: nothing that was computed is lost for that.
+
+    What its encoding lacks, such as a folder's name in an ASCII locale, is printed in escapes.
+    Where it was closed, as a service may have it, what is printed goes nowhere.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the end)
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def exit_code(command: Callable[[], int | None]) -> int:

@@ -13,6 +13,7 @@ OTHER_IMAGES = "not_the_published_images"
 TRAIN_SUBSET = "train_subset"
 CHANCE = "chance_level"
 TEST_IN_TRAIN = "test_images_in_train"
+OWN_RECIPE = "own_recipe"
 HALVED = "batch_halved"
 WITH_TF32 = "attacked_with_tf32"
 # What these begin goes on with the name of a check, and with a precision.

@@ -18,8 +18,7 @@ from bench.analysis.figures import ablations as forest
 from bench.analysis.figures import style
 from bench.analysis.flag_meanings import meaning
 from bench.analysis.image_counts import Counts
-from bench.analysis.labels import attack_name, distinct, method_name
-from bench.analysis.options import options_of
+from bench.analysis.labels import attack_name, distinct, row_name
 from bench.analysis.robust import strongest
 from bench.analysis.statistics.crossed import Estimate, over_both
 from bench.analysis.statistics.evidence import Evidence, Judged, read_evidence
@@ -33,6 +32,7 @@ from bench.analysis.statistics.quantities import (
     measure,
 )
 from bench.analysis.summary import to_csv
+from bench.analysis.table_formats import in_cell
 from bench.parsing import BenchError
 from bench.records import write_bytes, write_text
 from bench.sections import Ablation
@@ -235,10 +235,7 @@ def make_ablations(folder: Path, ablations: Sequence[Ablation]) -> None:
 
 def display_names(evidence: Evidence) -> dict[str, str]:
     """Return how a reader is told of each ``label/checkpoint``; labels that differ in training."""
-    named = {
-        row["method"]: method_name(row["method"], row["base_method"], options_of(row["options"]))
-        for row in evidence.rows
-    }
+    named = {row["method"]: row_name(row) for row in evidence.rows}
     names = {}
     for label, own in distinct(named).items():
         names[f"{label}/best"], names[f"{label}/last"] = own, f"{own}, last epoch"
@@ -315,7 +312,7 @@ def markdown(lines: Sequence[Line], names: Mapping[str, str]) -> str:
             for name, line in zip(columns, cells, strict=True)
         )
         name, base = written[choice, variant], names[cells[0].base]
-        rows.append(f"| {choice} | {name} | {base} | {told} |")
+        rows.append(f"| {in_cell(choice)} | {name} | {base} | {told} |")
     rows += [
         "",
         "Variant minus base in points, with the 95 % interval over seeds and images (`crossed_t` of"

@@ -17,7 +17,7 @@ def check_alike(runs: Iterable[Run]) -> None:
     first, *others = runs
     for run in others:
         for file, keys in (("train.json", ("model", "threat")), ("evaluation.json", ())):
-            here, there = (_spec(one.folder / file, keys) for one in (run, first))
+            here, there = (recorded_spec(one.folder / file, keys) for one in (run, first))
             if different := differences(there, here):
                 raise BenchError(
                     f"{run.folder / file}: its {listed(different)} is not that of "
@@ -66,13 +66,13 @@ def check_verdicts(path: Path, digest: str) -> None:
 
 
 def _check(path: Path, spec: TrainSpec | EvaluationSpec) -> None:
-    if keys := changes(spec, _spec(path)):
+    if keys := changes(spec, recorded_spec(path)):
         raise BenchError(
             f"{path}: made with another {listed(keys)} than the config has; {remake(path)}, {ELSE}"
         )
 
 
-def _spec(path: Path, keys: Iterable[str] = ()) -> dict[str, object]:
+def recorded_spec(path: Path, keys: Iterable[str] = ()) -> dict[str, object]:
     """Return the spec of a record, or `keys` of it."""
     found = read_json(path).get("spec") or {}
     return {key: found.get(key) for key in keys} if keys else dict(found)

@@ -10,13 +10,14 @@ from bench.arguments import Add, add_diagnosed, add_what
 from bench.config import Experiment
 from bench.config_file import read_config
 from bench.parsing import BenchError, parse
+from bench.places import expanded, of_suite
 
 
 def add_commands(commands: Any, add: Add) -> None:
     """Add the commands to `commands` by `add`."""
     summarize = add(commands, "summarize", write_summary, "verdicts into summary.csv")
     add_what(summarize, required=False)
-    summarize.add_argument("--folder", type=Path, help="default: that of --config")
+    summarize.add_argument("--folder", type=expanded, help="default: that of --config")
     _published(summarize)
 
     statistics = add(
@@ -33,24 +34,24 @@ def add_commands(commands: Any, add: Add) -> None:
 
     ablations = add(commands, "ablations", write_ablations, "which open choices matter")
     add_what(ablations)
-    ablations.add_argument("--folder", type=Path, help="default: that of --config")
+    ablations.add_argument("--folder", type=expanded, help="default: that of --config")
 
     figures = add(commands, "figures", draw_figures, "redraw the figures from CSV files")
     _results(figures)
     add_diagnosed(figures)
     _published(figures)
-    figures.add_argument("--out", type=Path, help="default: the folder's figures/")
+    figures.add_argument("--out", type=expanded, help="default: the folder's figures/")
 
     report = add(commands, "report", write_report, "one interactive page of all results")
     _results(report)
     _published(report)
     _file(report, "--citation", "CITATION.cff", "how to cite the suite")
-    report.add_argument("--out", type=Path, help="default: the folder's report.html")
+    report.add_argument("--out", type=expanded, help="default: the folder's report.html")
     add_diagnosed(report)
 
 
 def _results(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--folder", type=Path, required=True, help="such as results/digits")
+    command.add_argument("--folder", type=expanded, required=True, help="such as results/digits")
 
 
 def _published(command: argparse.ArgumentParser) -> None:
@@ -59,7 +60,8 @@ def _published(command: argparse.ArgumentParser) -> None:
 
 
 def _file(command: argparse.ArgumentParser, flag: str, usual: str, what: str) -> None:
-    command.add_argument(flag, type=Path, default=Path(usual), help=f"{what}; default: {usual}")
+    text = f"{what}; default: {usual} of the suite"
+    command.add_argument(flag, type=expanded, default=of_suite(usual), help=text)
 
 
 def _experiment(chosen: argparse.Namespace) -> Experiment | None:

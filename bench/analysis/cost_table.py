@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.analysis.csv_file import cell_number, decimal, read_table
-from bench.analysis.labels import attack_name, method_name, method_order
-from bench.analysis.options import options_of
+from bench.analysis.labels import attack_name, method_order, row_name
 from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.robust import strongest
 from bench.analysis.statistics.accuracy import mean_and_spread
@@ -129,7 +128,7 @@ def _of_method(
     hours = seconds / 3600
     return Spent(
         label=label,
-        name=method_name(label, row["base_method"] or None, options_of(row["options"])),
+        name=row_name(row),
         seeds=len(trained),
         seconds=seconds,
         spread=spread,

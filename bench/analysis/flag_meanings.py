@@ -10,6 +10,7 @@ from bench.flags import (
     HALVED,
     ON_TEST,
     OTHER_IMAGES,
+    OWN_RECIPE,
     SUBSET,
     TEST_IN_TRAIN,
     TRAIN_SUBSET,
@@ -33,6 +34,9 @@ MEANINGS = {
     "network may withstand every attack by saying the same of all images",
     TEST_IN_TRAIN: "some test images are equal to training images in every pixel, so accuracy "
     "on them is not accuracy on unseen images: see train_test_duplicates in data.json",
+    OWN_RECIPE: "trained by a recipe of its own (`methods.<label>.training`), not by that of the "
+    "section `training`: no published number is comparable, and a claim counts it only where it "
+    "names this label",
     HALVED: "the memory was too small for the configured batch; random starts are drawn "
     "per batch, so single verdicts may differ",
     WITH_TF32: "the attack computed in TF32, not in full float32",

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from bench.analysis.options import chosen
+from bench.analysis.options import chosen, options_of
+from bench.flags import OWN_RECIPE
 
 METHODS = {
     "standard": "Standard",
@@ -32,7 +33,11 @@ CHECKPOINTS = ("best", "last")
 
 
 def method_name(
-    label: str, method: str | None = None, options: Mapping[str, Any] | None = None
+    label: str,
+    method: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    own_recipe: bool = False,
 ) -> str:
     """Return the name of a configuration's label, such as "TRADES (β=3)" for `trades_beta3`.
 
@@ -44,6 +49,9 @@ def method_name(
     method, options
         The registered method behind the label and its options, as train.json's spec has them.
         Without them the label itself is read.
+    own_recipe
+        Whether it was trained otherwise than the others, which a label that says nothing more than
+        the method would hide.
     """
     known = method or _method_of(label)
     if known is None:
@@ -68,7 +76,19 @@ def method_name(
     rest = _without(rest, written)
     if rest:
         remarks.append(SUFFIXES.get(rest, rest.replace("_", " ")))
+    elif own_recipe:
+        remarks.append("own recipe")
     return f"{name} ({', '.join(remarks)})" if remarks else name
+
+
+def row_name(row: Mapping[str, str]) -> str:
+    """Return the name of the method of a row of summary.csv."""
+    return method_name(
+        row["method"],
+        row["base_method"] or None,
+        options_of(row["options"]),
+        own_recipe=OWN_RECIPE in row["flags"].split(";"),
+    )
 
 
 def distinct(names: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from bench.analysis.collect import collect
 from bench.analysis.csv_file import decimal
 from bench.analysis.diagnostics import DiagnosticsRecord, Failures, collect_diagnostics
 from bench.analysis.labels import attack_order, checkpoint_order, eps_text
+from bench.analysis.recipes import flagged, own_recipes
 from bench.analysis.references import Reference, collect_references
 from bench.analysis.reported import Reported, read_cards, read_reported
 from bench.analysis.rows import Row, reference_rows, run_rows
@@ -75,8 +76,8 @@ def summarize(
         The CSV file of RobustBench's model cards, read where one of its models was judged; None
         compares with none.
     experiment
-        Whose settings every record must have been made under. Without it the runs are held against
-        each other alone.
+        Whose settings every record must have been made under, and whose `training` is the recipe
+        from which a method's own differs. Without it the runs are compared with each other alone.
     diagnosed
         The (method, seed) pairs whose diagnostics count; None takes all that are in the folder.
 
@@ -94,7 +95,8 @@ def summarize(
         check_settings(folder, experiment, runs, names)
     listed = read_cards(cards) if cards and others else ()
     diagnosis = collect_diagnostics(folder, runs, diagnosed)
-    rows = summary_rows(runs, known, others, listed, diagnosis.failures)
+    own = own_recipes(runs, experiment)
+    rows = summary_rows(runs, known, others, listed, diagnosis.failures, own)
     for name, said in {
         run.training.data.name: difference(run.training.data) for run in runs
     }.items():
@@ -115,12 +117,15 @@ def summary_rows(
     references: Iterable[Reference] = (),
     cards: Sequence[Reported] = (),
     failures: Failures = MappingProxyType({}),
+    own: Collection[tuple[str, int]] = (),
 ) -> tuple[Row, ...]:
     """Return the rows of summary.csv, sorted by method, seed, checkpoint and attack.
 
-    RobustBench's models come after all of ours.
+    RobustBench's models come after all of ours. `own` are the (method, seed) pairs that were
+    trained by a recipe of their own.
     """
     ours = [row for run in runs for row in run_rows(run, reported, failures)]
+    ours = [flagged(row) if (row.method, row.seed) in own else row for row in ours]
     theirs = [row for reference in references for row in reference_rows(reference, cards)]
     return (*sorted(ours, key=_order), *sorted(theirs, key=_order))
 

@@ -18,8 +18,13 @@ TEX = {
     "β": r"$\beta$",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     **{sign: "\\" + sign for sign in "&%$#_{}"},
 }
+
+# What begins emphasis, a tag, a formula or a code span, and what takes its meaning from the next.
+SIGNS = re.compile(r"[<*$`|]|&(?=#?\w+;)|\\(?=[!-/:-@[-`{-~])|(?<!\w)_|_(?!\w)")
+CODE = re.compile(r"(`[^`]+`)")
 
 
 @dataclass(frozen=True)
@@ -48,16 +53,32 @@ def markdown(sheet: Sheet) -> str:
     """Return a pipe table with its caption above and its notes below; each block is another."""
     tables = [_pipes(sheet.header, sheet.body)]
     for heading, rows in sheet.blocks.items():
-        tables += [[heading, ""], _pipes(sheet.header, rows)]
-    notes = [f"- {note}" for note in sheet.notes]
-    parts = [[sheet.caption, ""], *tables, notes]
+        tables += [[as_written(heading), ""], _pipes(sheet.header, rows)]
+    notes = [f"- {as_written(note)}" for note in sheet.notes]
+    parts = [[as_written(sheet.caption), ""], *tables, notes]
     return "\n".join(line for part in parts for line in part) + "\n"
 
 
 def _pipes(header: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
     rule = ["---" if column < 2 else "--:" for column in range(len(header))]
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in (header, rule, *body)]
+    rows = [[in_cell(cell) for cell in row] for row in (header, *body)]
+    rows.insert(1, rule)
     return [*(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def as_written(text: str) -> str:
+    """Return text that Markdown shows as it is written, on one line, but for code in backticks.
+
+    An underscore within a word and other signs that mean nothing there are left as they are.
+    """
+    parts = CODE.split(" ".join(text.splitlines()))
+    parts[::2] = [SIGNS.sub(r"\\\g<0>", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def in_cell(text: str) -> str:
+    """Return what `as_written` does, with no sign that ends a cell of a pipe table."""
+    return re.sub(r"(?<!\\)\|", r"\\|", as_written(text))
 
 
 def latex(sheet: Sheet) -> str:
@@ -93,5 +114,5 @@ def _tex_row(row: Iterable[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Return text that LaTeX sets as it is written."""
-    return "".join(TEX.get(sign, sign) for sign in text)
+    """Return text that LaTeX sets as it is written, on one line as a caption must be."""
+    return "".join(TEX.get(sign, sign) for sign in " ".join(text.splitlines()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.analysis.reported import ROBUSTBENCH
-from bench.flags import ON_TEST, SUBSET
+from bench.flags import ON_TEST, OWN_RECIPE, SUBSET
 
 NOT_MEASURED = "–"
 RULES = {
@@ -50,9 +50,14 @@ def notes(rows: Sequence[dict[str, str]], judged: Mapping[str, Sequence[str]]) -
         f"{flag} ({_place(row)})"
         for row in rows
         for flag in row["flags"].split(";")
-        if flag not in ("", SUBSET, ON_TEST)
+        if flag not in ("", SUBSET, ON_TEST, OWN_RECIPE)
     )
     warned = sorted({text for row in rows for text in row["warnings"].split(" | ") if text})
+    own = listed(row["method"] for row in ours if OWN_RECIPE in row["flags"].split(";"))
+    if own:
+        said.append(
+            f"Trained by a recipe of their own, not by the one that all others share: {own}."
+        )
     if caveats:
         said.append(f"Flags: {'; '.join(caveats)}.")
     return [*said, *(f"AutoAttack warned: {text}" for text in warned)]

@@ -13,8 +13,13 @@ from pathlib import Path
 from bench.analysis.cost_table import make_cost_table
 from bench.analysis.csv_file import decimal
 from bench.analysis.image_counts import Counts, span
-from bench.analysis.labels import attack_name, checkpoint_order, method_name, method_order
-from bench.analysis.options import options_of
+from bench.analysis.labels import (
+    attack_name,
+    checkpoint_order,
+    method_name,
+    method_order,
+    row_name,
+)
 from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.statistics.accuracy import mean_and_spread
 from bench.analysis.summary_file import read_summary_file
@@ -140,8 +145,7 @@ def _labels(rows: Iterable[dict[str, str]]) -> list[str]:
 
 
 def _name(rows: Iterable[dict[str, str]], label: str) -> str:
-    row = next(row for row in rows if row["method"] == label)
-    return method_name(label, row["base_method"] or None, options_of(row["options"]))
+    return row_name(next(row for row in rows if row["method"] == label))
 
 
 def _plain(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:

@@ -11,6 +11,7 @@ from bench.data.dataset import save
 from bench.data.record import duplicates_note, images_record
 from bench.data.sources import read
 from bench.data.splits import take
+from bench.places import expanded
 from bench.records import write_json
 from bench.sections import Needs
 
@@ -23,7 +24,7 @@ def prepare(spec: Data, needs: Needs, out: Path) -> dict[str, Any]:
     BenchError
         The images cannot be had, or are too few for `needs`.
     """
-    path = Path(spec.path) if spec.path else None
+    path = expanded(spec.path) if spec.path else None
     dataset = read(
         spec.source,
         path=path,

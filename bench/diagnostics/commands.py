@@ -19,6 +19,7 @@ from bench.arguments import (
 from bench.config import DiagnosticsSpec
 from bench.config_file import read_config
 from bench.parsing import BenchError, parse
+from bench.places import expanded
 
 
 def add_commands(commands: Any, add: Add) -> None:
@@ -36,7 +37,7 @@ def add_commands(commands: Any, add: Add) -> None:
     transfer.add_argument(
         "--methods", nargs="+", metavar="LABEL", help="default: all of the config"
     )
-    transfer.add_argument("--folder", type=Path, help="default: results/<experiment>")
+    transfer.add_argument("--folder", type=expanded, help="default: results/<experiment>")
 
 
 def diagnose_run(chosen: argparse.Namespace) -> None:

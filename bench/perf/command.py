@@ -22,6 +22,7 @@ from bench.perf.cpu import processor
 from bench.perf.report import FORMAT, as_text, checked, number
 from bench.perf.results import results
 from bench.perf.setup import TASKS
+from bench.places import expanded, of_suite
 
 OUT = Path("results") / "performance"
 NAME = "performance"
@@ -31,7 +32,10 @@ def add_command(commands: Any, add: Add) -> None:
     """Add the command to `commands` by `add`."""
     perf = add(commands, "perf", measure, "how fast this is here, beside code as papers release it")
     perf.add_argument(
-        "--config", type=Path, default=Path("config/paper.yaml"), help="default: config/paper.yaml"
+        "--config",
+        type=expanded,
+        default=of_suite("config/paper.yaml"),
+        help="default: config/paper.yaml",
     )
     perf.add_argument(
         "--methods", nargs="+", metavar="LABEL", help="default: one label of each method"
@@ -52,8 +56,10 @@ def add_command(commands: Any, add: Add) -> None:
     perf.add_argument(
         "--quick", action="store_true", help="a tiny network: shows that all runs, times nothing"
     )
-    perf.add_argument("--out", type=Path, default=OUT, help=f"folder to write (default: {OUT})")
-    perf.add_argument("--show", type=Path, metavar="FILE", help="print a performance.json again")
+    perf.add_argument("--out", type=expanded, default=OUT, help=f"folder to write (default: {OUT})")
+    perf.add_argument(
+        "--show", type=expanded, metavar="FILE", help="print a performance.json again"
+    )
 
 
 def _count(text: str) -> int:

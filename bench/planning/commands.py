@@ -10,28 +10,32 @@ from bench import gpus
 from bench.arguments import Add
 from bench.config_file import read_config
 from bench.failures import explained
+from bench.places import expanded, of_suite
 
 
 def add_commands(commands: Any, add: Add) -> None:
     """Add the three commands to `commands` by `add`."""
     plan = add(commands, "plan", print_plan, "what a config will run, how long, how much disk")
-    plan.add_argument("--config", type=Path, required=True, help="such as config/digits.yaml")
+    plan.add_argument("--config", type=expanded, required=True, help="such as config/digits.yaml")
     _results(plan)
     plan.add_argument(
         "--trial", action="store_true", help="time a few steps where no result tells (needs torch)"
     )
-    plan.add_argument("--json", type=Path, metavar="FILE", help="write the plan there as well")
+    plan.add_argument("--json", type=expanded, metavar="FILE", help="write the plan there as well")
 
     add(commands, "doctor", print_checks, "what this machine has, lacks, and the remedies")
 
     verify = add(commands, "verify", print_findings, "results older than code, config or packages")
-    verify.add_argument("--config", type=Path, help="default: each in config/ that has results")
+    verify.add_argument("--config", type=expanded, help="default: each in config/ that has results")
     _results(verify)
 
 
 def _results(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--results", type=Path, default=Path("results"), help="folder of all experiments (results)"
+        "--results",
+        type=expanded,
+        default=Path("results"),
+        help="folder of all experiments (results)",
     )
 
 
@@ -72,7 +76,8 @@ def print_findings(chosen: argparse.Namespace) -> int:
 
     if chosen.config:
         return 1 if _print_findings(chosen.config, chosen.results) else 0
-    known, wrong = configs_of(chosen.results), wrong_configs()
+    folders = dict.fromkeys((of_suite("config"), Path("config")))
+    known, wrong = configs_of(chosen.results, *folders), wrong_configs(*folders)
     for bad, what in wrong.items():
         print(f"{bad}: {what}")
     fine = not wrong

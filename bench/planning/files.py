@@ -9,6 +9,7 @@ import hashlib
 from pathlib import Path
 
 from bench.data.listing import image_folder_files, parquet_files
+from bench.places import expanded
 from bench.sections import Data
 
 # The other sources are a package's own or a published archive that is checked when it is read.
@@ -24,7 +25,7 @@ def listing_digest(data: Data) -> str:
     """
     if data.source not in FILES:
         return ""
-    folder = Path(data.path or "")
+    folder = expanded(data.path or "")
     lines = [f"{path.relative_to(folder)} {_state(path)}\n" for path in FILES[data.source](folder)]
     return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
 

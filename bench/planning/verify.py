@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,8 +224,10 @@ def _packages(
         yield Finding(str(path), ", ".join(differ), remedy)
 
 
-def configs_of(results: Path, folder: Path = Path("config")) -> dict[str, Path | None]:
-    """Return every experiment that has results, with its config in `folder`; None if it has none.
+def configs_of(results: Path, *folders: Path) -> dict[str, Path | None]:
+    """Return every experiment that has results, with its config in `folders`; None if it has none.
+
+    Of two folders that have one the last counts.
 
     A config with mistakes in it still names its experiment.
 
@@ -243,27 +245,31 @@ def configs_of(results: Path, folder: Path = Path("config")) -> dict[str, Path |
     )
     if not present:
         raise BenchError(f"{results}: no results here; give their folder with --results")
-    wrong = wrong_configs(folder)
+    wrong = wrong_configs(*folders)
     known: dict[Any, Path] = {}
-    for path in sorted(folder.glob("*.yaml")):
+    for path in _configs(folders):
         with suppress(BenchError):
             raw = read_yaml(path, flag="--config")
             name = raw.get("experiment") if isinstance(raw, dict) else None
             # A config that can be read goes before one that cannot.
-            if isinstance(name, str) and (name not in known or known[name] in wrong):
+            if isinstance(name, str) and (known.get(name) in (None, *wrong) or path not in wrong):
                 known[name] = path
     return {name: known.get(name) for name in present}
 
 
-def wrong_configs(folder: Path = Path("config")) -> dict[Path, str]:
-    """Return the configs in `folder` that cannot be read as experiments, and what is wrong."""
+def wrong_configs(*folders: Path) -> dict[Path, str]:
+    """Return the configs in `folders` that cannot be read as experiments, and what is wrong."""
     from bench.config_file import is_experiment, read_config
 
     wrong = {}
-    for path in sorted(folder.glob("*.yaml")):
+    for path in _configs(folders):
         try:
             if is_experiment(path):
                 read_config(path)
         except BenchError as error:
             wrong[path] = str(error)
     return wrong
+
+
+def _configs(folders: Iterable[Path]) -> list[Path]:
+    return [path for folder in folders for path in sorted(folder.glob("*.yaml"))]

@@ -31,6 +31,7 @@ TRAINED = {
     "mart": ("mart", {"beta": 5.0}),
     "mart_authors": ("mart", {"beta": 5.0}),
 }
+OWN = {"mart_authors": "own_recipe"}
 # Clean and AutoAttack accuracy, as the paper would have them: V1 beyond TRADES' front.
 AS_CLAIMED = {
     "recycled": (84.5, 48.9),
@@ -95,7 +96,7 @@ def evidence(
                         "checkpoint": "best",
                         "attack": attack,
                         "eps": "0" if attack == "clean" else "8/255",
-                        "flags": flags,
+                        "flags": ";".join(filter(None, (flags, OWN.get(method, "")))),
                         "base_method": base,
                         "options": options_text(base, options),
                     }

@@ -12,9 +12,9 @@ from bench.analysis.figures.points import Other
 MART = Other("mart", 80.0, 47.0, "secondary", None, "mart", "beta=5")
 
 
-def ours(**labels: str) -> list[SimpleNamespace]:
+def ours(own: str = "", **labels: str) -> list[SimpleNamespace]:
     return [
-        SimpleNamespace(method=label, base_method="mart", options=options)
+        SimpleNamespace(method=label, base_method="mart", options=options, own_recipe=label == own)
         for label, options in labels.items()
     ]
 
@@ -33,4 +33,17 @@ def ours(**labels: str) -> list[SimpleNamespace]:
 )
 def test_a_point_stands_beside_the_run_that_it_is_about(labels, expected):
     (found,) = _of_our_runs(ours(**labels), [MART])
+    assert found.name == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "labels", "expected"),
+    [
+        ("mart", ("mart", "mine"), "mine"),
+        ("mine", ("mine",), "mart"),
+        ("mart", ("mart",), "mart_reported"),
+    ],
+)
+def test_a_point_does_not_stand_beside_a_recipe_that_is_not_its_own(own, labels, expected):
+    (found,) = _of_our_runs(ours(own, **dict.fromkeys(labels, "beta=5")), [MART])
     assert found.name == expected

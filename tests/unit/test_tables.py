@@ -8,7 +8,7 @@ import pytest
 from factory import write_csv
 
 from bench.analysis.summary import summarize
-from bench.analysis.table_formats import Sheet, escape, latex, markdown
+from bench.analysis.table_formats import Sheet, as_written, escape, in_cell, latex, markdown
 from bench.analysis.tables import make_tables
 from bench.parsing import BenchError
 
@@ -139,6 +139,26 @@ def test_escaping_leaves_no_sign_that_latex_acts_on():
     assert escape(r"a_b & 5% #1 $x$ {y} ~ ^ \n") == (
         r"a\_b \& 5\% \#1 \$x\$ \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{}n"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("US$ 5", r"US\$ 5"),
+        ("<b> & &amp;", r"\<b> & \&amp;"),
+        ("_a_ b_c *d*", r"\_a\_ b_c \*d\*"),
+        ("a|b", r"a\|b"),
+        ("a\\|b", r"a\\\|b"),
+        ("`methods.<label>` of *", r"`methods.<label>` of \*"),
+        ("two\nlines", "two lines"),
+    ],
+)
+def test_markdown_shows_text_as_it_is_written(text, shown):
+    assert as_written(text) == in_cell(text) == shown
+
+
+def test_a_bar_in_code_does_not_split_a_cell():
+    assert in_cell("`a|b`") == r"`a\|b`"
 
 
 def test_a_bar_in_a_cell_does_not_split_it():

@@ -5,8 +5,8 @@ rule summary:
         diagnosed=of_every_examined("record.json"),
         transferred=transfers("json"),
         references=references(),
-        reported="config/reported.csv",
-        cards="config/robustbench.csv",
+        reported=str(of_suite("config/reported.csv")),
+        cards=str(of_suite("config/robustbench.csv")),
     output:
         summary=report(
             results("summary.csv"),
@@ -24,7 +24,7 @@ rule summary:
         spec=experiment_spec(),
     shell:
         "python -m bench summarize --spec {params.spec:q} --folder {params.folder}"
-        " --reported {input.reported} --reference {input.cards} > {log} 2>&1"
+        " --reported {input.reported:q} --reference {input.cards:q} > {log} 2>&1"
 
 
 rule default_summary:
@@ -63,7 +63,7 @@ rule claims:
         costs=rules.summary.output.costs,
         histories=of_every_run("history.csv"),
         verdicts=of_every_run("verdicts"),
-        claims="config/claims.yaml",
+        claims=str(of_suite("config/claims.yaml")),
     output:
         results("claims.csv"),
         results("tables/claims.md"),
@@ -75,7 +75,7 @@ rule claims:
         folder=folder_of_summary,
         code=analysis_code("claims.table"),
     shell:
-        "python -m bench claims --folder {params.folder} --claims {input.claims} > {log} 2>&1"
+        "python -m bench claims --folder {params.folder} --claims {input.claims:q} > {log} 2>&1"
 
 
 rule ablations:
@@ -139,8 +139,8 @@ rule figures:
             *of_every_examined("surfaces.csv"),
             *transfers("csv"),
         ],
-        reported="config/reported.csv",
-        reference="config/robustbench.csv",
+        reported=str(of_suite("config/reported.csv")),
+        reference=str(of_suite("config/robustbench.csv")),
     output:
         figure_files(["pdf", "png"]),
         frontier=report(
@@ -173,8 +173,8 @@ rule figures:
         code=analysis_code("figures.draw"),
         diagnosed=run_names(EXPERIMENT.diagnosed()),
     shell:
-        "python -m bench figures --folder {params.folder} --reported {input.reported}"
-        " --reference {input.reference} --diagnosed {params.diagnosed} > {log} 2>&1"
+        "python -m bench figures --folder {params.folder} --reported {input.reported:q}"
+        " --reference {input.reference:q} --diagnosed {params.diagnosed} > {log} 2>&1"
 
 
 rule report_page:
@@ -194,9 +194,9 @@ rule report_page:
             *transfers("csv"),
             *transfers("json"),
         ],
-        reported="config/reported.csv",
-        reference="config/robustbench.csv",
-        citation="CITATION.cff",
+        reported=str(of_suite("config/reported.csv")),
+        reference=str(of_suite("config/robustbench.csv")),
+        citation=str(of_suite("CITATION.cff")),
     output:
         results("report.html"),
     log:
@@ -209,6 +209,6 @@ rule report_page:
         texts=page_texts(),
         diagnosed=run_names(EXPERIMENT.diagnosed()),
     shell:
-        "python -m bench report --folder {params.folder} --reported {input.reported}"
-        " --reference {input.reference} --citation {input.citation}"
+        "python -m bench report --folder {params.folder} --reported {input.reported:q}"
+        " --reference {input.reference:q} --citation {input.citation:q}"
         " --diagnosed {params.diagnosed} > {log} 2>&1"

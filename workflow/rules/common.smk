@@ -15,6 +15,7 @@ from bench.config import experiment, spec_json
 from bench.config_file import read_yaml
 from bench.gpus import ABSENT, devices
 from bench.parsing import BenchError
+from bench.places import of_suite
 from bench.planning.files import listing_digest
 from bench.provenance import (
     data_digest,
@@ -32,6 +33,11 @@ from bench.records import sha256
 if not workflow.deployment_settings.deployment_method:
     paths = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     os.environ.update(PATH=os.pathsep.join(paths))
+
+# The jobs use the code that was planned with, from whatever folder Snakemake was called, and not
+# a module of the same name that lies there.
+modules = [ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ.update(PYTHONPATH=os.pathsep.join(modules), PYTHONSAFEPATH="1")
 
 try:
     # Snakemake has read them already, and of a key given twice it has dropped the first.

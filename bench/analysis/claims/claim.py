@@ -42,7 +42,7 @@ class Trained:
     """A method by what is trained: its registered name and all of its options.
 
     `label` chooses among the labels of a configuration that stand for the same method and options
-    but differ in their training; it is not needed where there is one.
+    but differ in their training. Without it the one trained by the shared recipe is meant.
     """
 
     method: str

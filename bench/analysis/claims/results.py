@@ -18,7 +18,8 @@ from bench.analysis.statistics.quantities import (
     harmonic_mean,
     measure,
 )
-from bench.flags import ON_TEST, OTHER_IMAGES, SUBSET, TRAIN_SUBSET
+from bench.flags import ON_TEST, OTHER_IMAGES, OWN_RECIPE, SUBSET, TRAIN_SUBSET
+from bench.parsing import ConfigError, nearest
 
 COST_COLUMNS = ("method", "seed", "stage", "seconds", "device")
 # Flags of rows of other images or of a part of them, or whose checkpoint the test set chose.
@@ -50,29 +51,38 @@ class Results:
         Raises
         ------
         NotRunError
-            It was not trained or not judged at this checkpoint, or several labels would do.
+            It was not trained or not judged at this checkpoint, or by a recipe of its own alone
+            and the claims do not name the label, or several labels would do.
         """
         trained = self.methods[name]
-        fitting = sorted(
-            {
-                row["method"]
-                for row in self.rows
-                if (row["base_method"], row["options"]) == (trained.method, trained.options)
-            }
-        )
+        rows = _fitting(self.rows, trained)
+        fitting = _labels(rows)
         if not fitting:
             raise NotRunError(
                 f"no run of {trained} with the checkpoint {self.scope.checkpoint!r}: add it to "
                 "`methods` of the configuration"
             )
-        if len(fitting) == 1:
-            return fitting[0]
         if trained.label in fitting:
             return trained.label
-        raise NotRunError(
-            f"{', '.join(fitting)} are all {trained}: say which by `label` in methods.{name} of "
-            "the claims"
-        )
+        if trained.label is not None:
+            raise NotRunError(
+                f"no run of {trained} with the checkpoint {self.scope.checkpoint!r} has the label "
+                f"{trained.label!r}, which methods.{name} of the claims asks for; here are "
+                f"{', '.join(fitting)}"
+            )
+        own = _labels(row for row in rows if OWN_RECIPE in row["flags"].split(";"))
+        shared = [label for label in fitting if label not in own]
+        if not shared:
+            raise NotRunError(
+                f"no run of {trained} was trained by the experiment's shared recipe: if "
+                f"{' or '.join(own)} is meant, name it by `label` in methods.{name} of the claims"
+            )
+        if len(shared) > 1:
+            raise NotRunError(
+                f"{', '.join(shared)} are all {trained}: say which by `label` in methods.{name} of "
+                "the claims"
+            )
+        return shared[0]
 
     def check_seeds(self, labels: Iterable[str], attacks: Iterable[str]) -> None:
         """Refuse to answer from fewer seeds than the experiment has at this checkpoint.
@@ -136,6 +146,11 @@ class Results:
             if row["method"] in labels and (not attacks or row["attack"] in attacks)
         ]
 
+    def flags_of_training(self, labels: Sequence[str]) -> set[str]:
+        """Return the flags that hold for all of a run, its times and epochs included."""
+        own = any(OWN_RECIPE in row["flags"].split(";") for row in self.rows_of(labels, ()))
+        return {OWN_RECIPE} if own else set()
+
     def elsewhere(self, labels: Sequence[str], attacks: Sequence[str]) -> str:
         """Return in what these results are others than the scope's; empty where they are not."""
         rows = self.rows_of(labels, ())
@@ -198,6 +213,35 @@ class Results:
         return found
 
 
+def check_labels(evidence: Evidence, methods: Mapping[str, Trained]) -> None:
+    """Refuse a `label` that no run has, where there are runs of its method and options.
+
+    A method of which there is no run at all may be one of another experiment: its claims are not
+    run, and so are those of a run that is not evaluated yet.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key, the label and those that it could be.
+    """
+    known = _labels(evidence.rows)
+    for name, trained in methods.items():
+        fitting = _labels(_fitting(evidence.rows, trained))
+        label = trained.label
+        if label is None or not fitting or label in fitting:
+            continue
+        if label in known:
+            raise ConfigError(
+                f"methods.{name}.label: {label!r} is another method here than {trained}; choose "
+                f"from {', '.join(fitting)}"
+            )
+        if not (evidence.folder / "models" / label).is_dir():
+            raise ConfigError(
+                f"methods.{name}.label: no run of {trained} has the label {label!r}; "
+                f"{nearest(label, fitting)}"
+            )
+
+
 def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate:
     """Return the mean of ours minus theirs over the seeds that both have, of no images.
 
@@ -211,6 +255,16 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate:
         raise NotRunError("no seed is common to both methods: train both with the same `seeds`")
     by_seed = np.array([ours[seed] - theirs[seed] for seed in seeds])
     return Estimate(float(by_seed.mean()), by_seed, 0)
+
+
+def _fitting(rows: Iterable[Mapping[str, str]], trained: Trained) -> list[Mapping[str, str]]:
+    """Return the rows of runs of a method with its options, by whatever recipe."""
+    wanted = (trained.method, trained.options)
+    return [row for row in rows if (row["base_method"], row["options"]) == wanted]
+
+
+def _labels(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    return sorted({row["method"] for row in rows})
 
 
 def _rows(path: Path, columns: Sequence[str], place: str) -> list[dict[str, str]]:

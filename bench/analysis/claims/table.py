@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.claims.claim import read_claims
-from bench.analysis.claims.results import Results
+from bench.analysis.claims.results import Results, check_labels
 from bench.analysis.claims.rules import RULES, Measured
 from bench.analysis.claims.verdict import MEANINGS, Judgement, judge
 from bench.analysis.csv_file import decimal
@@ -20,6 +20,7 @@ from bench.analysis.statistics.table import BOTH, SEEDS
 from bench.analysis.summary import to_csv
 from bench.analysis.table_formats import Sheet, markdown
 from bench.analysis.table_notes import NOT_MEASURED
+from bench.parsing import ConfigError
 from bench.records import write_text
 
 MEASURED = "Measured here [interval]"
@@ -79,6 +80,10 @@ def judged_claims(evidence: Evidence, claims: Path) -> list[Judgement]:
     """Return the verdict on every claim of the file, in its order."""
     attacks = {attack for judged in evidence.judged.values() for attack in judged}
     known = read_claims(claims, RULES, attacks)
+    try:
+        check_labels(evidence, known.methods)
+    except ConfigError as error:
+        raise ConfigError(f"{claims}: {error}") from None
     return [judge(claim, Results(evidence, known.methods, claim.scope)) for claim in known.claims]
 
 

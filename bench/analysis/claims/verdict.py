@@ -49,6 +49,7 @@ def judge(claim: RuledClaim, results: Results) -> Judgement:
     # What is of no test image is of no attack either.
     rows = results.rows_of(labels, claim.attacks) if claim.attacks else []
     flags = {flag for row in rows for flag in row["flags"].split(";") if flag}
+    flags |= results.flags_of_training(labels)
     found = side(measured, claim.region)
     if found is None:
         verdict, detail = INCONCLUSIVE, undecided(measured, claim.region)

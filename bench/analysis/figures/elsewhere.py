@@ -102,12 +102,13 @@ def yes(row: Mapping[str, str], column: str, path: Path) -> bool:
 def _of_our_runs(rows: Sequence[Row], papers: Sequence[Other]) -> list[Other]:
     """Return the reported points under the label of the run that they are about, if there is one.
 
-    Where a run of ours has the point's label but stands for something else, the point is renamed.
+    A run by a recipe of its own is not what a paper's number is about. Where a run of ours has the
+    point's label but stands for something else, the point is renamed.
     """
     ours: dict[tuple[str, str], str] = {}
-    # Of runs with the same options, such as one in its authors' own shell, the point's label wins.
+    # Of runs with the same options and recipe the point's label wins.
     for row in sorted(rows, key=lambda row: row.method in {paper.name for paper in papers}):
-        if row.base_method:
+        if row.base_method and not row.own_recipe:
             ours[row.base_method, row.options] = row.method
     taken = {row.method for row in rows if row.base_method}
     renamed = []

@@ -42,7 +42,9 @@ class Known:
 
 
 def _name(label: str, of: Row | Other) -> str:
-    return labels.method_name(label, of.base_method or None, options_of(of.options))
+    own = isinstance(of, Row) and of.own_recipe
+    options = options_of(of.options)
+    return labels.method_name(label, of.base_method or None, options, own_recipe=own)
 
 
 def _colours(known: Mapping[str, Row | Other]) -> dict[str, str]:

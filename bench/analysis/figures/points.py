@@ -12,6 +12,7 @@ from typing import Literal, Protocol, TypeVar
 from bench.analysis import reported, robust
 from bench.analysis.csv_file import cell_eps, cell_number, read_table
 from bench.analysis.summary_file import read_summary_file
+from bench.flags import OWN_RECIPE
 from bench.parsing import BenchError
 
 Kind = Literal["paper", "secondary", "plain", "extra", "generated"]
@@ -37,6 +38,7 @@ class Row:
     options: str = ""
     selected_by: str = ""
     flags: str = ""
+    own_recipe: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def read_summary(path: Path) -> list[Row]:
             n=int(cell_number(row, "n", path)),
             accuracy=cell_number(row, "accuracy", path),
             **{name: row.get(name, "") for name in OPTIONAL},
+            own_recipe=OWN_RECIPE in row.get("flags", "").split(";"),
         )
         for row in raw
         if row["model"] != reported.ROBUSTBENCH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -42,6 +43,8 @@ SETTINGS: Any = {
     "axes.axisbelow": True,
     "axes.labelcolor": INK,
     "text.color": INK,
+    # Names are free text, in which a dollar is a dollar; nothing of ours is a formula.
+    "text.parse_math": False,
     "xtick.color": SOFT,
     "ytick.color": SOFT,
     "xtick.labelcolor": INK,
@@ -63,8 +66,14 @@ SETTINGS: Any = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and save inside this: matplotlib reads its settings at both moments."""
-    with matplotlib.rc_context():
+    """Draw and save inside this: matplotlib reads its settings at both moments.
+
+    They are matplotlib's own and those above, whatever a matplotlibrc of the user says.
+    """
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # A sign that the font lacks is drawn as a box, and told once; where PYTHONWARNINGS makes
+        # warnings errors, that is no reason to have no figure.
+        warnings.filterwarnings("once", message="Glyph")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
         yield

@@ -27,7 +27,7 @@ from bench.analysis.statistics.table import BOOTSTRAP, BOTH, IMAGES, SEEDS, WILS
 from bench.analysis.table_notes import notes, source_notes
 from bench.analysis.tables import Cell as Measured
 from bench.analysis.tables import comparison, image_counts
-from bench.flags import SUBSET
+from bench.flags import OWN_RECIPE, SUBSET
 
 QUANTITIES = {
     "accuracy": "accuracy",
@@ -249,4 +249,4 @@ def _attack_names(lines: Sequence[Line]) -> dict[str, str]:
 
 
 def _notable(row: Mapping[str, str]) -> str:
-    return ";".join(flag for flag in row["flags"].split(";") if flag == SUBSET)
+    return ";".join(flag for flag in row["flags"].split(";") if flag in (SUBSET, OWN_RECIPE))

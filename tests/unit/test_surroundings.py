@@ -1,0 +1,143 @@
+"""What the environment holds, or the folder a command is called from, changes no result."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from factory import ResultsFactory
+
+from bench.__main__ import main, parser
+from bench.analysis.figures.draw import draw
+from bench.analysis.summary import summarize
+from bench.config import Data
+from bench.data.job import prepare
+from bench.places import ROOT, expanded, of_suite
+from bench.planning.files import listing_digest
+from bench.sections import Needs
+
+HOSTILE = r"""US$ notes x_1$ % & # {} ~ ^ \ < > | " ' β <b>b</b> </script> -->"""
+REFERENCE = ROOT / "results" / "reference" / "digits"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hostile") / "digits"
+    ResultsFactory(folder, dataset=HOSTILE).all(("standard", "trades"), seeds=(0,))
+    summarize(folder, expected=None, reported=ROOT / "config" / "reported.csv")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(results: Path) -> list[Path]:
+    return draw(results, reported=None, reference=None, out=results / "plain")
+
+
+def bench(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_figures_are_the_same_whatever_backend_and_settings_a_user_has(results, plain, tmp_path):
+    (tmp_path / "matplotlibrc").write_text(
+        "text.usetex: True\nfont.size: 40\nsavefig.dpi: 20\nsvg.fonttype: none\n"
+    )
+    done = bench(
+        *("figures", "--folder", str(results), "--out", str(tmp_path / "own")),
+        cwd=tmp_path,
+        MPLBACKEND="module://matplotlib_inline.backend_inline",
+        PYTHONWARNINGS="error",
+    )
+    assert done.returncode == 0, done.stderr
+    for path in plain:
+        assert (tmp_path / "own" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_figure_of_perf_asks_for_no_backend_either():
+    done = subprocess.run(
+        [sys.executable, "-c", "import bench.perf.figure, matplotlib; matplotlib.get_backend()"],
+        cwd=ROOT,
+        env={**os.environ, "MPLBACKEND": "module://none"},
+        check=False,
+    )
+    assert done.returncode == 0
+
+
+def test_free_text_is_drawn_as_text(plain):
+    # An SVG has each text in a comment beside its outlines.
+    texts = next(path for path in plain if path.name == "frontier.svg").read_text("utf-8")
+    assert "US$ notes x_1$ %" in texts
+
+
+@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}])
+def test_what_an_encoding_lacks_is_printed_in_escapes(results, tmp_path, environment):
+    out = tmp_path / "β猫.html"
+    done = bench("report", "--folder", str(results), "--out", str(out), **environment)
+    assert done.returncode == 0, done.stderr
+    assert b".html" in done.stdout
+    assert out.is_file()
+
+
+def test_a_closed_output_is_no_failure(results):
+    command = f"{sys.executable} -m bench tables --folder {results} >&-"
+    assert subprocess.run(command, shell=True, cwd=ROOT, check=False).returncode == 0
+
+
+def test_defaults_are_the_suites_wherever_a_command_is_called(results, tmp_path, monkeypatch):
+    shutil.copytree(results, tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+    for command in ("summarize", "claims", "report"):
+        assert main([command, "--folder", "digits"]) == 0, command
+    assert "v1-cost" in (tmp_path / "digits" / "claims.csv").read_text("utf-8")
+    assert parser().parse_args(["perf"]).config == ROOT / "config" / "paper.yaml"
+    chosen = parser().parse_args(["figures", "--folder", "digits"])
+    assert chosen.reference == ROOT / "config" / "robustbench.csv"
+    assert of_suite("config/claims.yaml") == ROOT / "config" / "claims.yaml"
+    monkeypatch.chdir(ROOT)
+    assert of_suite("config/claims.yaml") == Path("config/claims.yaml")
+
+
+def test_verify_finds_the_suites_configs_from_another_folder(tmp_path, monkeypatch, capsys):
+    shutil.copytree(REFERENCE, tmp_path / "results" / "digits")
+    monkeypatch.chdir(tmp_path)
+    assert main(["verify"]) == 1
+    assert "--configfile" in capsys.readouterr().out
+
+
+def test_a_tilde_is_the_home_folder_and_a_variable_is_a_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("IMAGES", "elsewhere")
+    assert expanded("~/images") == tmp_path / "images"
+    assert expanded("$IMAGES/a~b") == Path("$IMAGES/a~b")
+    assert expanded("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
+
+
+def test_images_are_read_from_the_home_folder(tmp_path, monkeypatch):
+    pillow = pytest.importorskip("PIL.Image")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for part in ("train", "test"):
+        for label in ("cat", "dog"):
+            path = tmp_path / "images" / part / label / "0.png"
+            path.parent.mkdir(parents=True)
+            pillow.new("RGB", (8, 8), (len(part), len(label), 0)).save(path)
+    spec = Data(source="folder", name="mine", path="~/images")
+    whole = Data(source="folder", name="mine", path=str(tmp_path / "images"))
+    assert listing_digest(spec) == listing_digest(whole) != ""
+    assert prepare(spec, Needs(), tmp_path / "data.safetensors")["train_images"] == 2
+
+
+def test_a_folder_in_an_option_may_begin_with_a_tilde(tmp_path, monkeypatch):
+    shutil.copytree(REFERENCE, tmp_path / "digits")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["tables", "--folder=~/digits"]) == 0
+    assert (tmp_path / "digits" / "tables" / "comparison.md").is_file()
