@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from stat import S_ISDIR
 
 from bench.data.listing import image_folder_files, parquet_files
 from bench.sections import Data
@@ -35,5 +34,4 @@ def _state(path: Path) -> str:
         found = path.stat()
     except OSError:  # such as a link to nothing, which the job names
         return "unreadable"
-    # The time of a folder is that of the hidden files in it too.
-    return "folder" if S_ISDIR(found.st_mode) else f"{found.st_size} {found.st_mtime_ns}"
+    return f"{found.st_size} {found.st_mtime_ns}"

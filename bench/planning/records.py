@@ -78,6 +78,10 @@ def images_differ(experiment: Experiment, results: Path) -> list[str]:
         reasons.append(f"the config has another {listed(keys)}")
     # One of the two files may be a copy, or what a killed process left of a pair.
     said = header(path)
+    if said and "origin" not in said:
+        reasons.append(
+            f"{path.name} does not say whether its images are lossless and of which source"
+        )
     if said and any(about.get(key) != said.get(key) for key in ("name", "classes", "fingerprint")):
         reasons.append("data.json is about other images than data.safetensors has")
     return reasons

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 import yaml
 from pictures import picture, png
 from planned import write_data
+from safetensors.torch import load_file, save_file
 from settings import settings
 
 from bench.__main__ import main
 from bench.config import Data, experiment
 from bench.data.dataset import load, save
-from bench.data.header import header
+from bench.data.header import KEY, header
 from bench.data.job import prepare
 from bench.planning.plan import make_plan
 from bench.planning.records import images_differ, section_differs
@@ -64,6 +66,15 @@ def test_a_file_of_before_sections_were_kept_is_taken_as_it_is(project):
     of = experiment(settings({**FEW, "data.train_images": 61}))
     assert header(PLACE)["spec"] is None
     assert images_differ(of, Path("results")) == []
+
+
+def test_a_file_of_before_origins_were_kept_is_read_again(project):
+    about = header(PLACE)
+    del about["origin"]
+    save_file(load_file(PLACE), PLACE, {KEY: json.dumps(about)})
+    (reason,) = images_differ(experiment(settings(FEW)), Path("results"))
+    assert reason.startswith("data.safetensors does not say whether its images are lossless")
+    assert load(PLACE).origin is None
 
 
 def test_verify_and_plan_notice_another_section(project):

@@ -16,6 +16,7 @@ from bench.parsing import BenchError
 
 RGB = picture(1)
 GREY = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6) * 10)
+FEW = RGB.quantize(24)  # colours of a palette
 BLACK_OR_WHITE = GREY.point(lambda value: 255 * (value > 100))
 
 
@@ -58,7 +59,8 @@ def deep_png(bits: int, colour: int, channels: int) -> bytes:
         (png(RGB), RGB),
         (png(GREY), GREY),
         (png(BLACK_OR_WHITE.convert("1")), BLACK_OR_WHITE),
-        (png(RGB.quantize(24)), RGB.quantize(24).convert("RGB")),
+        (png(FEW), FEW.convert("RGB")),
+        (encoded(FEW, "png", transparency=b"\xff\xff"), FEW.convert("RGB")),
         (png(with_alpha(RGB, 255)), RGB),
         (png(with_alpha(GREY, 255)), GREY),
         (encoded(RGB, "png", transparency=(1, 1, 1)), RGB),
@@ -101,8 +103,8 @@ FRAMES = {"save_all": True, "append_images": [picture(9)]}
         (encoded(with_alpha(RGB, 0), "webp", lossless=True), "mode RGBA with transparent"),
         (encoded(GREY, "png", transparency=100), "mode L with transparent pixels"),
         (encoded(RGB, "png", transparency=RGB.getpixel((0, 0))), "mode RGB with transparent"),
-        (encoded(RGB.quantize(24), "png", transparency=3), "mode P with transparent pixels"),
-        (encoded(RGB.quantize(24), "png", transparency=b"\xff\x80"), "mode P with transparent"),
+        (encoded(FEW, "png", transparency=3), "mode P with transparent pixels"),
+        (encoded(FEW, "png", transparency=b"\xff\x80"), "mode P with transparent"),
         *((encoded(RGB, kind, **FRAMES), "holds 2 frames") for kind in FRAMED),
         (encoded(RGB, "tga"), "its format is TGA"),
         (encoded(RGB, "ico", sizes=[(6, 4)]), "its format is ICO"),
@@ -141,7 +143,7 @@ def test_an_image_stands_upright_as_its_exif_says(kind: str, orientation: int) -
         (encoded(RGB, "webp"), "one.img (WEBP)"),
         (encoded(RGB, "jpeg"), "one.img (JPEG)"),
         (encoded(RGB, "gif"), "one.img (GIF)"),
-        (png(RGB.quantize(24)), "one.img (PNG)"),
+        (png(FEW), "one.img (PNG)"),
     ],
 )
 def test_only_formats_that_keep_every_pixel_are_lossless(content: bytes, lossy: str) -> None:

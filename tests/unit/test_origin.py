@@ -100,9 +100,9 @@ def test_a_section_of_before_allow_duplicate_files_has_not_changed() -> None:
     before = spec_json(data)
     del before["allow_duplicate_files"]
     assert changes(data, before) == []
-    assert changes(replace(data, allow_duplicate_files=True), before) == [
-        "allow_duplicate_files",
-    ]
+    allowing = replace(data, allow_duplicate_files=True)
+    assert changes(allowing, before) == ["allow_duplicate_files"]
+    assert changes(data, spec_json(allowing)) == ["allow_duplicate_files"]
 
 
 def test_an_image_of_one_pixel_is_counted_too() -> None:
@@ -123,13 +123,18 @@ def test_a_run_whose_test_images_are_training_images_is_flagged(results_factory)
 
 
 @pytest.mark.parametrize(
-    ("labels", "names", "refused"),
-    [([0, 1], "ab", False), ([0, 0], "ab", True), ([0, 1], "abc", True)],
+    ("labels", "names", "balanced", "refused"),
+    [
+        ([0, 1], "ab", True, False),
+        ([0, 0], "ab", True, True),
+        ([0, 0], "ab", False, False),
+        ([0, 1], "abc", False, True),
+    ],
 )
 def test_a_published_name_is_for_as_many_images_of_each_class(
-    monkeypatch: pytest.MonkeyPatch, labels: list[int], names: str, refused: bool
+    monkeypatch: pytest.MonkeyPatch, labels: list[int], names: str, balanced: bool, refused: bool
 ) -> None:
-    known = Published(shape=(1, 8, 8), train=2, test=2, classes=2, balanced=True)
+    known = Published(shape=(1, 8, 8), train=2, test=2, classes=2, balanced=balanced)
     monkeypatch.setattr(sources, "PUBLISHED", {"tiny": known})
     part = replace(some_images(2, seed=1), labels=torch.tensor(labels))
     found = Found(part, part, tuple(names))

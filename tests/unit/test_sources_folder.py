@@ -96,6 +96,14 @@ def test_images_of_every_suffix_count(images: Path, suffix: str) -> None:
     assert train.pixels[1, 0].flatten().tolist() == list(grey.tobytes())
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_one_jpeg_in_either_part_makes_a_folder_lossy(images: Path, part: str) -> None:
+    picture(9).save(images / part / "cat" / "1.jpg")
+    origin = read_folder(images).origin
+    assert origin
+    assert not origin.lossless
+
+
 def test_a_link_is_the_image_that_it_names_and_a_link_to_nothing_is_named(images: Path) -> None:
     os.symlink(images / "test" / "cat" / "0.png", images / "train" / "dog" / "link.png")
     assert torch.equal(read_folder(images).train.pixels[2], pixels_of(3))

@@ -96,12 +96,15 @@ def white_jpeg() -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_jpeg_images_do_not_pass_for_the_original_pixels(tmp_path: Path, name: str) -> None:
-    write_parquet(tmp_path / "train-0.parquet", [1, 2], [0, 1])
+@pytest.mark.parametrize(("name", "part"), [("cifar10", "test"), ("cifar100", "train")])
+def test_jpeg_images_do_not_pass_for_the_original_pixels(
+    tmp_path: Path, name: str, part: str
+) -> None:
+    other = "train" if part == "test" else "test"
+    write_parquet(tmp_path / f"{other}-0.parquet", [1, 2], [0, 1])
     contents: list[bytes | None] = [png(picture(1)), white_jpeg()]
-    write_parquet(tmp_path / "test-0.parquet", [], [0, 1], contents=contents)
-    said = rf"data\.name: '{name}' .*test-0\.parquet, row 1 \(JPEG\).*name it {name}-mine"
+    write_parquet(tmp_path / f"{part}-0.parquet", [], [0, 1], contents=contents)
+    said = rf"data\.name: '{name}' .*{part}-0\.parquet, row 1 \(JPEG\).*name it {name}-mine"
     with pytest.raises(ConfigError, match=said):
         read_parquet(tmp_path, name)
     dataset = read_parquet(tmp_path, f"{name}-mine")

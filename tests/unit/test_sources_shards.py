@@ -9,15 +9,17 @@ import pytest
 from test_sources_parquet import write_parquet
 
 from bench.data.dataset import Dataset
+from bench.data.job import prepare
 from bench.data.sources import read
 from bench.data.sources.shards import shards
 from bench.parsing import BenchError
+from bench.sections import Data, Needs
 
 PUSHED = "-0123456789abcdef"
 
 
-def read_parquet(path: Path, *, allow_copies: bool = False) -> Dataset:
-    return read("parquet", path=path, name="tiny", allow_copies=allow_copies)
+def read_parquet(path: Path) -> Dataset:
+    return read("parquet", path=path, name="tiny")
 
 
 def named(path: Path, *names: str) -> None:
@@ -45,6 +47,7 @@ def test_a_complete_set_is_read_in_the_order_of_names(tmp_path: Path, names: lis
         (("train-0-of-1-aaaa1111", "train-0-of-1-bbbb2222"), "both number 0 of 1"),
         (("train-0-of-1", "train-0-of-1 (1)"), "both number 0 of 1"),
         (("train-00000-of-00003", "train-00002-of-00003-cccc3333"), "number 1 of 3 is missing"),
+        (("train-1-of-2",), "number 0 of 2 is missing"),
         (("train-1-of-2", "train-2-of-2"), "train-2-of-2.parquet is not"),
         (("train-0-of-1", "train-0-of-2", "train-1-of-2"), "not of one set"),
         (("train-0-of-1", "train-more"), "train-more.parquet and train-0-of-1.parquet are not of"),
@@ -72,8 +75,9 @@ def test_copies_of_a_file_are_refused_unless_they_are_meant(tmp_path: Path, copy
     ) as found:
         read_parquet(tmp_path)
     assert str(found.value).startswith(f"{tmp_path / copy}.parquet: ")
-    dataset = read_parquet(tmp_path, allow_copies=True)
-    assert len(dataset.train) + len(dataset.test) == 6
+    data = Data(source="parquet", name="tiny", path=str(tmp_path), allow_duplicate_files=True)
+    about = prepare(data, Needs(), tmp_path / "out" / "data.safetensors")
+    assert about["train_images"] + about["test_images"] == 6
 
 
 ABC = ["a", "b", "c"]

@@ -80,6 +80,7 @@ def test_a_run_leaves_weights_a_history_and_a_record_that_agree(method, data):
     assert {found["data"][f"source_{part}_images"] for part in ("train", "test")} == {44, 20}
     assert found["data"]["image_shape"] == list(some_data().train.pixels.shape[1:])
     assert found["data"]["fingerprint"] == some_data().fingerprint
+    assert (found["data"]["train_duplicates"], found["data"]["train_test_duplicates"]) == (0, 0)
     assert found["data"]["classes"] == [str(digit) for digit in range(10)]
 
     rows = history(folder)

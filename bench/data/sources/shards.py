@@ -13,7 +13,7 @@ from bench.parsing import BenchError
 from bench.records import sha256
 
 # What a push to the Hub appends follows the total: train-00000-of-00001-0123456789abcdef.parquet.
-NUMBERED = re.compile(r"-(\d+)-of-(\d+)(?!\d)")
+NUMBERED = re.compile(r"-(\d+)-of-(\d+)")
 
 
 def shards(path: Path, part: str) -> list[Path]:
