@@ -26,6 +26,7 @@ def test_the_readme_has_the_open_choices_of_the_report():
 
 def test_every_flag_has_a_meaning():
     assert set(MEANINGS) == DECLARED - BEGINNINGS
+    assert all(meaning(flag) == said for flag, said in MEANINGS.items())
 
 
 def test_a_flag_is_written_in_one_place():

@@ -127,6 +127,12 @@ def test_the_worst_case_is_over_all_attacks(results_factory):
         },
     )
     assert rows_of(results_factory)["best", "worst_case"].correct == 1
+    # The last of them saw the first three images alone.
+    last = {("best", "pgd9"): robust(1, 2, images=range(3))}
+    few = {("best", name): robust(*attacks[name], images=range(20)) for name in attacks} | last
+    results_factory.run(correct={"best": {"clean": 20}}, robust=few)
+    row = rows_of(results_factory)["best", "worst_case"]
+    assert (row.correct, row.n) == (2, 3)
 
 
 def test_flags_of_any_attack_reach_the_worst_case(results_factory):

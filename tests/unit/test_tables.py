@@ -91,6 +91,15 @@ def test_reported_numbers_have_a_source_and_a_signed_difference(results_factory,
     assert line["clean_source"].startswith("Some paper table 1")
 
 
+def test_a_difference_that_rounds_to_zero_has_no_sign(results_factory, tables):
+    results_factory.images = results_factory.test_images = 3
+    results_factory.run("trades", 0, correct={"best": {"clean": 1, "pgd20": 1}})
+    _, [row] = cells_of(
+        tables("digits,resnet18,trades,trades,,pgd20,33.33,8/255,,not stated,A log,paper")["md"]
+    )
+    assert row[-1] == "33.33 [r1] (0.00)"
+
+
 def test_notes_state_images_seeds_radius_checkpoint_and_data(results_factory, tables):
     results_factory.test_images = 30
     results_factory.all(methods=("trades",), seeds=(0, 2))
