@@ -78,6 +78,7 @@ def cost(seed: int, stage: str, **cells: object) -> dict[str, str]:
 
 def judged(attack: str, seed: int, correct: int, **cells: str) -> dict[str, str]:
     own = {"method": "trades", "base_method": "trades", "options": "beta=6", "model": "resnet18"}
+    own["flags"] = ""
     counts = {"attack": attack, "seed": str(seed), "correct": str(correct), "n": "50"}
     return {"checkpoint": "best", **own, **counts, **cells}
 
