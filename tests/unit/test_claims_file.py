@@ -88,9 +88,10 @@ def test_options_that_a_claim_leaves_open_are_at_their_defaults(tmp_path):
 
 
 def test_a_claim_may_have_a_scope_of_its_own(tmp_path):
-    own = {**VALUE, "scope": {"checkpoint": "last"}}
+    own = {**VALUE, "scope": {"checkpoint": "last", "dataset": "mine"}}
     (claim,) = read(tmp_path, file(claims=[own])).claims
-    assert (claim.scope.dataset, claim.scope.checkpoint) == ("cifar10", "last")
+    scope = claim.scope
+    assert (scope.dataset, scope.model, scope.checkpoint) == ("mine", "resnet18", "last")
 
 
 @pytest.mark.parametrize("metric", ["clean", "harmonic_mean", "worst_case", "pgd50", "strong"])

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.analysis.figures.elsewhere import _of_our_runs
-from bench.analysis.figures.points import Other
+from bench.analysis.figures.elsewhere import _of_our_runs, beside
+from bench.analysis.figures.points import Other, Row
 
 MART = Other("mart", 80.0, 47.0, "secondary", None, "mart", "beta=5")
 
@@ -47,3 +47,14 @@ def test_a_point_stands_beside_the_run_that_it_is_about(labels, expected):
 def test_a_point_does_not_stand_beside_a_recipe_that_is_not_its_own(own, labels, expected):
     (found,) = _of_our_runs(ours(own, **dict.fromkeys(labels, "beta=5")), [MART])
     assert found.name == expected
+
+
+@pytest.mark.parametrize(("attack", "shown"), [("autoattack", 1), ("pgd20", 0)])
+def test_robustbench_stands_beside_autoattack_alone(tmp_path, attack, shown):
+    path = tmp_path / "robustbench.csv"
+    columns = "dataset,name,architecture,clean,autoattack,extra_data,generated_data,source,eps"
+    path.write_text(f"{columns}\ncifar10,Some2020,ResNet-18,80,50,false,false,card,8/255\n")
+    row = Row("cifar10", "resnet18", "mart", 0, "best", "validation", attack, 8 / 255, 100, 47.0)
+    papers, others = beside([row], attack, None, path)
+    assert (papers, len(others)) == ([], shown)
+    assert all((other.clean, other.robust) == (80, 50) for other in others)

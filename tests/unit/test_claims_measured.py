@@ -1,0 +1,169 @@
+"""What a rule measures, to the number: its value, both ends of its interval and their level."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from claimed import AS_CLAIMED, evidence, repository_claims, verdicts, write
+from scipy import stats
+
+from bench.analysis.claims.claim import Region
+from bench.analysis.claims.results import Results
+from bench.analysis.claims.rules import RULES, Measured
+from bench.analysis.claims.verdict import undecided
+from bench.analysis.statistics.crossed import Estimate, over_both, over_seeds
+from bench.analysis.statistics.quantities import front_distance
+from bench.parsing import parse
+
+# V3 above V2 above V1: the first of every pair is the smaller one.
+RISING = {"recycled": (82.2, 47.0), "memloss_v2": (83.5, 48.0), "memloss_v3": (84.5, 49.0)}
+
+
+def ends(by_seed, level=0.95):
+    """Return Student's interval over seeds, by the book."""
+    seeds = len(by_seed)
+    half = stats.t.ppf((1 + level) / 2, seeds - 1) * np.std(by_seed, ddof=1) / math.sqrt(seeds)
+    return np.mean(by_seed) - half, np.mean(by_seed) + half
+
+
+def test_a_value_has_the_interval_of_95_percent_over_seeds(measured_folder):
+    found = verdicts(evidence(AS_CLAIMED, measured_folder, spread=0.3))["v1-clean"].measured
+    assert (found.level, found.images_too) == (0.95, False)
+    assert (found.low, found.high) == pytest.approx(ends(found.binding.by_seed))
+
+
+def test_the_best_of_four_has_the_lowest_of_both_ends_together(measured_folder):
+    of = evidence(AS_CLAIMED, measured_folder)
+    found = verdicts(of)["v1-over-trades-harmonic"].measured
+    harmonic = {name: 2 * a * b / (a + b) for name, (a, b) in AS_CLAIMED.items()}
+    best = max(value for name, value in harmonic.items() if name.startswith("trades"))
+    assert found.value == pytest.approx(harmonic["recycled"] - best, abs=0.03)
+    assert found.level == pytest.approx(1 - 0.05 / 4)
+    whole = over_both(found.binding, found.level)
+    # The nearest one decides both ends here, since the others are far below it.
+    assert (found.low, found.high) == pytest.approx((whole.low, whole.high))
+
+
+def test_a_range_does_not_depend_on_the_order_of_its_methods(measured_folder):
+    of = evidence(AS_CLAIMED | RISING, measured_folder)
+    found = verdicts(of)["variants-differ-clean"].measured
+    assert found.value == pytest.approx(84.5 - 82.2)
+    low, high = ends(np.abs(found.binding.by_seed), 1 - 0.05 / 3)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert verdicts(of)["variants-equal-autoattack"].verdict == "not reproduced"
+
+
+def test_a_front_has_the_lowest_of_both_ends_over_its_pairs(measured_folder):
+    of = evidence(AS_CLAIMED, measured_folder)
+    (claim,) = [one for one in repository_claims().claims if one.id == "v1-beyond-trades"]
+    results = Results(of, repository_claims().methods, claim.scope)
+    found = claim.measured(results)
+    names = ["trades_beta1", "trades_beta3", "trades_beta4", "trades"]
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    assert found.level == pytest.approx(1 - 0.05 / len(pairs))
+    every = [
+        over_both(results.estimate(front_distance("autoattack", "recycled", pair)), found.level)
+        for pair in pairs
+    ]
+    lows, highs = [-one.high for one in every], [-one.low for one in every]
+    assert min(lows) < max(lows)
+    assert min(highs) < max(highs)
+    assert (found.low, found.high) == pytest.approx((min(lows), min(highs)))
+    assert found.value == pytest.approx(float(found.binding.by_seed.mean()), abs=0.05)
+    assert found.value > 0
+
+
+def test_a_ratio_has_the_interval_of_its_logarithms(measured_folder):
+    found = verdicts(evidence(AS_CLAIMED, measured_folder))["v1-cost"].measured
+    logs = found.binding.by_seed
+    assert found.value == pytest.approx(math.exp(np.mean(logs)))
+    assert (found.low, found.high) == pytest.approx(tuple(map(math.exp, ends(logs))))
+
+
+@pytest.mark.parametrize(
+    ("of", "value"),
+    [("mean", 3.0), ("second_half", (2 + 4 + 8) / 3), ("last", 8.0)],
+)
+def test_epochs_are_all_the_later_ones_or_the_last(measured_folder, of, value):
+    for method, values in (("recycled", (0, 1, 2, 4, 8)), ("trades_beta3", (0, 0, 0, 0, 0))):
+        for seed in range(3):
+            path = measured_folder / "models" / method / f"seed{seed}" / "history.csv"
+            write(path, ("epoch", "seen"), list(enumerate(values, 1)))
+    (claim,) = [one for one in repository_claims().claims if one.id == "v1-forgets-less"]
+    claim = replace(claim, column="seen", of=of)
+    whole = evidence(AS_CLAIMED, measured_folder)
+    found = claim.measured(Results(whole, repository_claims().methods, claim.scope))
+    assert found.value == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({"model": "small_cnn"}, "small_cnn"), ({"eps": "4/255"}, "4/255")],
+)
+def test_another_model_or_radius_is_no_number_of_the_paper(measured_folder, changes, told):
+    whole = evidence(AS_CLAIMED, measured_folder)
+    rows = [{**row, **changes} if row["attack"] != "clean" else row for row in whole.rows]
+    found = verdicts(replace(whole, rows=rows))
+    assert found["v1-autoattack"].verdict == "not run"
+    assert told in found["v1-autoattack"].detail
+    assert found["v1-v2-clean"].verdict == "observed here"
+
+
+def test_a_part_with_the_stated_model_does_not_hide_another(measured_folder):
+    whole = evidence(AS_CLAIMED, measured_folder)
+    rows = [{**row, "model": "x"} if row["seed"] == "0" else row for row in whole.rows]
+    assert verdicts(replace(whole, rows=rows))["v1-clean"].verdict == "not run"
+
+
+def test_a_claim_of_the_last_epoch_is_answered_from_its_own_checkpoint(measured_folder):
+    best = evidence(AS_CLAIMED, measured_folder)
+    last = evidence(AS_CLAIMED | {"recycled": (70.0, 30.0)}, measured_folder)
+    rows = [*best.rows, *({**row, "checkpoint": "last"} for row in last.rows)]
+    of = replace(best, rows=rows, judged={"best": best.judged["best"], "last": last.judged["best"]})
+    (claim,) = [one for one in repository_claims().claims if one.id == "v1-clean"]
+    scope = replace(claim.scope, checkpoint="last")
+    found = replace(claim, scope=scope).measured(Results(of, repository_claims().methods, scope))
+    assert found.value == pytest.approx(70.0, abs=0.01)
+
+
+def test_the_time_of_evaluation_is_no_time_of_training(measured_folder):
+    path = measured_folder / "costs.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, "recycled,0,evaluate,99999,H100"]) + "\n")
+    found = verdicts(evidence(AS_CLAIMED, measured_folder))["v1-cost"]
+    assert found.measured.value == pytest.approx(1.1, abs=0.002)
+
+
+def advised(low, high, region, **changes):
+    by_seed = Estimate(10.0, np.array([9.0, 10.0, 11.0]), 0)
+    of = Measured(10.0, low, high, by_seed, images_too=False, **changes)
+    return int(undecided(of, region).split()[1])
+
+
+def test_the_nearer_end_says_how_many_seeds_would_decide():
+    interval = over_seeds(Estimate(10.0, np.array([9.0, 10.0, 11.0]), 0))
+    ends = (interval.low, interval.high)
+    near = advised(*ends, Region(low=9.0))
+    assert advised(*ends, Region(9.0, 30.0)) == near > advised(*ends, Region(low=8.0))
+    # A stricter level needs more seeds, and so does a scale on which the end is nearer.
+    assert advised(*ends, Region(low=9.0), level=0.99) > near
+    assert advised(*ends, Region(low=9.0), scale=lambda value: value / 2) > near
+
+
+@pytest.mark.parametrize(
+    ("rule", "more", "attacks"),
+    [
+        ("value", {"metric": "harmonic_mean"}, ("clean", "autoattack")),
+        ("value", {"metric": "pgd20"}, ("pgd20",)),
+        ("frontier", {"against": ["T"], "metric": "pgd20"}, ("clean", "pgd20")),
+        ("cost", {"against": "T"}, ()),
+    ],
+)
+def test_a_claim_is_about_the_attacks_of_its_number(rule, more, attacks):
+    scope = {"dataset": "cifar10", "model": "resnet18", "eps": "8/255"}
+    raw = {"id": "a", "text": "t", "source": "s", "kind": "order", "rule": rule, "above": 1}
+    claim = parse(RULES[rule], {**raw, "scope": scope, "method": "V1", **more}, where="claims.a")
+    assert claim.attacks == attacks
