@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from margins import Blocks
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.attacks.pgd import pgd
 from bench.diagnostics import curves, geometry
-from bench.diagnostics.job import examine
+from bench.diagnostics.job import examine, examining
 from bench.diagnostics.subject import Subject
 
 
@@ -47,6 +49,20 @@ def test_a_network_that_square_breaks_more_easily_is_caught(monkeypatch):
 
     monkeypatch.setattr(curves, "pgd", blind)
     assert "square_stronger" in failed(Blocks(SHAPE, scale=100.0), [1] * COUNT)
+
+
+def test_a_network_is_examined_as_the_spec_asks():
+    asked = replace(SPEC.diagnostics, steps=5, most_steps=6, restarts=3, square_queries=7, seed=4)
+    spec = replace(SPEC, diagnostics=asked, batch_size=3)
+    with examining(Blocks(SHAPE), some_images(), spec) as lent:
+        assert (lent.steps, lent.seed, lent.batch_size, lent.eps) == (5, 4, 3, spec.threat.eps)
+        drawn, _, _ = examine(lent, spec)
+    ends = {curve.name: curve.x[-1] for curve in drawn}
+    assert {name: ends[name] for name in ("steps", "restarts", "square")} == {
+        "steps": 6,
+        "restarts": 3,
+        "square": 7,
+    }
 
 
 @pytest.fixture

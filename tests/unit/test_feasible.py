@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ def test_the_smallest_batch_is_what_an_epoch_really_has(images, batch_size, smal
     assert min(map(len, batches)) == smallest
 
 
+def test_selection_on_the_test_set_leaves_all_images_to_train_on():
+    training = some_spec(batch_size=13, selection="test").training
+    assert smallest_batch(training, 40) == 1
+    check_training(replace(training, batch_size=40), "mine", 40, (1, 8, 8))
+
+
 @pytest.mark.parametrize(
     ("batch_size", "advice"), [(7, "6 or 8"), (5, "4 or 6"), (35, "34 or 36"), (1, "batch_size 2")]
 )
@@ -68,8 +75,7 @@ def test_one_training_image_in_all_has_no_batch_size_that_works():
 
 def test_what_is_refused_fails_in_a_step_and_what_is_not_does_not():
     for size, fails in ((7, True), (6, False)):
-        spec = some_spec(batch_size=size, validation_images=4)
-        object.__setattr__(spec, "model", DEEP)
+        spec = replace(some_spec(batch_size=size, validation_images=4), model=DEEP)
         run = Run(spec, some_data(40), torch.device("cpu"))
         if fails:
             with pytest.raises(ValueError, match="more than 1 value per channel"):

@@ -11,6 +11,7 @@ from bench.__main__ import main
 from bench.parsing import BenchError
 from bench.planning.verify import configs_of, verify
 from bench.provenance import packages
+from bench.records import sha256
 
 CONFIG = Path("config/tiny.yaml")
 COMMAND = f"snakemake --cores all --configfile {CONFIG} --forcerun"
@@ -66,6 +67,20 @@ def test_another_config_names_the_key(run, changes, record, key):
     (finding,) = findings(run, changes)
     assert finding.where == str(run / record)
     assert finding.what == f"the config has another {key}"
+
+
+def test_a_run_whose_start_has_other_weights_now_is_named(tmp_path):
+    changes = {**ONLY, "methods": {"trades": {"training": {"start": "standard"}}, "standard": {}}}
+    first = write_run(tmp_path, tiny(changes), "standard")
+    second = write_run(tmp_path, tiny(changes))
+    write_data(tmp_path, tiny(changes))
+    begun = sha256(first / "best.safetensors")
+    change(second / "train.json", start_sha256=begun)
+    assert verify(tiny(changes), CONFIG, tmp_path) == []
+    change(second / "train.json", start_sha256="f" * 64)
+    (finding,) = verify(tiny(changes), CONFIG, tmp_path)
+    assert finding.where == str(second / "train.json")
+    assert finding.what == "it did not start from the weights that standard has now"
 
 
 def test_only_a_package_reruns_nothing_by_itself(run):

@@ -139,3 +139,9 @@ def test_nesterov_is_as_asked():
     assert one_weight().param_groups[0]["nesterov"]
     assert not one_weight(momentum=0.0, nesterov=False).param_groups[0]["nesterov"]
     assert not one_weight(nesterov=False).param_groups[0]["nesterov"]
+
+
+def test_without_a_cycle_the_momentum_is_the_optimisers_own():
+    optimiser = one_weight(momentum=0.5)
+    schedule = Schedule(name="steps", milestones=(2,))
+    assert set(followed(schedule, epochs=2, steps=3, optimiser=optimiser)[1]) == {0.5}
