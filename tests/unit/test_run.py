@@ -144,14 +144,16 @@ def test_what_is_held_out_does_not_depend_on_the_seed():
     assert torch.equal(one.index_N, other.index_N)
 
 
-def test_crops_and_mirrorings_are_those_of_the_runs_seed():
+@pytest.mark.parametrize(("crop", "flip"), [(1, True), (2, True), (1, False)])
+def test_crops_and_mirrorings_are_those_of_the_seed_and_as_asked(crop, flip):
     index_B = torch.arange(16)
     for seed in (0, 1):
-        drawn = a_run(some_spec(seed=seed)).clean(1, index_B)[0]
-        own, other = (Views(of, 44, 1, True).frame(1, index_B) for of in (seed, 1 - seed))
+        drawn = a_run(some_spec(seed=seed, crop=crop, flip=flip)).clean(1, index_B)[0]
+        own, other = (Views(of, 44, crop, flip).frame(1, index_B) for of in (seed, 1 - seed))
         for name in ("top", "left", "mirrored"):
             assert torch.equal(getattr(drawn, name), getattr(own, name))
         assert not torch.equal(drawn.top, other.top)
+        assert (int(drawn.top.max()), bool(drawn.mirrored.any())) == (2 * crop, flip)
 
 
 def test_the_checkpoint_is_selected_under_the_validation_attack(monkeypatch):
