@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from synthetic import METHODS, some_data, some_images, some_spec
+from synthetic import EPS, METHODS, some_data, some_images, some_spec
 from torch import Tensor, nn
 
 from bench.config import Ascent, TrainSpec
+from bench.data.augment import Views
 from bench.data.dataset import Dataset, Images
 from bench.methods.trades import Trades
 from bench.parsing import BenchError
+from bench.training import run as module
 from bench.training.measure import Tally
 from bench.training.run import Epoch, Run
 
@@ -140,6 +142,26 @@ def test_an_epoch_trains_on_every_image_but_the_held_out_once():
 def test_what_is_held_out_does_not_depend_on_the_seed():
     one, other = a_run(some_spec(seed=0)), a_run(some_spec(seed=1))
     assert torch.equal(one.index_N, other.index_N)
+
+
+@pytest.mark.parametrize(("crop", "flip"), [(1, True), (2, True), (1, False)])
+def test_crops_and_mirrorings_are_those_of_the_seed_and_as_asked(crop, flip):
+    index_B = torch.arange(16)
+    for seed in (0, 1):
+        drawn = a_run(some_spec(seed=seed, crop=crop, flip=flip)).clean(1, index_B)[0]
+        own, other = (Views(of, 44, crop, flip).frame(1, index_B) for of in (seed, 1 - seed))
+        for name in ("top", "left", "mirrored"):
+            assert torch.equal(getattr(drawn, name), getattr(own, name))
+        assert not torch.equal(drawn.top, other.top)
+        assert (int(drawn.top.max()), bool(drawn.mirrored.any())) == (2 * crop, flip)
+
+
+def test_the_checkpoint_is_selected_under_the_validation_attack(monkeypatch):
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(module, "pgd_accuracy", lambda *_, **given: asked.append(given) or 0.0)
+    attack = Ascent(steps=3, step=EPS / 3)
+    a_run(some_spec(seed=2, validation_attack=attack)).epoch(1, quiet)
+    assert asked == [{"eps": EPS, "step": EPS / 3, "steps": 3, "seed": 2}]
 
 
 @pytest.mark.parametrize("method", ["trades", "memloss"])
