@@ -55,6 +55,15 @@ def constant(value: float) -> Tensor:
     return torch.full((COUNT, 3, 6, 6), value)
 
 
+def test_the_columns_are_those_that_history_csv_documents():
+    ages, quantiles = (0, 1, 2, 4, 8), (10, 50, 90)
+    assert (
+        *("remembered_fooling", "remembered_forgotten", "remembered_cosine"),
+        *(f"remembered_loss_age{age}" for age in ages),
+        *(f"remembered_weight_p{percent}" for percent in quantiles),
+    ) == COLUMNS
+
+
 def test_the_first_epoch_has_nothing_to_remember():
     probe, views = a_probe()
     epoch(probe, views, 1, constant(0.1))
