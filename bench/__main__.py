@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import config, gpus
-from bench.analysis import commands as analysis
-from bench.arguments import (
+from bench.cli import analysis, diagnostics, planning
+from bench.cli.arguments import (
     CommandParser,
     add_images,
     add_run,
@@ -26,17 +25,17 @@ from bench.arguments import (
     need,
     positive,
 )
-from bench.config import TrainSpec
-from bench.config_file import read_config
-from bench.diagnostics import commands as diagnostics
-from bench.failures import exit_code, prepare_output
-from bench.parsing import parse
-from bench.perf.command import add_command
-from bench.places import expanded
-from bench.planning import commands as planning
-from bench.planning.records import images_of
+from bench.cli.perf import add_command
+from bench.config import experiment as config
+from bench.config.experiment import TrainSpec
+from bench.config.loading import read_config
+from bench.config.parsing import parse
+from bench.config.schema import Needs
 from bench.planning.sizes import check_beside
-from bench.sections import Needs
+from bench.results.staleness import images_of
+from bench.runtime import gpus
+from bench.runtime.exit_code import exit_code, prepare_output
+from bench.runtime.places import expanded
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -157,7 +156,7 @@ def train_run(chosen: argparse.Namespace) -> None:
         spec = parse(TrainSpec, chosen.spec, where="spec")
         name = chosen.experiment
     check_beside(spec.training, chosen.method, chosen.data)
-    gpus.claim_for(spec.compute)
+    gpus.claim_for(spec.compute.device)
     from bench.training.job import train
 
     train(spec, experiment=name, label=chosen.method, data=chosen.data, folder=chosen.folder)
@@ -174,7 +173,7 @@ def evaluate_run(chosen: argparse.Namespace) -> None:
         need(chosen, "data", "folder")
         spec, raw = parse(config.EvaluationSpec, chosen.spec, where="spec"), chosen.train_spec
         training = parse(TrainSpec, raw, where="train-spec") if raw else None
-    gpus.claim_for(spec.compute)
+    gpus.claim_for(spec.compute.device)
     from bench.evaluation.job import evaluate
 
     evaluate(spec, data=chosen.data, folder=chosen.folder, training=training)
@@ -192,22 +191,22 @@ def judge_reference(chosen: argparse.Namespace) -> None:
     else:
         need(chosen, "data", "folder")
         spec = parse(config.EvaluationSpec, chosen.spec, where="spec")
-    gpus.claim_for(spec.compute)
+    gpus.claim_for(spec.compute.device)
     from bench.evaluation.reference import evaluate_reference
 
     evaluate_reference(chosen.name, spec, data=chosen.data, folder=chosen.folder)
 
 
 def run_several(chosen: argparse.Namespace) -> int:
-    """Train and judge runs one after the other; `bench.sitting.AGAIN` where the time was up."""
+    """Train and judge runs one after the other; `bench.planning.local_runner.AGAIN` where the time was up."""
     experiment = read_config(chosen.config)
     methods = chosen.methods or [method.label for method in experiment.methods]
     seeds = chosen.seeds or list(experiment.seeds)
     runs = [(method, seed) for seed in seeds for method in methods]
     for method, seed in runs:
         experiment.train_spec(method, seed)
-    gpus.claim_for(experiment.compute)
-    from bench.sitting import sit
+    gpus.claim_for(experiment.compute.device)
+    from bench.planning.local_runner import sit
 
     results, minutes = Path("results"), chosen.time_limit
     return sit(experiment, runs, results=results, minutes=minutes, began=chosen.began)

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from bench.parsing import BenchError
-from bench.records import read_json, sha256, write_json, writing
+from bench.runtime.errors import BenchError
+from bench.runtime.files import read_json, sha256, write_json, writing
 
 LARGEST = 16 * 2**20  # bytes of a part
 LEFT_OUT = "state"  # of an interrupted job, many times as large as what it leaves

@@ -9,9 +9,18 @@ from typing import Any
 
 import torch
 
-from bench.config import Ascent, Compute, Model, Optimiser, Schedule, Threat, Training, TrainSpec
+from bench.config.experiment import (
+    Ascent,
+    Compute,
+    Model,
+    Optimiser,
+    Schedule,
+    Threat,
+    Training,
+    TrainSpec,
+)
+from bench.config.method_options import declared_options
 from bench.data.dataset import Dataset, Images
-from bench.declared import declared_options
 
 EPS = 0.1
 CPU = Compute(device="cpu", threads=1, tf32=False)

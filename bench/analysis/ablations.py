@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.analysis.csv_file import decimal
 from bench.analysis.figures import ablations as forest
 from bench.analysis.figures import style
 from bench.analysis.flag_meanings import meaning
@@ -33,9 +32,10 @@ from bench.analysis.statistics.quantities import (
 )
 from bench.analysis.summary import to_csv
 from bench.analysis.table_formats import in_cell
-from bench.parsing import BenchError
-from bench.records import write_bytes, write_text
-from bench.sections import Ablation
+from bench.config.schema import Ablation
+from bench.results.csv_file import decimal
+from bench.runtime.errors import BenchError
+from bench.runtime.files import write_bytes, write_text
 
 SMALL = 1.0  # points: a difference below this is called none; about the error of 10,000 images
 MATTERS, NONE, UNDECIDED = "matters", "does not matter", "undecided"

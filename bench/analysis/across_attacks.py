@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.statistics.accuracy import wilson
-from bench.runs.read import Result
+from bench.results.runs import Result
 
 
 def robust_to_all(attacks: Sequence[Result]) -> NDArray[np.bool_]:

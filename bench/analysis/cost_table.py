@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.analysis.csv_file import cell_number, decimal, read_table
 from bench.analysis.labels import attack_name, method_order, row_name
-from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.robust import strongest
 from bench.analysis.statistics.accuracy import mean_and_spread
 from bench.analysis.table_formats import Sheet, csv_text, latex, markdown
 from bench.analysis.table_notes import NOT_MEASURED, listed
-from bench.parsing import BenchError
-from bench.records import write_text
+from bench.results.csv_file import cell_number, decimal, read_table
+from bench.results.published import ROBUSTBENCH
+from bench.runtime.errors import BenchError
+from bench.runtime.files import write_text
 
 NEEDED = (
     *("method", "seed", "stage", "attack", "seconds", "peak_memory_mb", "device"),

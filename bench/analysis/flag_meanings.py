@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.flags import (
+from bench.results.flags import (
     ABOVE_PGD,
     ATTACKED_IN,
     CHANCE,

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from bench.analysis.options import chosen, options_of
-from bench.flags import OWN_RECIPE
+from bench.results.flags import OWN_RECIPE
+from bench.results.options import chosen, options_of
 
 METHODS = {
     "standard": "Standard",

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.analysis.agreement import recorded_spec
 from bench.analysis.rows import Row
-from bench.config import Experiment
-from bench.flags import OWN_RECIPE
-from bench.parsing import plain
-from bench.runs.read import Run
+from bench.config.experiment import Experiment
+from bench.config.parsing import plain
+from bench.results.agreement import recorded_spec
+from bench.results.flags import OWN_RECIPE
+from bench.results.runs import Run
 
 # How the same computation is carried out; a recipe is what is computed.
 NO_RECIPE = ("engine",)

@@ -7,14 +7,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from bench.analysis.across_attacks import above_another, at_chance, robust_to_all
-from bench.analysis.diagnostics import Failures
-from bench.analysis.options import options_text
-from bench.analysis.references import Reference
-from bench.analysis.reported import ROBUSTBENCH, Reported, find, find_card
 from bench.analysis.statistics.accuracy import wilson
 from bench.data.published import difference
 from bench.diagnostics.checks import flag
-from bench.flags import (
+from bench.results.diagnostics import Failures
+from bench.results.flags import (
     ABOVE_PGD,
     ATTACKED_IN,
     CHANCE,
@@ -26,8 +23,11 @@ from bench.flags import (
     WARNED,
     WITH_TF32,
 )
-from bench.runs.read import Result, Run
-from bench.runs.records import AttackRecord
+from bench.results.options import options_text
+from bench.results.published import ROBUSTBENCH, Reported, find, find_card
+from bench.results.records import AttackRecord
+from bench.results.references import Reference
+from bench.results.runs import Result, Run
 
 WORST = "worst_case"
 

@@ -12,19 +12,19 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from bench.analysis.agreement import check_alike, check_settings
-from bench.analysis.collect import collect
-from bench.analysis.csv_file import decimal
-from bench.analysis.diagnostics import DiagnosticsRecord, Failures, collect_diagnostics
 from bench.analysis.labels import attack_order, checkpoint_order, eps_text
 from bench.analysis.recipes import flagged, own_recipes
-from bench.analysis.references import Reference, collect_references
-from bench.analysis.reported import Reported, read_cards, read_reported
 from bench.analysis.rows import Row, reference_rows, run_rows
-from bench.config import Experiment
+from bench.config.experiment import Experiment
 from bench.data.published import difference
-from bench.records import write_text
-from bench.runs.read import Result, Run
+from bench.results.agreement import check_alike, check_settings
+from bench.results.collect import collect
+from bench.results.csv_file import decimal
+from bench.results.diagnostics import DiagnosticsRecord, Failures, collect_diagnostics
+from bench.results.published import Reported, read_cards, read_reported
+from bench.results.references import Reference, collect_references
+from bench.results.runs import Result, Run
+from bench.runtime.files import write_text
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.analysis.reported import ROBUSTBENCH
-from bench.flags import ON_TEST, OWN_RECIPE, SUBSET
+from bench.results.flags import ON_TEST, OWN_RECIPE, SUBSET
+from bench.results.published import ROBUSTBENCH
 
 NOT_MEASURED = "–"
 RULES = {

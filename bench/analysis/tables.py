@@ -11,7 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 
 from bench.analysis.cost_table import make_cost_table
-from bench.analysis.csv_file import decimal
 from bench.analysis.image_counts import Counts, span
 from bench.analysis.labels import (
     attack_name,
@@ -20,12 +19,13 @@ from bench.analysis.labels import (
     method_order,
     row_name,
 )
-from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.statistics.accuracy import mean_and_spread
-from bench.analysis.summary_file import read_summary_file
 from bench.analysis.table_formats import Sheet, csv_text, latex, markdown
 from bench.analysis.table_notes import NOT_MEASURED, listed, notes, source_notes
-from bench.records import write_text
+from bench.results.csv_file import decimal
+from bench.results.published import ROBUSTBENCH
+from bench.results.summary_file import read_summary_file
+from bench.runtime.files import write_text
 
 ATTACKS = ("clean", "pgd20", "autoattack", "worst_case")
 NEEDED = (

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from bench.attacks.autoattack_package import Logger, installed, provide, source
 from bench.attacks.mode import evaluating, frozen
-from bench.parsing import BenchError, ConfigError, nearest
+from bench.config.parsing import nearest
+from bench.runtime.errors import BenchError, ConfigError
 
 __all__ = [
     "STANDARD",

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 
 def installed() -> tuple[str, str]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.attacks.linf import ascend, uniform_noise
 from bench.attacks.losses import cross_entropy, divergence
 from bench.attacks.mode import evaluating, frozen
-from bench.parsing import value_of
+from bench.config.parsing import value_of
 
 # At v = x the gradient of KL(p(x) || p(v)) is zero: this noise is what sets that attack going.
 GAUSSIAN_SCALE = 0.001

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from bench.attacks.linf import ascend, uniform_noise
 from bench.attacks.losses import cross_entropy, margin
 from bench.attacks.mode import evaluating, frozen
-from bench.parsing import ConfigError, nearest
+from bench.config.parsing import nearest
+from bench.runtime.errors import ConfigError
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": cross_entropy, "margin": margin}
 

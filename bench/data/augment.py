@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.streams import stream
+from bench.numerics.seeding import stream
 
 
 @dataclass(frozen=True, eq=False)

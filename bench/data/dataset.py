@@ -17,10 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.data.header import KEY, header
+from bench.config.parsing import plain
 from bench.data.origin import Origin, read_origin
-from bench.parsing import BenchError, plain
-from bench.records import appearing
+from bench.results.data_header import KEY, header
+from bench.runtime.errors import BenchError
+from bench.runtime.files import appearing
 
 DATA = "data.safetensors"
 ELSEWHERE = f"name a {DATA}, which `python -m bench data --config ...` makes"
@@ -143,7 +144,7 @@ def to_unit(pixels: Tensor) -> Tensor:
 def save(dataset: Dataset, path: Path, spec: dict[str, Any] | None = None) -> None:
     """Write the dataset to one safetensors file, which appears only when it is complete.
 
-    `spec` is the section of the config that it was made for, which `bench.data.header` tells again.
+    `spec` is the section of the config that it was made for, which `bench.results.data_header` tells again.
     """
     tensors = {
         f"{part}.{field}": getattr(images, field).clone(memory_format=torch.contiguous_format)

@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.config import Data, spec_json
+from bench.config.experiment import Data, spec_json
+from bench.config.schema import Needs
 from bench.data.dataset import save
 from bench.data.record import duplicates_note, images_record
 from bench.data.sources import read
 from bench.data.splits import take
-from bench.places import expanded
-from bench.records import write_json
-from bench.sections import Needs
+from bench.runtime.files import write_json
+from bench.runtime.places import expanded
 
 
 def prepare(spec: Data, needs: Needs, out: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.data.augment import Frame
 from bench.data.dataset import describe, to_unit
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 Storage = Literal["int8", "float16", "float32"]
 Alignment = Literal["as_seen", "realigned", "clean_crop"]

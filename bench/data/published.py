@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.runs.records import DataRecord
+from bench.results.records import DataRecord
 
 # The moments are compared to 4 decimals, as they are mostly quoted. CIFAR-10 as JPEG of quality 75
 # is 0.0018, 0.0007 and 0.0010 from the standard deviations of its channels.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.config.parsing import plain
 from bench.data.dataset import Dataset
 from bench.data.duplicates import count_duplicates
-from bench.parsing import plain
 
 
 def images_record(dataset: Dataset) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from bench.data.dataset import Dataset, Images
-from bench.parsing import BenchError
-from bench.streams import stream
+from bench.numerics.seeding import stream
+from bench.runtime.errors import BenchError
 
 
 def choose(labels_N: Tensor, count: int, purpose: str) -> Tensor:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bench.flags import DIAGNOSTICS
+from bench.results.flags import DIAGNOSTICS
 
 # How often a network exactly at the limit of a check may fail it by the luck of the images.
 RISK = 0.001

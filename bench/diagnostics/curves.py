@@ -18,7 +18,7 @@ from torch import Tensor
 from bench.attacks.linf import ascend, uniform_noise
 from bench.attacks.pgd import pgd
 from bench.diagnostics.checks import Outcome, share, stronger
-from bench.diagnostics.subject import Subject, only
+from bench.diagnostics.target import Subject, only
 
 # In units of the radius that robustness is claimed for, as long as that is below 1.
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, *(2.0**power for power in range(2, 12)))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.attacks.linf import ascend, uniform_noise
 from bench.diagnostics.checks import Outcome, share
-from bench.diagnostics.subject import Subject
+from bench.diagnostics.target import Subject
 
 SEARCH = 10  # gradients spent on finding where the loss departs most from its tangent
 # What separates a sure answer from a coin toss, in nats.

@@ -14,21 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench import weights
 from bench.attacks.mode import evaluating, frozen
-from bench.config import DiagnosticsSpec, spec_json
+from bench.config.experiment import DiagnosticsSpec, spec_json
 from bench.data.dataset import Dataset, Images, load, to_unit
-from bench.device import convolutions, describe, peak_memory_mb, prepare
-from bench.diagnostics import curves, geometry, others
+from bench.diagnostics import baseline_attacks as others
+from bench.diagnostics import curves, geometry
 from bench.diagnostics.checks import Outcome
 from bench.diagnostics.curves import Curve
 from bench.diagnostics.geometry import SIDE, Surface
-from bench.diagnostics.subject import Subject
+from bench.diagnostics.target import Subject
 from bench.evaluation.job import check_data
-from bench.parsing import BenchError
-from bench.provenance import diagnose_digest, packages
-from bench.records import sha256, write_json, write_text
-from bench.runs.read import Run, read_run
+from bench.models import checkpoint as weights
+from bench.numerics.device import convolutions, describe, peak_memory_mb, prepare
+from bench.results.runs import Run, read_run
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256, write_json, write_text
+from bench.runtime.provenance import diagnose_digest, packages
 
 CURVES = ("check", "checkpoint", "x", "accuracy", "n", "loss")
 SURFACES = ("checkpoint", "index", "label", "along", "aside", "loss", "right")

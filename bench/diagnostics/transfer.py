@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from bench.attacks.pgd import pgd
-from bench.config import DiagnosticsSpec, spec_json
+from bench.config.experiment import DiagnosticsSpec, spec_json
 from bench.data.dataset import Dataset, load
-from bench.device import describe, peak_memory_mb, prepare
 from bench.diagnostics.checks import Outcome, stronger
 from bench.diagnostics.job import checked_weights, examined, examining, plain, table, tell
-from bench.diagnostics.subject import Subject, only
-from bench.provenance import packages, transfer_digest
-from bench.records import sha256, write_json, write_text
-from bench.runs.read import Run, read_run
+from bench.diagnostics.target import Subject, only
+from bench.numerics.device import describe, peak_memory_mb, prepare
+from bench.results.runs import Run, read_run
+from bench.runtime.files import sha256, write_json, write_text
+from bench.runtime.provenance import packages, transfer_digest
 
 COLUMNS = ("checkpoint", "source", "target", "accuracy", "n")
 

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 MODELS = Path(__file__).parents[1] / "models"
 IMPORTS = ["from pathlib import Path", "from safetensors.torch import load_file"]

@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bench import weights
+from bench.config.parsing import nearest
 from bench.evaluation.architecture import standalone
 from bench.evaluation.export_readme import readme
-from bench.parsing import BenchError, nearest
-from bench.records import read_json, sha256, write_json, write_text
+from bench.models import checkpoint as weights
+from bench.runtime.errors import BenchError
+from bench.runtime.files import read_json, sha256, write_json, write_text
 
 REMEDY = "train and evaluate the run with `python -m bench run`, or name another with --folder"
 

@@ -11,13 +11,13 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from bench.config import EvaluationSpec
+from bench.config.experiment import EvaluationSpec
 from bench.data.dataset import Images
-from bench.device import peak_memory_mb
 from bench.evaluation.judge import Verdicts, judge
 from bench.evaluation.state import State
-from bench.parsing import BenchError
-from bench.shortage import free_memory, out_of_memory
+from bench.numerics.device import peak_memory_mb
+from bench.runtime.errors import BenchError
+from bench.runtime.out_of_memory import free_memory, out_of_memory
 
 
 def judge_in_memory(

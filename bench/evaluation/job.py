@@ -13,19 +13,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench import weights
-from bench.changes import ELSE, changes, listed
-from bench.config import EvaluationSpec, TrainSpec, spec_json
+from bench.config.experiment import EvaluationSpec, TrainSpec, spec_json
 from bench.data.dataset import Dataset, Images, load
-from bench.device import describe, prepare
 from bench.evaluation.halving import judge_in_memory
 from bench.evaluation.judge import Verdicts
 from bench.evaluation.state import State, forget
-from bench.flags import HALVED
-from bench.interruption import stopping_cleanly
-from bench.parsing import BenchError
-from bench.provenance import evaluate_digest, packages
-from bench.records import read_json, sha256, write_json, write_text
+from bench.models import checkpoint as weights
+from bench.numerics.device import describe, prepare
+from bench.results.changes import ELSE, changes, listed
+from bench.results.flags import HALVED
+from bench.runtime.errors import BenchError
+from bench.runtime.files import read_json, sha256, write_json, write_text
+from bench.runtime.provenance import evaluate_digest, packages
+from bench.runtime.signals import stopping_cleanly
 
 STATE = "state/evaluation"
 KEPT = "judged"  # no rule's output, which Snakemake would delete before the job runs again

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from bench.attacks import autoattack
 from bench.attacks.mode import evaluating
 from bench.attacks.pgd import pgd
-from bench.config import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd
+from bench.config.experiment import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd
 from bench.data.dataset import Images, to_unit
-from bench.device import convolutions
 from bench.engine.folded import Folded
 from bench.engine.layout import layout
 from bench.evaluation.state import State
-from bench.parsing import BenchError
-from bench.streams import stream
+from bench.numerics.device import convolutions
+from bench.numerics.seeding import stream
+from bench.runtime.errors import BenchError
 
 TOLERANCE = 1e-6  # float32 rounding of x + eps
 

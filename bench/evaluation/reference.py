@@ -10,15 +10,15 @@ from pathlib import Path
 from torch import nn
 
 from bench.attacks.autoattack import provide
-from bench.config import EvaluationSpec, spec_json
+from bench.config.experiment import EvaluationSpec, spec_json
 from bench.data.dataset import Images, load
-from bench.device import describe, prepare
 from bench.evaluation.job import STATE, attacks_on, judge_all, most_memory, surroundings
 from bench.evaluation.state import forget
-from bench.parsing import BenchError, ConfigError
-from bench.provenance import packages, reference_digest
-from bench.records import refusal, sha256, write_json
-from bench.shortage import out_of_memory
+from bench.numerics.device import describe, prepare
+from bench.runtime.errors import BenchError, ConfigError
+from bench.runtime.files import refusal, sha256, write_json
+from bench.runtime.out_of_memory import out_of_memory
+from bench.runtime.provenance import packages, reference_digest
 
 THREAT = "Linf"
 LISTED = ("cifar10", "cifar100")

@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from bench.attacks.autoattack import AutoAttackVerdict
-from bench.parsing import BenchError
-from bench.records import appearing, read_json, write_text
+from bench.runtime.errors import BenchError
+from bench.runtime.files import appearing, read_json, write_text
 
 KEY = "memloss-bench-autoattack"
 TENSORS = ("adversarial", "clean", "robust")

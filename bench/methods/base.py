@@ -28,10 +28,11 @@ import torch
 from torch import Tensor
 
 from bench.attacks.inner import InnerAttack
-from bench.declared import check_only
-from bench.failures import code_error, import_file
-from bench.method_source import check_passes
-from bench.parsing import CodeError, ConfigError, nearest, parse, value_of
+from bench.config.method_options import check_only
+from bench.config.method_source import check_passes
+from bench.config.parsing import nearest, parse, value_of
+from bench.runtime.errors import CodeError, ConfigError
+from bench.runtime.exit_code import code_error, import_file
 
 
 class Method(ABC):

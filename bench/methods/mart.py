@@ -21,8 +21,8 @@ from torch import Tensor
 
 from bench.attacks.inner import InnerAttack
 from bench.attacks.losses import cross_entropy, of_class, strongest_rival
+from bench.config.parsing import Amount
 from bench.methods.base import Method, register, total
-from bench.parsing import Amount
 
 TINY = 1e-12
 

@@ -24,9 +24,10 @@ from torch import Tensor
 
 from bench.attacks.inner import InnerAttack
 from bench.attacks.losses import divergence, of_class
+from bench.config.parsing import Amount, nearest
 from bench.methods import trades
 from bench.methods.base import Method, register, total
-from bench.parsing import Amount, ConfigError, nearest
+from bench.runtime.errors import ConfigError
 
 
 @register("memloss")

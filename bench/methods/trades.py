@@ -19,8 +19,8 @@ from torch import Tensor
 
 from bench.attacks.inner import InnerAttack
 from bench.attacks.losses import cross_entropy, divergence
+from bench.config.parsing import Amount
 from bench.methods.base import Method, register, total
-from bench.parsing import Amount
 
 
 @register("trades")

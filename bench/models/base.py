@@ -12,9 +12,10 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from bench.failures import code_error, import_file
-from bench.parsing import ConfigError, nearest
-from bench.streams import stream_seed
+from bench.config.parsing import nearest
+from bench.numerics.seeding import stream_seed
+from bench.runtime.errors import ConfigError
+from bench.runtime.exit_code import code_error, import_file
 
 Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {}

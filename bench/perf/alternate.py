@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from bench.parsing import BenchError
-from bench.provenance import ROOT
+from bench.runtime.errors import BenchError
+from bench.runtime.provenance import ROOT
 
 SERVE = (sys.executable, "-m", "bench.perf.worker")
 TAIL = 4000  # characters of standard error among which the last words are

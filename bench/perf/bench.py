@@ -12,14 +12,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from bench.config import TrainSpec
+from bench.config.experiment import TrainSpec
 from bench.data.dataset import Dataset, to_unit
-from bench.device import convolutions, describe, keep_pages, prepare
 from bench.models.base import build
+from bench.numerics.device import convolutions, describe, keep_pages, prepare
 from bench.perf.operations import Counting
 from bench.perf.setup import Setup
-from bench.stopwatch import synthetic, timed
-from bench.training.measure import Tally
+from bench.planning.stopwatch import synthetic, timed
+from bench.training.metrics import Tally
 from bench.training.run import Run
 
 COUNTED = 2  # images on which operations are counted: of every further one there are as many

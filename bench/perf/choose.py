@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.config import Compute, Experiment, Model, TrainSpec, with_own_width
-from bench.parsing import BenchError, ConfigError, nearest, plain
+from bench.config.experiment import Compute, Experiment, Model, TrainSpec, with_own_width
+from bench.config.parsing import nearest, plain
 from bench.perf.cpu import has_bfloat16
 from bench.perf.setup import BY_METHOD, COARSE, ROUTES, TASKS, Route, Settings, Setup
 from bench.planning.sizes import Size, size_of
+from bench.runtime.errors import BenchError, ConfigError
 
 # An image that withstands AutoAttack takes as long as hundreds of training images.
 USUAL = {

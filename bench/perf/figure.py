@@ -16,7 +16,7 @@ from bench.analysis.labels import method_name
 from bench.perf.report import NAMES, against, device_of, number
 from bench.perf.results import REFERENCE, results
 from bench.perf.setup import COARSE, KEPT
-from bench.records import appearing
+from bench.runtime.files import appearing
 
 # In inches.
 MARGIN, RIGHT, HEAD, FOOT, GAP, COLUMN, SHARES = 0.12, 0.15, 0.46, 0.42, 0.25, 0.95, 1.75

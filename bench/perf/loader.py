@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bench.data.augment import Frame
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 from bench.training.run import Run
 
 try:

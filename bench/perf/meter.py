@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.stopwatch import wait
+from bench.planning.stopwatch import wait
 
 
 class Metered(nn.Module):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.parsing import BenchError
 from bench.perf.results import results
 from bench.planning.text import amount, table
+from bench.runtime.errors import BenchError
 
 FORMAT = 1
 QUICK = "quick: a tiny network, a few images. These times mean nothing, only that everything runs."

@@ -15,10 +15,10 @@ from bench.attacks import autoattack
 from bench.attacks.mode import evaluating
 from bench.attacks.pgd import pgd
 from bench.evaluation.judge import searched
+from bench.numerics.seeding import stream
 from bench.perf.bench import Bench
 from bench.perf.meter import Metered
-from bench.stopwatch import wait
-from bench.streams import stream
+from bench.planning.stopwatch import wait
 
 # So near that no image falls: AutoAttack drops a fallen image, and its cost would be by chance.
 NEAR = 1e-6

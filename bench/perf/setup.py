@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.config import Compute, TrainSpec
-from bench.parsing import Count, Positive
+from bench.config.experiment import Compute, TrainSpec
+from bench.config.parsing import Count, Positive
 from bench.planning.sizes import Size
 
 # In the order in which they run. "breakdown" goes with "autoattack" on CUDA.

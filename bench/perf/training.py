@@ -17,7 +17,7 @@ from bench.attacks.inner import Budget, InnerAttack
 from bench.engine.choose import create as create_engine
 from bench.perf.bench import COUNTED, Bench, take
 from bench.perf.operations import Counting
-from bench.training.measure import Tally
+from bench.training.metrics import Tally
 from bench.training.run import Run
 
 WARM_UP = 3  # steps before the first measurement on a CUDA device, which loads kernels in them

@@ -19,13 +19,13 @@ from typing import Any
 
 import torch
 
-from bench.failures import sentence
-from bench.parsing import parse
+from bench.config.parsing import parse
 from bench.perf.bench import Bench, Task
 from bench.perf.searches import AutoAttack, Breakdown, Pgd
 from bench.perf.setup import Setup
 from bench.perf.training import Attack, Data, Epoch, Memory, Step
-from bench.shortage import out_of_memory
+from bench.runtime.exit_code import sentence
+from bench.runtime.out_of_memory import out_of_memory
 
 KINDS: dict[str, Any] = {
     "step": Step,

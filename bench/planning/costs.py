@@ -11,11 +11,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.config import Evaluation, Experiment, Method
-from bench.parsing import ConfigError, parse, plain
-from bench.planning.records import attacks, record
+from bench.config.experiment import Evaluation, Experiment, Method
+from bench.config.parsing import parse, plain
+from bench.config.schema import Diagnostics
 from bench.planning.sizes import SOURCES, Size
-from bench.sections import Diagnostics
+from bench.results.staleness import attacks, record
+from bench.runtime.errors import ConfigError
 from bench.training.held_out import held_out
 
 # Of the curve over radii, those at which something still stands; two attacks of 10 gradients.

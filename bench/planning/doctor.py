@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.declared import PACKAGE, Declared, declarations, only_in, options_in
-from bench.method_source import check_method
-from bench.parsing import ConfigError
+from bench.config.method_options import PACKAGE, Declared, declarations, only_in, options_in
+from bench.config.method_source import check_method
 from bench.planning.text import amount
-from bench.provenance import ROOT
+from bench.runtime.errors import ConfigError
+from bench.runtime.provenance import ROOT
 
 # What the digits need nothing of: what it is for.
 OPTIONAL = {

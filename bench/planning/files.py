@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from bench.config.schema import Data
 from bench.data.listing import image_folder_files, parquet_files
-from bench.places import expanded
-from bench.sections import Data
+from bench.runtime.places import expanded
 
 # The other sources are a package's own or a published archive that is checked when it is read.
 FILES = {"folder": image_folder_files, "parquet": parquet_files}

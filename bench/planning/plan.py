@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.config import Experiment, Method
-from bench.parsing import Problems
+from bench.config.experiment import Experiment, Method
+from bench.config.schema import CHECKPOINTS
 from bench.planning.costs import (
     Rates,
     examining_seconds,
@@ -17,7 +17,9 @@ from bench.planning.costs import (
     recorded_rates,
     training_seconds,
 )
-from bench.planning.records import (
+from bench.planning.sizes import Size, disk_bytes, size_of
+from bench.planning.text import amount, hours, table
+from bench.results.staleness import (
     Recorded,
     about_images,
     examining_differs,
@@ -27,9 +29,7 @@ from bench.planning.records import (
     recorded,
     training_differs,
 )
-from bench.planning.sizes import Size, disk_bytes, size_of
-from bench.planning.text import amount, hours, table
-from bench.sections import CHECKPOINTS
+from bench.runtime.errors import Problems
 from bench.training.sizes import check_training, smallest_batch
 
 # Of each kind of job: what has been done, the doing, and what there is of it.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.config import Experiment, Training
-from bench.planning.records import about_images, record
+from bench.config.experiment import Experiment, Training
+from bench.results.staleness import about_images, record
 from bench.training.sizes import check_training
 
 # Images and shapes of sources that are always the same; the others' are known once data.json is.

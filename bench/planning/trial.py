@@ -8,16 +8,16 @@ from dataclasses import replace
 import torch
 
 from bench.attacks.pgd import pgd
-from bench.config import Experiment, Method
+from bench.config.experiment import Experiment, Method
 from bench.data.dataset import to_unit
-from bench.device import convolutions, describe, prepare
 from bench.evaluation.judge import correct, searched
+from bench.numerics.device import convolutions, describe, prepare
+from bench.numerics.seeding import stream
 from bench.planning.costs import Rates, method_kind
 from bench.planning.sizes import Size
-from bench.stopwatch import synthetic, timed
-from bench.streams import stream
+from bench.planning.stopwatch import synthetic, timed
 from bench.training.held_out import held_out
-from bench.training.measure import Tally, clean_accuracy, pgd_accuracy
+from bench.training.metrics import Tally, clean_accuracy, pgd_accuracy
 from bench.training.run import Run
 
 STEPS = 2  # each of two epochs: the memory is empty in the first, and kernels are still loaded

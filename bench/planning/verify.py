@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.changes import changes, listed
-from bench.config import TAKEN, Experiment
-from bench.parsing import BenchError
-from bench.planning.records import (
+from bench.config.experiment import TAKEN, Experiment
+from bench.results.changes import changes, listed
+from bench.results.staleness import (
     Recorded,
     about_images,
     attacks,
@@ -25,8 +24,9 @@ from bench.planning.records import (
     transfer_differs,
     weights,
 )
-from bench.provenance import packages, reference_digest
-from bench.records import sha256
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
+from bench.runtime.provenance import packages, reference_digest
 
 # What else is installed has no part in the weights.
 TRAINING_PACKAGES = ("python", "torch", "torchvision")
@@ -236,7 +236,7 @@ def configs_of(results: Path, *folders: Path) -> dict[str, Path | None]:
     BenchError
         There are no results at all.
     """
-    from bench.config_file import read_yaml
+    from bench.config.loading import read_yaml
 
     present = sorted(
         path.name
@@ -259,7 +259,7 @@ def configs_of(results: Path, *folders: Path) -> dict[str, Path | None]:
 
 def wrong_configs(*folders: Path) -> dict[Path, str]:
     """Return the configs in `folders` that cannot be read as experiments, and what is wrong."""
-    from bench.config_file import is_experiment, read_config
+    from bench.config.loading import is_experiment, read_config
 
     wrong = {}
     for path in _configs(folders):

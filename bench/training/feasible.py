@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from bench.config import Experiment, Model, Training
-from bench.failures import named
+from bench.config.experiment import Experiment, Model, Training
 from bench.models.base import build
-from bench.parsing import BenchError, ConfigError, Problems
-from bench.shortage import out_of_memory
+from bench.runtime.errors import BenchError, ConfigError, Problems
+from bench.runtime.exit_code import named
+from bench.runtime.out_of_memory import out_of_memory
 from bench.training.held_out import held_out
 from bench.training.sizes import check_training, smallest_batch
 

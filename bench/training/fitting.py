@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import torch
 
-from bench.config import TrainSpec
+from bench.config.experiment import TrainSpec
 from bench.data.dataset import Dataset, Images
-from bench.device import describe
-from bench.parsing import BenchError
-from bench.shortage import free_memory, out_of_memory
+from bench.numerics.device import describe
+from bench.runtime.errors import BenchError
+from bench.runtime.out_of_memory import free_memory, out_of_memory
 from bench.training.run import Run
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.config import Training
+from bench.config.experiment import Training
 
 ENOUGH = 10_000  # training images; from here on 1,000 are held out, below a tenth
 

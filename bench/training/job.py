@@ -13,26 +13,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.config import TrainSpec, spec_json
+from bench.config.experiment import TrainSpec, spec_json
+from bench.config.schema import CHECKPOINTS
 from bench.data.dataset import Dataset, load
 from bench.data.record import images_record
-from bench.device import describe, peak_memory_mb, prepare
-from bench.interruption import stopping_cleanly
 from bench.methods.base import Method
-from bench.parsing import BenchError
-from bench.provenance import packages, train_digest
-from bench.records import sha256, write_json, write_text
-from bench.sections import CHECKPOINTS
-from bench.shortage import out_of_memory
+from bench.models.checkpoint import Description, save
+from bench.models.checkpoint import load as load_weights
+from bench.numerics.device import describe, peak_memory_mb, prepare
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256, write_json, write_text
+from bench.runtime.out_of_memory import out_of_memory
+from bench.runtime.provenance import packages, train_digest
+from bench.runtime.signals import stopping_cleanly
 from bench.training.feasible import check_network
 from bench.training.fitting import too_large
-from bench.training.measure import Tally
+from bench.training.metrics import Tally
 from bench.training.progress import Progress
 from bench.training.run import DivergedError, Epoch, Run
 from bench.training.sizes import check_training
 from bench.training.state import Kept, load_state, save_state
-from bench.weights import Description, save
-from bench.weights import load as load_weights
 
 
 def train(spec: TrainSpec, *, experiment: str, label: str, data: Path, folder: Path) -> None:

@@ -13,20 +13,21 @@ import torch
 from torch import Tensor, nn
 
 from bench.attacks.inner import Budget
-from bench.config import TrainSpec
+from bench.config.experiment import TrainSpec
+from bench.config.parsing import plain
 from bench.data.augment import Frame, Views
 from bench.data.dataset import Dataset, Images, to_unit
 from bench.data.memory import Memory
 from bench.data.splits import hold_out
-from bench.device import convolutions
 from bench.engine.choose import create as create_engine
 from bench.methods.base import create, terms_of, total
 from bench.models.base import build
-from bench.parsing import BenchError, plain
-from bench.streams import stream
+from bench.numerics.device import convolutions
+from bench.numerics.seeding import stream
+from bench.runtime.errors import BenchError
+from bench.training.forgetting import Probe
 from bench.training.held_out import held_out
-from bench.training.measure import Tally, at_chance, clean_accuracy, pgd_accuracy
-from bench.training.probe import Probe
+from bench.training.metrics import Tally, at_chance, clean_accuracy, pgd_accuracy
 from bench.training.schedule import build_optimiser, build_schedule
 
 

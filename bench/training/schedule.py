@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
-from bench.config import Optimiser, Schedule
+from bench.config.experiment import Optimiser, Schedule
 
 
 def build_optimiser(model: nn.Module, optimiser: Optimiser) -> SGD:

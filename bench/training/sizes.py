@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.config import Training
-from bench.parsing import ConfigError
+from bench.config.experiment import Training
+from bench.runtime.errors import ConfigError
 from bench.training.held_out import held_out
 
 

@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.changes import differences, listed
-from bench.records import appearing
+from bench.results.changes import differences, listed
+from bench.runtime.files import appearing
 from bench.training.run import Epoch, Run
 
 KEY = "memloss-bench-training"

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from bench.attacks.inner import InnerAttack
 from bench.methods.base import names
-from bench.training import measure, run
-from bench.training.measure import Tally
+from bench.training import metrics as measure
+from bench.training import run
+from bench.training.metrics import Tally
 from bench.training.run import Run
 
 EPOCHS = 2

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.attacks.inner import Budget
+from bench.config.parsing import plain
 from bench.methods.base import Method, _discovered, create, names
 from bench.models.base import build
-from bench.parsing import ConfigError, plain
+from bench.runtime.errors import ConfigError
 
 PASSES = ("clean", "adversarial", "memory")
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1])

@@ -13,7 +13,7 @@ import torch
 
 from bench.methods import base
 from bench.methods.base import Method, create, names, register
-from bench.parsing import ConfigError
+from bench.runtime.errors import ConfigError
 
 EVERY = pytest.mark.parametrize("name", names())
 DOUBLED = '''
@@ -26,7 +26,7 @@ from torch import Tensor
 from bench.attacks.inner import InnerAttack
 from bench.attacks.losses import cross_entropy
 from bench.methods.base import Method, register
-from bench.parsing import Amount
+from bench.config.parsing import Amount
 
 @register("doubled")
 @dataclass(frozen=True, kw_only=True)

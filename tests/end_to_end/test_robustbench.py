@@ -22,9 +22,9 @@ from bench.attacks.autoattack import judge, provide
 from bench.evaluation.export import export
 from bench.evaluation.reference import load_reference
 from bench.models.base import build
-from bench.parsing import BenchError
-from bench.records import sha256
-from bench.weights import Description, save
+from bench.models.checkpoint import Description, save
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
 
 CLASSES, COLOURS, SIDE = 10, 3, 32
 EPS = 8 / 255

@@ -17,20 +17,28 @@ from stopping import stopping_in
 from synthetic import EPS, MEMLOSS, METHODS, some_data, some_images, some_spec
 from torch import Tensor, nn
 
-from bench import weights
-from bench.analysis.collect import collect
 from bench.attacks import autoattack
 from bench.attacks.autoattack import AutoAttackVerdict, source
-from bench.config import AutoAttack, Compute, Evaluation, EvaluationSpec, Model, Pgd, Threat
+from bench.config.experiment import (
+    AutoAttack,
+    Compute,
+    Evaluation,
+    EvaluationSpec,
+    Model,
+    Pgd,
+    Threat,
+)
 from bench.data.dataset import Images, save, to_unit
-from bench.device import convolutions, describe, prepare
 from bench.evaluation.job import evaluate
 from bench.evaluation.judge import correct, judge
-from bench.interruption import InterruptedJobError
 from bench.methods.base import names
+from bench.models import checkpoint as weights
 from bench.models.base import build
+from bench.numerics.device import convolutions, describe, prepare
+from bench.results.collect import collect
+from bench.runtime.signals import InterruptedJobError
 from bench.training.job import train
-from bench.training.measure import Tally
+from bench.training.metrics import Tally
 from bench.training.run import Run
 
 pytestmark = pytest.mark.gpu

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from bench.attacks.inner import Budget, InnerAttack
 from bench.attacks.losses import divergence
-from bench.config import Compute
-from bench.device import convolutions, prepare
+from bench.config.experiment import Compute
 from bench.engine.base import Engine
 from bench.engine.choose import create
 from bench.models.base import build
-from bench.training.measure import Tally
+from bench.numerics.device import convolutions, prepare
+from bench.training.metrics import Tally
 from bench.training.run import Run
 
 pytestmark = pytest.mark.gpu

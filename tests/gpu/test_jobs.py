@@ -10,7 +10,7 @@ import torch
 from settings import settings
 from synthetic import EPS, METHODS, some_data, some_spec
 
-from bench.config import (
+from bench.config.experiment import (
     Compute,
     Diagnostics,
     DiagnosticsSpec,
@@ -20,12 +20,12 @@ from bench.config import (
     Threat,
     experiment,
 )
+from bench.config.parsing import plain
 from bench.data.dataset import save
-from bench.device import describe
 from bench.diagnostics.job import diagnose
 from bench.diagnostics.transfer import transfer
 from bench.evaluation.job import evaluate
-from bench.parsing import plain
+from bench.numerics.device import describe
 from bench.perf.choose import QUICK
 from bench.perf.setup import ROUTES, TASKS, Route, Setup
 from bench.perf.worker import Server

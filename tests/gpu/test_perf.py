@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from synthetic import some_spec
 
-from bench.config import Compute
-from bench.parsing import plain
+from bench.config.experiment import Compute
+from bench.config.parsing import plain
 from bench.perf.choose import QUICK
 from bench.perf.setup import ROUTES, Setup
 from bench.perf.worker import Server

@@ -13,8 +13,8 @@ from bench.analysis.claims.claim import Claims, read_claims
 from bench.analysis.claims.results import Results
 from bench.analysis.claims.rules import RULES, RuledClaim
 from bench.analysis.claims.verdict import Judgement, judge
-from bench.analysis.options import options_text
 from bench.analysis.statistics.evidence import Evidence, Judged, Run
+from bench.results.options import options_text
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = ROOT / "config" / "claims.yaml"

@@ -14,9 +14,9 @@ import torch
 from synthetic import METHODS, settings_kept, some_data, some_spec
 from torch import Tensor, nn
 
-from bench.config import Ascent, Threat, TrainSpec
+from bench.config.experiment import Ascent, Threat, TrainSpec
 from bench.methods.base import create, names, total
-from bench.training.measure import Tally
+from bench.training.metrics import Tally
 from bench.training.run import Run
 
 # Wide, so that the two directions of a divergence differ by more than a percent.

@@ -12,10 +12,10 @@ import torch
 from margins import Blocks, pixels
 from torch import Tensor, nn
 
-from bench.config import Compute, Diagnostics, DiagnosticsSpec, Threat
+from bench.config.experiment import Compute, Diagnostics, DiagnosticsSpec, Threat
 from bench.data.dataset import Images, to_unit
 from bench.diagnostics.job import examining
-from bench.diagnostics.subject import Subject
+from bench.diagnostics.target import Subject
 
 SHAPE = (1, 16, 16)
 EPS = 8 / 255

@@ -8,9 +8,9 @@ from typing import Any
 
 from settings import settings
 
-from bench.config import Experiment, experiment, spec_json
-from bench.provenance import evaluate_digest, packages, train_digest
-from bench.records import sha256, write_json, write_text
+from bench.config.experiment import Experiment, experiment, spec_json
+from bench.runtime.files import sha256, write_json, write_text
+from bench.runtime.provenance import evaluate_digest, packages, train_digest
 
 FINGERPRINT = "f" * 64
 TRAINED, TEST = 1348, 300  # of the 1,497 digits a tenth is held out

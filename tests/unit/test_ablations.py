@@ -23,8 +23,8 @@ from bench.analysis.ablations import (
 )
 from bench.analysis.statistics.evidence import read_evidence
 from bench.analysis.summary import summarize
-from bench.config import Ablation, experiment
-from bench.parsing import BenchError, ConfigError
+from bench.config.experiment import Ablation, experiment
+from bench.runtime.errors import BenchError, ConfigError
 
 REPORTED = Path(__file__).parents[2] / "config" / "reported.csv"
 CARDS = REPORTED.with_name("robustbench.csv")

@@ -10,7 +10,7 @@ from factory import edit_json
 from settings import settings
 
 from bench.__main__ import main
-from bench.config import experiment, spec_json
+from bench.config.experiment import experiment, spec_json
 
 HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind\n"
 

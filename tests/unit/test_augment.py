@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from bench.data.augment import Frame, Views
-from bench.streams import stream
+from bench.numerics.seeding import stream
 
 
 def random_images(count: int, dtype: torch.dtype = torch.uint8) -> Tensor:

@@ -17,7 +17,7 @@ from bench.attacks.autoattack import (
     require_classes,
 )
 from bench.models.base import build
-from bench.parsing import BenchError, ConfigError
+from bench.runtime.errors import BenchError, ConfigError
 
 SHAPE = (1, 16, 16)
 EPS = 8 / 255

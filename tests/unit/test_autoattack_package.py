@@ -13,7 +13,7 @@ from margins import Blocks, pixels
 
 from bench.attacks import autoattack_package
 from bench.attacks.autoattack_package import installed, provide, source
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 COMMIT = "a39220048b3c9f2cca9a4d3a54604793c68eca7e"
 

@@ -12,9 +12,9 @@ from claimed import ROOT, repository_claims
 from bench.analysis.claims.claim import read_claims
 from bench.analysis.claims.rules import RULES
 from bench.analysis.claims.table import Line as ClaimsLine
-from bench.analysis.reported import find, read_reported
 from bench.analysis.statistics.table import Line as StatisticsLine
-from bench.parsing import BenchError
+from bench.results.published import find, read_reported
+from bench.runtime.errors import BenchError
 
 VALUE = {
     "id": "one",

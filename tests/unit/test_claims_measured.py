@@ -16,7 +16,7 @@ from bench.analysis.claims.rules import RULES, Measured
 from bench.analysis.claims.verdict import undecided
 from bench.analysis.statistics.crossed import Estimate, over_both, over_seeds
 from bench.analysis.statistics.quantities import front_distance
-from bench.parsing import parse
+from bench.config.parsing import parse
 
 # V3 above V2 above V1: the first of every pair is the smaller one.
 RISING = {"recycled": (82.2, 47.0), "memloss_v2": (83.5, 48.0), "memloss_v3": (84.5, 49.0)}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from claimed import AS_CLAIMED, evidence, verdicts
 
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 
 def test_a_method_is_named_by_what_is_trained(measured_folder):

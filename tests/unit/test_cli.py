@@ -13,7 +13,7 @@ import yaml
 from settings import settings
 
 from bench.__main__ import main
-from bench.config import experiment, spec_json
+from bench.config.experiment import experiment, spec_json
 
 ROOT = Path(__file__).parents[2]
 READ = experiment(settings())

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from factory import edit_json, write_csv
 
-from bench.analysis.collect import collect
-from bench.parsing import BenchError
-from bench.runs.read import read_verdicts
+from bench.results.collect import collect
+from bench.results.runs import read_verdicts
+from bench.runtime.errors import BenchError
 
 COLUMNS = ["index", "label", "clean", "robust", "broken_by"]
 

@@ -9,9 +9,10 @@ import pytest
 import yaml
 from settings import settings
 
-from bench.config import Data, EvaluationSpec, TrainSpec, experiment, spec_json
-from bench.config_file import is_experiment
-from bench.parsing import ConfigError, parse
+from bench.config.experiment import Data, EvaluationSpec, TrainSpec, experiment, spec_json
+from bench.config.loading import is_experiment
+from bench.config.parsing import parse
+from bench.runtime.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(filter(is_experiment, (ROOT / "config").glob("*.yaml")))
@@ -64,9 +65,9 @@ def test_the_paper_is_trained_as_its_authors_train():
 
 def test_planning_needs_the_standard_library_alone():
     code = (
-        "import sys, bench.config, bench.declared, bench.provenance\n"
-        "bench.declared.method_options('memloss')\n"
-        "bench.provenance.train_digest('memloss', 'resnet18', 'fast')\n"
+        "import sys, bench.config.experiment, bench.config.method_options, bench.runtime.provenance\n"
+        "bench.config.method_options.method_options('memloss')\n"
+        "bench.runtime.provenance.train_digest('memloss', 'resnet18', 'fast')\n"
         "known = sys.stdlib_module_names | {'bench', '__main__'}\n"
         "print({name.split('.')[0] for name in set(sys.modules) - before} - known)\n"
     )
@@ -239,7 +240,7 @@ def test_a_width_that_is_the_models_own_changes_neither_label_nor_spec():
 
 
 def test_a_width_is_refused_where_the_model_has_none(monkeypatch):
-    monkeypatch.setattr("bench.config.default_width", lambda name: None)
+    monkeypatch.setattr("bench.config.experiment.default_width", lambda name: None)
     message = refusal(settings({"model.width": 8}))
     assert message == "model.width: the model 'small_cnn' has none; remove the key"
     assert experiment(settings()).model.label == "small_cnn"

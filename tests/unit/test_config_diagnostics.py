@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from settings import settings
 
-from bench.config import experiment
-from bench.parsing import ConfigError
+from bench.config.experiment import experiment
+from bench.runtime.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from settings import settings
 
-from bench.config import experiment, spec_json
-from bench.parsing import ConfigError
+from bench.config.experiment import experiment, spec_json
+from bench.runtime.errors import ConfigError
 
 
 def refusal(methods: object, changes: dict[str, object] | None = None) -> str:

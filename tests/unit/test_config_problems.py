@@ -10,10 +10,11 @@ from factory import write_json
 from settings import settings
 
 from bench.__main__ import main
-from bench.config import experiment
-from bench.declared import declared_options
-from bench.parsing import ConfigError, Problems, nearest
-from bench.sections import Needs
+from bench.config.experiment import experiment
+from bench.config.method_options import declared_options
+from bench.config.parsing import nearest
+from bench.config.schema import Needs
+from bench.runtime.errors import ConfigError, Problems
 
 
 def problems(raw: object) -> tuple[str, ...]:

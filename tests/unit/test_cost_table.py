@@ -16,7 +16,7 @@ from bench.analysis.cost_table import spent
 from bench.analysis.summary import summarize
 from bench.analysis.tables import make_tables
 from bench.methods.base import create
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 from bench.training.job import passes_of
 from bench.training.run import Run
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.csv_file import cell_eps, cell_number, read_table
-from bench.analysis.figures.elsewhere import read_reference
-from bench.analysis.reported import read_cards, read_reported
+from bench.analysis.figures.published import read_reference
 from bench.analysis.tables import read_rows
-from bench.parsing import BenchError
+from bench.results.csv_file import cell_eps, cell_number, read_table
+from bench.results.published import read_cards, read_reported
+from bench.runtime.errors import BenchError
 
 ROOT = Path(__file__).parents[2]
 READERS = {

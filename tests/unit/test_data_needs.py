@@ -15,11 +15,11 @@ from synthetic import some_data
 
 from bench.__main__ import main
 from bench.attacks.autoattack import TARGETS, require_classes
-from bench.config import experiment, spec_json
+from bench.config.experiment import experiment, spec_json
+from bench.config.schema import Needs
 from bench.data import job
 from bench.data.dataset import Dataset, load
-from bench.records import write_json
-from bench.sections import Needs
+from bench.runtime.files import write_json
 
 
 def few(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:

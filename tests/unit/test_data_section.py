@@ -14,14 +14,14 @@ from safetensors.torch import load_file, save_file
 from settings import settings
 
 from bench.__main__ import main
-from bench.config import Data, experiment
+from bench.config.experiment import Data, experiment
+from bench.config.schema import Needs
 from bench.data.dataset import load, save
-from bench.data.header import KEY, header
 from bench.data.job import prepare
 from bench.planning.plan import make_plan
-from bench.planning.records import images_differ, section_differs
 from bench.planning.verify import verify
-from bench.sections import Needs
+from bench.results.data_header import KEY, header
+from bench.results.staleness import images_differ, section_differs
 
 FEW = {"data.train_images": 60, "data.test_images": 10}
 PLACE = Path("results/tiny/data.safetensors")

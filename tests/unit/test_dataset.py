@@ -10,8 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from bench.data.dataset import Dataset, Images, load, save, to_unit
-from bench.parsing import BenchError
-from bench.records import HOST
+from bench.runtime.errors import BenchError
+from bench.runtime.files import HOST
 
 
 def images(count: int, *, seed: int = 0, size: tuple[int, ...] = (3, 4, 5)) -> Images:

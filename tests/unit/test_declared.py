@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import declared
-from bench.declared import (
+from bench.config import method_options as declared
+from bench.config.method_options import (
     declared_options,
     default_width,
     method_names,
@@ -13,7 +13,7 @@ from bench.declared import (
     model_names,
     registered,
 )
-from bench.parsing import ConfigError
+from bench.runtime.errors import ConfigError
 
 MEMLOSS = {"variant": "v1", "beta": 3, "memory_beta": 2}
 HEADER = "import torch_is_not_needed\nfrom bench.methods.base import Method, register\n"
@@ -157,8 +157,8 @@ def test_what_is_wrong_is_named_where_it_stands(name, given, message):
     [("standard", {}), ("pgd_at", {}), ("trades", {}), ("mart", {"beta": 4}), ("memloss", MEMLOSS)],
 )
 def test_planning_and_the_method_itself_agree_on_every_option(name, given):
+    from bench.config.parsing import plain
     from bench.methods.base import create
-    from bench.parsing import plain
 
     assert plain(create(name, given)) == declared_options(name, given, where="")
 

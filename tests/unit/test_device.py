@@ -5,9 +5,9 @@ import warnings
 import pytest
 import torch
 
-from bench.config import Compute
-from bench.device import convolutions, describe, peak_memory_mb, prepare
-from bench.parsing import BenchError
+from bench.config.experiment import Compute
+from bench.numerics.device import convolutions, describe, peak_memory_mb, prepare
+from bench.runtime.errors import BenchError
 
 CPU = torch.device("cpu")
 

@@ -17,9 +17,8 @@ from factory import edit_json
 from settings import settings
 from synthetic import CPU, EPS, settings_kept, some_data, some_images, some_spec
 
-from bench import weights
 from bench.__main__ import main
-from bench.config import (
+from bench.config.experiment import (
     Diagnostics,
     DiagnosticsSpec,
     Evaluation,
@@ -28,15 +27,17 @@ from bench.config import (
     Threat,
     spec_json,
 )
+from bench.config.parsing import parse
 from bench.data.dataset import Dataset, load, save
 from bench.diagnostics import geometry
 from bench.diagnostics.checks import LIMITS
 from bench.diagnostics.job import SURFACES, diagnose
 from bench.diagnostics.transfer import transfer
 from bench.evaluation.job import evaluate
-from bench.interruption import InterruptedJobError
-from bench.parsing import BenchError, parse
-from bench.records import sha256
+from bench.models import checkpoint as weights
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
+from bench.runtime.signals import InterruptedJobError
 from bench.training.job import train
 
 METHODS = ("standard", "trades", "mart")

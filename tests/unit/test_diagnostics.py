@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.attacks.pgd import pgd
 from bench.diagnostics import curves, geometry
 from bench.diagnostics.job import examine, examining
-from bench.diagnostics.subject import Subject
+from bench.diagnostics.target import Subject
 
 
 def failed(network: nn.Module, levels: list[int] | None = None) -> set[str]:

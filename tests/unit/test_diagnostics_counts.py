@@ -9,14 +9,14 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
+from bench.diagnostics.baseline_attacks import autoattack_gap, fgsm_stronger, square_stronger
 from bench.diagnostics.checks import Counts, Outcome, stronger
 from bench.diagnostics.curves import Curve, restarts_flat, rise, steps_flat, zero
 from bench.diagnostics.geometry import SIDE, Surface
 from bench.diagnostics.job import _curve_rows, _surface_rows
-from bench.diagnostics.others import autoattack_gap, fgsm_stronger, square_stronger
-from bench.diagnostics.subject import only
-from bench.runs.read import Result, Verdicts
-from bench.runs.records import AttackRecord
+from bench.diagnostics.target import only
+from bench.results.records import AttackRecord
+from bench.results.runs import Result, Verdicts
 
 N = 100
 

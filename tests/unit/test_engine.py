@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from bench.attacks.inner import Budget, InnerAttack
 from bench.attacks.losses import divergence
-from bench.config import TrainSpec
+from bench.config.experiment import TrainSpec
 from bench.engine import folded
 from bench.engine.base import Engine
 from bench.engine.choose import create
 from bench.engine.layout import layout
 from bench.models.base import build
-from bench.training.measure import Tally
+from bench.training.metrics import Tally
 from bench.training.run import Run
 
 CPU = torch.device("cpu")

@@ -11,13 +11,13 @@ import pytest
 import torch
 from synthetic import CPU, EPS, settings_kept, some_data, some_spec
 
-from bench import weights
-from bench.config import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
+from bench.config.experiment import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.dataset import load, save
 from bench.evaluation import halving, job
 from bench.evaluation.judge import Verdicts
-from bench.provenance import packages
-from bench.records import read_json, sha256, write_json
+from bench.models import checkpoint as weights
+from bench.runtime.files import read_json, sha256, write_json
+from bench.runtime.provenance import packages
 from bench.training.job import train
 
 PGD = Pgd(steps=2, step=EPS / 2)

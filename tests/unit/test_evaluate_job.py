@@ -13,18 +13,19 @@ from factory import ResultsFactory
 from synthetic import CPU, EPS, settings_kept, some_data, some_images, some_spec
 from torch import Tensor, nn
 
-from bench import weights
-from bench.analysis.collect import collect
 from bench.analysis.summary import cost_rows
 from bench.attacks import autoattack
 from bench.attacks.autoattack import STANDARD, AutoAttackVerdict, source
-from bench.config import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd, Threat
+from bench.config.experiment import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd, Threat
+from bench.config.parsing import parse
 from bench.data.dataset import Dataset, load, save, to_unit
 from bench.evaluation import halving
 from bench.evaluation.job import attacks_on, evaluate
-from bench.parsing import BenchError, parse
-from bench.provenance import packages
-from bench.records import sha256
+from bench.models import checkpoint as weights
+from bench.results.collect import collect
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
+from bench.runtime.provenance import packages
 from bench.training.job import train
 
 SPEC = EvaluationSpec(

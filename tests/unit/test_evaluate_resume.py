@@ -17,16 +17,16 @@ from brief import brief_autoattack
 from killing import kill_at_random
 from synthetic import CPU, EPS, some_data
 
-from bench import weights
 from bench.attacks import autoattack
-from bench.config import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
+from bench.config.experiment import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.dataset import Images, save, to_unit
 from bench.evaluation import judge as judging
 from bench.evaluation import state
 from bench.evaluation.job import evaluate
-from bench.interruption import InterruptedJobError
-from bench.records import read_json, sha256, write_json
-from bench.weights import Description
+from bench.models import checkpoint as weights
+from bench.models.checkpoint import Description
+from bench.runtime.files import read_json, sha256, write_json
+from bench.runtime.signals import InterruptedJobError
 
 ROOT = Path(__file__).parents[2]
 SPEC = EvaluationSpec(

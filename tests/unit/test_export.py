@@ -16,9 +16,9 @@ from torch import nn
 from bench.evaluation.architecture import standalone
 from bench.evaluation.export import export
 from bench.models.base import build, names
-from bench.parsing import BenchError
-from bench.records import sha256
-from bench.weights import Description, save
+from bench.models.checkpoint import Description, save
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
 
 
 def finished(
@@ -222,7 +222,7 @@ BUILDER = '''
 from torch import nn
 
 from bench.models.base import register
-from bench.parsing import (
+from bench.config.parsing import (
     BenchError as Wrong,
 )
 
@@ -253,9 +253,9 @@ def test_a_function_may_be_registered_and_errors_become_value_errors(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("from bench.streams import stream", "takes stream from bench.streams"),
+        ("from bench.numerics.seeding import stream", "takes stream from bench.numerics.seeding"),
         ("from .base import other", "write it at the top as"),
-        ("import bench.streams", "write it at the top as"),
+        ("import bench.numerics.seeding", "write it at the top as"),
     ],
 )
 def test_an_architecture_that_leans_on_the_suite_is_refused(tmp_path, line, message):

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from bench import __main__ as command_line
-from bench.failures import exit_code, sentence
-from bench.parsing import BenchError
-from bench.shortage import out_of_memory
+from bench.runtime.errors import BenchError
+from bench.runtime.exit_code import exit_code, sentence
+from bench.runtime.out_of_memory import out_of_memory
 
 ROOT = Path(__file__).parents[2]
 FULL = "free space on that disk or use another"
@@ -59,9 +59,7 @@ def test_what_nobody_foresaw_has_a_traceback_and_then_what_to_do(capsys, error):
 
 def test_a_reader_that_has_read_enough_is_no_error():
     code = "print('a' * 100_000)"
-    script = (
-        f"import sys; from bench.failures import exit_code; sys.exit(exit_code(lambda: {code}))"
-    )
+    script = f"import sys; from bench.runtime.exit_code import exit_code; sys.exit(exit_code(lambda: {code}))"
     command = f"{sys.executable} -c {shlex.quote(script)} | head -c 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (141, "a", "")

@@ -13,10 +13,10 @@ from synthetic import some_data, some_spec
 from torch import nn
 
 from bench.__main__ import main
-from bench.config import Model
+from bench.config.experiment import Model
 from bench.data.dataset import save
 from bench.models import base
-from bench.parsing import ConfigError
+from bench.runtime.errors import ConfigError
 from bench.training.feasible import check_network
 from bench.training.job import train
 from bench.training.run import Run

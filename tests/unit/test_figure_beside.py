@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.analysis.figures.elsewhere import _of_our_runs, beside
 from bench.analysis.figures.points import Other, Row
+from bench.analysis.figures.published import _of_our_runs, beside
 
 MART = Other("mart", 80.0, 47.0, "secondary", None, "mart", "beta=5")
 

@@ -12,7 +12,7 @@ from bench.analysis.figures import caption, examined, strength, style, surfaces,
 from bench.analysis.figures.draw import draw
 from bench.analysis.figures.points import read_summary
 from bench.analysis.summary import summarize
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 REPORTED = Path(__file__).parents[2] / "config" / "reported.csv"
 RUNS = [("trades", 0), ("trades", 1), ("memloss_v1", 0)]

@@ -12,7 +12,7 @@ from bench.analysis.figures import components, curves, style
 from bench.analysis.figures.draw import draw
 from bench.analysis.figures.points import Curve
 from bench.analysis.summary import summarize
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 NAMES = {
     f"{name}.{form}"

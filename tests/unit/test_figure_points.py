@@ -21,7 +21,7 @@ from bench.analysis.figures.points import (
     strongest,
 )
 from bench.analysis.statistics.front import distance
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 HEADER = (
     "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,eps,n,correct,accuracy,"

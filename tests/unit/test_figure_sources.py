@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.figures.elsewhere import read_reference, read_reported
 from bench.analysis.figures.frontier import short
 from bench.analysis.figures.points import Curve, Other, read_curves
-from bench.parsing import BenchError
+from bench.analysis.figures.published import read_reference, read_reported
+from bench.runtime.errors import BenchError
 
 REPORTED = """\
 dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from synthetic import some_data, some_spec
 
-from bench import weights
 from bench.__main__ import main
 from bench.data.dataset import load, save
 from bench.evaluation.reference import _fetch
-from bench.parsing import BenchError
-from bench.records import appearing, refusal, write_json, write_text
+from bench.models import checkpoint as weights
+from bench.runtime.errors import BenchError
+from bench.runtime.files import appearing, refusal, write_json, write_text
 from bench.training.job import train
 
 

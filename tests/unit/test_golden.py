@@ -10,7 +10,7 @@ import pytest
 from golden import CASES, FILE, loss_of, spec_of, training_of
 
 from bench.attacks.losses import divergence
-from bench.config import Ascent, Threat, TrainSpec
+from bench.config.experiment import Ascent, Threat, TrainSpec
 from bench.methods import trades
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))

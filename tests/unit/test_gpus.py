@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import gpus
-from bench.parsing import BenchError
+from bench.runtime import gpus
+from bench.runtime.errors import BenchError
 
 ROOT = Path(__file__).parents[2]
 HOLD = """

@@ -11,7 +11,7 @@ from bench.analysis.ablations import make_ablations
 from bench.analysis.image_counts import Counts, span
 from bench.analysis.summary import summarize
 from bench.analysis.tables import make_tables
-from bench.sections import Ablation
+from bench.config.schema import Ablation
 
 HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind\n"
 

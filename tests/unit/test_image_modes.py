@@ -12,7 +12,7 @@ from pictures import encoded, picture, png
 from PIL import Image
 
 from bench.data.sources.decoding import decode
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 RGB = picture(1)
 GREY = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6) * 10)

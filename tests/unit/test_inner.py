@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bench.attacks.inner import Budget, InnerAttack
 from bench.models.base import build
-from bench.parsing import ConfigError
+from bench.runtime.errors import ConfigError
 
 BUDGET = Budget(eps=0.1, step=0.03, steps=6)
 KL = InnerAttack(loss="kl", start="gaussian")

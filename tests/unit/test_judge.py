@@ -11,12 +11,12 @@ from margins import Blocks, pixels
 from torch import Tensor, nn
 
 from bench.attacks.pgd import pgd
-from bench.config import Compute, Evaluation, EvaluationSpec, Pgd, Threat
+from bench.config.experiment import Compute, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.dataset import Images, to_unit
-from bench.device import convolutions
 from bench.evaluation import judge as module
 from bench.evaluation.judge import Verdicts, correct, judge
-from bench.parsing import BenchError
+from bench.numerics.device import convolutions
+from bench.runtime.errors import BenchError
 
 SHAPE = (1, 16, 16)
 EPS = 8 / 255

@@ -12,11 +12,11 @@ from margins import Blocks, pixels
 from torch import Tensor, nn
 
 from bench.attacks.autoattack import STANDARD, AutoAttackVerdict, source
-from bench.config import AutoAttack, Compute, Evaluation, EvaluationSpec, Threat
+from bench.config.experiment import AutoAttack, Compute, Evaluation, EvaluationSpec, Threat
 from bench.data.dataset import Images, to_unit
 from bench.evaluation import judge as module
 from bench.evaluation.judge import Verdicts, judge
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 SHAPE = (1, 16, 16)
 EPS = 8 / 255

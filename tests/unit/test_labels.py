@@ -5,7 +5,6 @@ from fractions import Fraction
 import pytest
 from factory import SPECS
 
-from bench.analysis import options
 from bench.analysis.labels import (
     attack_name,
     attack_order,
@@ -14,7 +13,8 @@ from bench.analysis.labels import (
     method_name,
     method_order,
 )
-from bench.declared import REQUIRED, Option
+from bench.config.method_options import REQUIRED, Option
+from bench.results import options
 
 NAMES = {
     "standard": "Standard",

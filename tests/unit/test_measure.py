@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from bench.analysis.statistics.accuracy import wilson
 from bench.data.dataset import Images
-from bench.training import measure
-from bench.training.measure import Tally, at_chance, clean_accuracy, pgd_accuracy
+from bench.training import metrics as measure
+from bench.training.metrics import Tally, at_chance, clean_accuracy, pgd_accuracy
 
 CPU = torch.device("cpu")
 SHAPE = (1, 16, 16)

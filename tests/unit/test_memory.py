@@ -9,7 +9,7 @@ from torch import Tensor
 from bench.data.augment import Views
 from bench.data.dataset import to_unit
 from bench.data.memory import DTYPES, Alignment, Memory, Storage
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 COUNT = 24
 EPS = 8 / 255

@@ -12,14 +12,14 @@ import torch
 from synthetic import some_data, some_spec
 
 from bench.attacks.inner import InnerAttack
-from bench.declared import PACKAGE, declarations
-from bench.failures import exit_code
-from bench.method_source import ATTACK, check_method
+from bench.config.method_options import PACKAGE, declarations
+from bench.config.method_source import ATTACK, check_method
 from bench.methods import base
 from bench.methods.base import create
 from bench.methods.trades import Trades
-from bench.parsing import CodeError, ConfigError
 from bench.planning.doctor import code_checks
+from bench.runtime.errors import CodeError, ConfigError
+from bench.runtime.exit_code import exit_code
 from bench.training.run import Run
 
 INNER = 'InnerAttack(loss="ce", start="uniform")'

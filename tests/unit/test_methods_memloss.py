@@ -10,7 +10,7 @@ import torch
 from bench.data import memory
 from bench.methods import memloss, trades
 from bench.methods.memloss import MemLoss
-from bench.parsing import ConfigError
+from bench.runtime.errors import ConfigError
 
 LABELS = torch.tensor([0, 3, 1])
 VARIANTS = [("v1", "A"), ("v1", "F"), ("v1", "none"), ("v2", "A"), ("v3", "A")]

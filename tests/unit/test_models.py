@@ -8,7 +8,7 @@ from torch import nn
 
 from bench.models import base
 from bench.models.base import build, names
-from bench.parsing import ConfigError
+from bench.runtime.errors import ConfigError
 
 DEFAULT_WIDTHS = {"resnet18": 64, "small_cnn": 16}
 LAYER = """

@@ -19,10 +19,10 @@ from pictures import picture, png
 from settings import settings
 from synthetic import EPS, settings_kept, some_data, some_images, some_spec
 
-from bench import weights
 from bench.__main__ import main
-from bench.config import EvaluationSpec, Threat, experiment, spec_json
+from bench.config.experiment import EvaluationSpec, Threat, experiment, spec_json
 from bench.data.dataset import Dataset, load, save
+from bench.models import checkpoint as weights
 from bench.training.job import train
 
 HTML = b"<!DOCTYPE html><html><body>Quota exceeded</body></html>"
@@ -268,7 +268,7 @@ def test_a_record_without_what_is_judged_names_the_key(evaluation, run, section,
 
 def test_cuda_that_is_not_there(evaluation, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr("bench.gpus.devices", list)
+    monkeypatch.setattr("bench.runtime.gpus.devices", list)
     said = evaluation(device="cuda", threads=None)
     assert said.startswith("error: compute.device is cuda and there is no CUDA device here (")
 

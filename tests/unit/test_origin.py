@@ -12,10 +12,9 @@ import torch
 from pictures import write_tree
 from synthetic import some_data, some_images
 
-from bench.analysis.collect import collect
 from bench.analysis.summary import summary_rows
-from bench.changes import changes
-from bench.config import Data, spec_json
+from bench.config.experiment import Data, spec_json
+from bench.config.schema import Needs
 from bench.data import sources
 from bench.data.dataset import Images, load, save
 from bench.data.duplicates import count_duplicates
@@ -25,11 +24,12 @@ from bench.data.published import Published
 from bench.data.record import images_record
 from bench.data.sources import read
 from bench.data.sources.found import Found
-from bench.flags import TEST_IN_TRAIN
-from bench.parsing import ConfigError
-from bench.records import write_json
-from bench.runs.records import DataRecord, typed
-from bench.sections import Needs
+from bench.results.changes import changes
+from bench.results.collect import collect
+from bench.results.flags import TEST_IN_TRAIN
+from bench.results.records import DataRecord, typed
+from bench.runtime.errors import ConfigError
+from bench.runtime.files import write_json
 
 
 def test_channel_moments_are_those_of_all_pixels() -> None:

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from bench.attacks import autoattack
 from bench.attacks.autoattack import AutoAttackVerdict
-from bench.config import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
+from bench.config.experiment import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.dataset import save
 from bench.evaluation import state
 from bench.evaluation.job import evaluate
 from bench.models.small_cnn import SmallCNN
-from bench.parsing import BenchError
-from bench.records import read_json
+from bench.runtime.errors import BenchError
+from bench.runtime.files import read_json
 from bench.training.job import train
 from bench.training.run import Run
 

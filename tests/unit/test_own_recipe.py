@@ -11,14 +11,14 @@ from factory import edit_json
 from bench.analysis.claims.claim import Trained
 from bench.analysis.claims.results import NotRunError, Results, check_labels
 from bench.analysis.claims.verdict import judge
-from bench.analysis.collect import collect
 from bench.analysis.labels import method_name
 from bench.analysis.recipes import own_recipes
-from bench.analysis.reported import read_reported
 from bench.analysis.summary import summary_rows
-from bench.config import experiment
-from bench.config_file import read_yaml
-from bench.parsing import ConfigError
+from bench.config.experiment import experiment
+from bench.config.loading import read_yaml
+from bench.results.collect import collect
+from bench.results.published import read_reported
+from bench.runtime.errors import ConfigError
 
 
 @pytest.fixture

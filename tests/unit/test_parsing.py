@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 import pytest
 
-from bench.parsing import (
+from bench.config.parsing import (
     Amount,
-    ConfigError,
     Count,
     Pixels,
     Positive,
@@ -20,6 +19,7 @@ from bench.parsing import (
     plain,
     value_of,
 )
+from bench.runtime.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)

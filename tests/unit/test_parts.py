@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.parsing import BenchError
 from bench.parts import pack, unpack
+from bench.runtime.errors import BenchError
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_another_file_is_no_list_of_parts(tmp_path, text):
 
 
 def test_parts_that_are_no_archive_are_refused_and_leave_nothing(tmp_path):
-    from bench.records import sha256
+    from bench.runtime.files import sha256
 
     part = tmp_path / "x.part000"
     part.write_bytes(b"<html>")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.interruption import InterruptedJobError, stopping_cleanly
-from bench.parsing import BenchError
 from bench.perf.alternate import alternate, workers
+from bench.runtime.errors import BenchError
+from bench.runtime.signals import InterruptedJobError, stopping_cleanly
 
 # Answers as a worker does; what it is told to be is in its setup.
 FAKE = """

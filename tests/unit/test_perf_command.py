@@ -15,14 +15,16 @@ import yaml
 from settings import settings
 
 from bench.__main__ import main, parser
-from bench.config import experiment
-from bench.interruption import InterruptedJobError
-from bench.parsing import ConfigError, parse, plain
-from bench.perf import command, cpu
+from bench.cli import perf as command
+from bench.config.experiment import experiment
+from bench.config.parsing import parse, plain
+from bench.perf import cpu
 from bench.perf.choose import choose
 from bench.perf.figure import COLOURS, MARKERS
 from bench.perf.setup import COARSE, ROUTES, TASKS, Setup
-from bench.provenance import ROOT, sources
+from bench.runtime.errors import ConfigError
+from bench.runtime.provenance import ROOT, sources
+from bench.runtime.signals import InterruptedJobError
 
 METHODS = {
     "standard": {},
@@ -191,7 +193,7 @@ def test_more_images_in_a_batch_than_there_are_is_refused(capsys, config):
 
 
 def test_cuda_that_is_not_here_is_refused_before_anything_starts(capsys, config, monkeypatch):
-    monkeypatch.setattr("bench.gpus.devices", list)
+    monkeypatch.setattr("bench.runtime.gpus.devices", list)
     said = error_of(capsys, "--quick", "--config", config, "--device", "cuda")
     assert said == (
         "error: there is no CUDA device here; use a machine with a GPU, or measure the CPU:"

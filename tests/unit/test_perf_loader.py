@@ -16,7 +16,7 @@ from bench.data.dataset import to_unit
 from bench.perf import loader, training
 from bench.perf.bench import filled
 from bench.perf.loader import LoaderRun, Pictures
-from bench.training.measure import Tally
+from bench.training.metrics import Tally
 
 CPU = torch.device("cpu")
 CROP = 2

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench.parsing import BenchError
 from bench.perf.report import as_text, checked, number, spread
 from bench.perf.results import ratios, results, summary
+from bench.runtime.errors import BenchError
 
 AGAINST = {"plain": "plain", "fast": "plain", "kept": "kept", "fast, kept": "kept"}
 

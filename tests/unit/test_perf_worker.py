@@ -9,8 +9,8 @@ import torch
 from settings import settings
 
 from bench.__main__ import parser
-from bench.config import experiment
-from bench.parsing import plain
+from bench.config.experiment import experiment
+from bench.config.parsing import plain
 from bench.perf.choose import choose
 from bench.perf.setup import ROUTES
 from bench.perf.worker import Server

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bench.attacks.losses import cross_entropy, margin
 from bench.attacks.pgd import pgd
 from bench.models.base import build
-from bench.parsing import ConfigError
+from bench.runtime.errors import ConfigError
 
 BUDGET = {"eps": 0.1, "step": 0.05, "steps": 5}
 

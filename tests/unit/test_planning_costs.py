@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from planned import change, tiny, write_data, write_run
 
+from bench.config.parsing import plain
 from bench.data.sources import read
-from bench.parsing import plain
 from bench.planning.costs import kind_of, recorded_rates
 from bench.planning.sizes import Size, disk_bytes, size_of
 from bench.planning.text import amount, hours, table

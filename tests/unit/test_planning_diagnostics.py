@@ -12,15 +12,15 @@ import yaml
 from planned import change, tiny, write_data, write_run
 from settings import settings
 
-from bench import sitting
 from bench.__main__ import main
-from bench.config import Experiment, spec_json
+from bench.config.experiment import Experiment, spec_json
+from bench.planning import local_runner as sitting
 from bench.planning.costs import LINEARITY, QUERIES, RADII
 from bench.planning.plan import as_text, make_plan
-from bench.planning.records import examining_differs, recorded, transfer_differs
 from bench.planning.verify import verify
-from bench.provenance import diagnose_digest, transfer_digest
-from bench.records import read_json, write_json
+from bench.results.staleness import examining_differs, recorded, transfer_differs
+from bench.runtime.files import read_json, write_json
+from bench.runtime.provenance import diagnose_digest, transfer_digest
 
 ASKED = {"diagnostics": {"images": 10}, "methods.standard": {}}
 LABELS = ("trades", "standard")

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from bench.__main__ import main
-from bench.declared import PACKAGE
+from bench.config.method_options import PACKAGE
 from bench.planning import doctor
 from bench.planning.doctor import (
     Check,

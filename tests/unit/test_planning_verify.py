@@ -8,10 +8,10 @@ from planned import change, tiny, write_data, write_run
 from settings import settings
 
 from bench.__main__ import main
-from bench.parsing import BenchError
 from bench.planning.verify import configs_of, verify
-from bench.provenance import packages
-from bench.records import sha256
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
+from bench.runtime.provenance import packages
 
 CONFIG = Path("config/tiny.yaml")
 COMMAND = f"snakemake --cores all --configfile {CONFIG} --forcerun"

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from bench.data.augment import Views
 from bench.data.dataset import to_unit
-from bench.training import probe as module
-from bench.training.probe import COLUMNS, Probe
+from bench.training import forgetting as module
+from bench.training.forgetting import COLUMNS, Probe
 from bench.training.run import Run
 
 COUNT = 40

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import provenance
-from bench.declared import method_names, model_names
-from bench.provenance import (
+from bench.config.method_options import method_names, model_names
+from bench.runtime import provenance
+from bench.runtime.provenance import (
     data_digest,
     diagnose_digest,
     digest,

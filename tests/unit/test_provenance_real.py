@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.declared import method_names, model_names
-from bench.provenance import ROOT, UNDECIDING, evaluate_digest, sources, train_digest
+from bench.config.method_options import method_names, model_names
+from bench.runtime.provenance import ROOT, UNDECIDING, evaluate_digest, sources, train_digest
 
 # What importing each stage loads of the package, before a registry looks for methods and models.
 LOADED = """
@@ -29,7 +29,7 @@ print(json.dumps({stage: loaded(stage) for stage in sys.argv[1:]}))
 # Syntax whose tree is not the same in every version.
 ODD = r"""
 import json, sys
-from bench.provenance import evaluate_digest, meaning, train_digest
+from bench.runtime.provenance import evaluate_digest, meaning, train_digest
 import ast
 ODD = ["f'{x:{y}}'", "f'{x!r:^{w}.{p}}'", "f''", "f'{x=}'", "f'{x:{{}}}'", "rf'\\d{x}' u'a'",
        "def f(a, /, *b, c=1, **d) -> int: ...", "class A(B, k=1): ...", "x = '\U0001fae9\u0378'",

@@ -10,13 +10,13 @@ import paged
 import pytest
 from factory import published
 
-from bench.analysis.collect import collect
-from bench.analysis.figures.elsewhere import beside
 from bench.analysis.figures.points import read_summary
-from bench.analysis.reported import read_reported
+from bench.analysis.figures.published import beside
 from bench.analysis.summary import summarize, summary_rows
 from bench.data.published import PUBLISHED, difference
-from bench.runs.records import DataRecord, typed
+from bench.results.collect import collect
+from bench.results.published import read_reported
+from bench.results.records import DataRecord, typed
 
 CONFIG = Path(__file__).parents[2] / "config"
 # Measured on CIFAR-10 as JPEG of quality 75.

@@ -8,8 +8,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from bench.declared import Option, declarations, options_in
-from bench.parsing import Amount
+from bench.config.method_options import Option, declarations, options_in
+from bench.config.parsing import Amount
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.parsing import BenchError
-from bench.records import HOST, appearing, read_json, sha256, write_json, write_text
+from bench.runtime.errors import BenchError
+from bench.runtime.files import HOST, appearing, read_json, sha256, write_json, write_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,7 +49,7 @@ def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path):
 def killed_while_writing(path):
     code = f"""
 import os, pathlib, signal
-from bench.records import appearing
+from bench.runtime.files import appearing
 with appearing(pathlib.Path({str(path)!r})) as partial:
     partial.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -14,8 +14,7 @@ import torch
 from margins import Blocks, pixels
 from torch import nn
 
-from bench.analysis.references import collect_references
-from bench.config import Compute, Evaluation, EvaluationSpec, Pgd, Threat
+from bench.config.experiment import Compute, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.dataset import Dataset, Images, load, save
 from bench.evaluation import reference
 from bench.evaluation.reference import (
@@ -24,9 +23,10 @@ from bench.evaluation.reference import (
     load_reference,
     reference_files,
 )
-from bench.parsing import BenchError, ConfigError
-from bench.records import sha256
-from bench.runs.records import TrainRecord, typed
+from bench.results.records import TrainRecord, typed
+from bench.results.references import collect_references
+from bench.runtime.errors import BenchError, ConfigError
+from bench.runtime.files import sha256
 
 
 class BenchmarkDataset(enum.Enum):

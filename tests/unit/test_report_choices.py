@@ -6,9 +6,9 @@ import re
 
 import paged
 
-from bench import flags
 from bench.analysis.flag_meanings import MEANINGS, meaning
 from bench.analysis.report.choices import choices
+from bench.results import flags
 
 BENCH = paged.ROOT / "bench"
 DECLARED = {word for name, word in vars(flags).items() if name.isupper()}

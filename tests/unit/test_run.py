@@ -9,13 +9,13 @@ import torch
 from synthetic import EPS, METHODS, some_data, some_images, some_spec
 from torch import Tensor, nn
 
-from bench.config import Ascent, TrainSpec
+from bench.config.experiment import Ascent, TrainSpec
 from bench.data.augment import Views
 from bench.data.dataset import Dataset, Images
 from bench.methods.trades import Trades
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 from bench.training import run as module
-from bench.training.measure import Tally
+from bench.training.metrics import Tally
 from bench.training.run import Epoch, Run
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import torch
 from synthetic import EPS, MEMLOSS, some_data, some_spec
 from torch import Tensor
 
-from bench.training.measure import Tally
+from bench.training.metrics import Tally
 from bench.training.run import Run
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim import SGD
 
-from bench.config import Optimiser, Schedule
+from bench.config.experiment import Optimiser, Schedule
 from bench.models.base import build
 from bench.training.schedule import build_optimiser, build_schedule
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from settings import settings
 
-from bench import gpus, sitting
 from bench.__main__ import main
-from bench.config import Experiment, experiment
-from bench.interruption import InterruptedJobError, ending_after
-from bench.parsing import BenchError
+from bench.config.experiment import Experiment, experiment
 from bench.planning import doctor
-from bench.sitting import AGAIN, sit
+from bench.planning import local_runner as sitting
+from bench.planning.local_runner import AGAIN, sit
+from bench.runtime import gpus
+from bench.runtime.errors import BenchError
+from bench.runtime.signals import InterruptedJobError, ending_after
 
 CHANGES = {
     "data.train_images": 60,

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from settings import settings
 
-from bench import sitting
 from bench.__main__ import main
+from bench.planning import local_runner as sitting
 
 CHANGES = {
     "data.train_images": 60,

@@ -12,7 +12,7 @@ from pictures import picture, pixels_of
 
 from bench.data.dataset import Dataset
 from bench.data.sources import cifar10, read
-from bench.parsing import BenchError, ConfigError
+from bench.runtime.errors import BenchError, ConfigError
 
 # The front door
 

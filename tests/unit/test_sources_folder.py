@@ -9,11 +9,11 @@ import pytest
 import torch
 from pictures import picture, pixels_of, write_tree
 
+from bench.config.schema import Data
 from bench.data.dataset import Dataset
 from bench.data.sources import read
-from bench.parsing import BenchError, ConfigError
 from bench.planning.files import listing_digest
-from bench.sections import Data
+from bench.runtime.errors import BenchError, ConfigError
 
 LEFT = ("._0.png", ".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints/0-checkpoint.png")
 LEFT += ("@eaDir/0.png/thumb.jpg", "__MACOSX/cat/._0.png", "#recycle/old.png")

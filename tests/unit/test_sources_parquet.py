@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.data.dataset import Dataset
 from bench.data.sources import cifar10, parquet, read
-from bench.parsing import BenchError, ConfigError
+from bench.runtime.errors import BenchError, ConfigError
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg"
 

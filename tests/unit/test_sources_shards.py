@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from test_sources_parquet import write_parquet
 
+from bench.config.schema import Data, Needs
 from bench.data.dataset import Dataset
 from bench.data.job import prepare
 from bench.data.sources import read
 from bench.data.sources.shards import shards
-from bench.parsing import BenchError
-from bench.sections import Data, Needs
+from bench.runtime.errors import BenchError
 
 PUSHED = "-0123456789abcdef"
 

@@ -5,7 +5,7 @@ import torch
 
 from bench.data.dataset import Dataset, Images
 from bench.data.splits import choose, hold_out, take
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 LABELS = torch.tensor([0] * 50 + [1] * 30 + [3] * 17 + [4] * 3)
 

@@ -18,7 +18,7 @@ from scipy import stats
 
 from bench.__main__ import main
 from bench.analysis.summary import summarize
-from bench.records import sha256
+from bench.runtime.files import sha256
 
 ROOT = Path(__file__).parents[2]
 REPORTED = ROOT / "config" / "reported.csv"

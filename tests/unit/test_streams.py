@@ -6,11 +6,11 @@ import torch
 from synthetic import CPU, some_data, some_spec
 from torch import nn
 
-from bench.config import Evaluation, EvaluationSpec, Pgd, Threat
+from bench.config.experiment import Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.splits import take
-from bench.diagnostics.subject import Subject
+from bench.diagnostics.target import Subject
 from bench.evaluation.judge import judge
-from bench.streams import stream, stream_seed
+from bench.numerics.seeding import stream, stream_seed
 from bench.training.run import Run
 
 NAMES = [(), ("order",), ("order", 1), ("order", 2), ("order", 12), ("attack", "uniform", 1, 2)]

@@ -6,10 +6,10 @@ import json
 import pytest
 from factory import edit_json
 
-from bench.analysis.collect import collect
 from bench.analysis.statistics.accuracy import wilson
 from bench.analysis.summary import cost_rows, summarize, summary_rows
-from bench.parsing import BenchError
+from bench.results.collect import collect
+from bench.runtime.errors import BenchError
 
 COLUMNS = (
     "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,attack_source,attack_seed,"

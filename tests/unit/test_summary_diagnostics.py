@@ -10,9 +10,9 @@ from examinations import write_diagnostics, write_transfer
 from factory import ResultsFactory, edit_json
 
 from bench.__main__ import main
-from bench.analysis.diagnostics import shown_checkpoint, shown_rows
 from bench.analysis.summary import summarize
-from bench.parsing import BenchError
+from bench.results.diagnostics import shown_checkpoint, shown_rows
+from bench.runtime.errors import BenchError
 
 Flags = dict[tuple[str, str, str, str], set[str]]
 

@@ -12,7 +12,7 @@ from factory import write_csv
 
 from bench.__main__ import main
 from bench.analysis.tables import NEEDED, read_rows
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 REFERENCE = Path(__file__).parents[2] / "results/reference/digits"
 COMMANDS = ("tables", "statistics", "claims")

@@ -9,12 +9,12 @@ import json
 import pytest
 from factory import edit_json
 
-from bench.analysis.collect import collect
-from bench.analysis.references import collect_references
-from bench.analysis.reported import read_reported
 from bench.analysis.statistics.accuracy import wilson
 from bench.analysis.summary import cost_rows, summarize, summary_rows
 from bench.analysis.tables import comparison, make_tables
+from bench.results.collect import collect
+from bench.results.published import read_reported
+from bench.results.references import collect_references
 
 HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind"
 

@@ -8,10 +8,10 @@ from factory import digest, edit_json, write_json
 
 from bench.__main__ import main
 from bench.analysis.figures.points import read_summary
-from bench.analysis.reported import read_cards
 from bench.analysis.statistics.accuracy import wilson
 from bench.analysis.summary import summarize
-from bench.parsing import BenchError
+from bench.results.published import read_cards
+from bench.runtime.errors import BenchError
 
 CONFIG = Path(__file__).parents[2] / "config"
 REPORTED = (

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from factory import edit_json
 
-from bench.analysis.collect import collect
-from bench.analysis.reported import read_cards, read_reported
 from bench.analysis.summary import summarize, summary_rows
-from bench.parsing import BenchError
+from bench.results.collect import collect
+from bench.results.published import read_cards, read_reported
+from bench.runtime.errors import BenchError
 
 CONFIG = Path(__file__).parents[2] / "config"
 HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind"

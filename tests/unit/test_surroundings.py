@@ -14,11 +14,11 @@ from factory import ResultsFactory
 from bench.__main__ import main, parser
 from bench.analysis.figures.draw import draw
 from bench.analysis.summary import summarize
-from bench.config import Data
+from bench.config.experiment import Data
+from bench.config.schema import Needs
 from bench.data.job import prepare
-from bench.places import ROOT, expanded, of_suite
 from bench.planning.files import listing_digest
-from bench.sections import Needs
+from bench.runtime.places import ROOT, expanded, of_suite
 
 HOSTILE = r"""US$ notes x_1$ % & # {} ~ ^ \ < > | " ' β <b>b</b> </script> -->"""
 REFERENCE = ROOT / "results" / "reference" / "digits"

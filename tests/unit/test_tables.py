@@ -10,7 +10,7 @@ from factory import write_csv
 from bench.analysis.summary import summarize
 from bench.analysis.table_formats import Sheet, as_written, escape, in_cell, latex, markdown
 from bench.analysis.tables import make_tables
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind"
 

@@ -12,16 +12,17 @@ import torch
 from synthetic import EPS, METHODS, some_data, some_images, some_spec
 from torch import Tensor
 
-from bench import weights
-from bench.config import Compute, Threat, TrainSpec
+from bench.config.experiment import Compute, Threat, TrainSpec
+from bench.config.parsing import parse
 from bench.data.dataset import Dataset, Images, save
 from bench.methods.trades import Trades
-from bench.parsing import BenchError, parse
-from bench.provenance import packages
-from bench.records import sha256
-from bench.runs.records import TrainRecord, typed
+from bench.models import checkpoint as weights
+from bench.results.records import TrainRecord, typed
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
+from bench.runtime.provenance import packages
+from bench.training.forgetting import COLUMNS
 from bench.training.job import train
-from bench.training.probe import COLUMNS
 from bench.training.run import Epoch, Run
 
 FILES = ["best.safetensors", "history.csv", "last.safetensors", "train.json"]

@@ -14,10 +14,10 @@ from killing import kill_at_random
 from stopping import stopping_in
 from synthetic import some_data, some_spec
 
-from bench.changes import differences
-from bench.config import Model, Schedule, TrainSpec, spec_json
+from bench.config.experiment import Model, Schedule, TrainSpec, spec_json
 from bench.data.dataset import save
-from bench.interruption import InterruptedJobError
+from bench.results.changes import differences
+from bench.runtime.signals import InterruptedJobError
 from bench.training import job
 from bench.training.job import identity_of, train
 from bench.training.run import Run

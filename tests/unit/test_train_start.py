@@ -11,11 +11,11 @@ import torch
 from settings import settings
 from synthetic import some_data, some_spec
 
-from bench import weights
-from bench.config import TrainSpec, experiment
+from bench.config.experiment import TrainSpec, experiment
 from bench.data.dataset import save
-from bench.parsing import BenchError, ConfigError
-from bench.records import sha256
+from bench.models import checkpoint as weights
+from bench.runtime.errors import BenchError, ConfigError
+from bench.runtime.files import sha256
 from bench.training.job import start_of, train
 from bench.training.run import Run
 

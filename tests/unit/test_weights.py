@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 from synthetic import some_data
 from torch import nn
 
-from bench import weights
 from bench.data import dataset
 from bench.models import base
-from bench.parsing import BenchError
-from bench.weights import Description
+from bench.models import checkpoint as weights
+from bench.models.checkpoint import Description
+from bench.runtime.errors import BenchError
 
 ABOUT = Description(
     model="small_cnn", width=4, classes=10, channels=1, data="synthetic", fingerprint="f" * 64

@@ -8,7 +8,7 @@ import re
 import pytest
 from project import copy_project, snakemake
 
-from bench.provenance import reference_digest
+from bench.runtime.provenance import reference_digest
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ sys.path.insert(0, ROOT)
 
 from snakemake.exceptions import WorkflowError
 
-from bench.config import experiment, spec_json
-from bench.config_file import read_yaml
-from bench.gpus import ABSENT, devices
-from bench.parsing import BenchError
-from bench.places import of_suite
+from bench.config.experiment import experiment, spec_json
+from bench.config.loading import read_yaml
+from bench.runtime.gpus import ABSENT, devices
+from bench.config.parsing import BenchError
+from bench.runtime.places import of_suite
 from bench.planning.files import listing_digest
-from bench.provenance import (
+from bench.runtime.provenance import (
     data_digest,
     diagnose_digest,
     digest,
@@ -26,7 +26,7 @@ from bench.provenance import (
     train_digest,
     transfer_digest,
 )
-from bench.records import sha256
+from bench.runtime.files import sha256
 
 # Without --use-conda the jobs run in the environment of Snakemake itself, also when its `python`
 # is not the first in PATH.

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from bench.analysis.labels import eps_text
-from bench.analysis.options import options_text
-from bench.analysis.reported import METRICS
 from bench.analysis.rows import WORST
-from bench.config_file import read_yaml
-from bench.declared import declared_options
-from bench.parsing import ConfigError, Pixels, Unit, nearest, parse
+from bench.config.loading import read_yaml
+from bench.config.method_options import declared_options
+from bench.config.parsing import Pixels, Unit, nearest, parse
+from bench.results.options import options_text
+from bench.results.published import METRICS
+from bench.runtime.errors import ConfigError
 
 HARMONIC = "harmonic_mean"
 KNOWN_METRICS = (*METRICS, WORST, HARMONIC)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from bench.analysis.claims.claim import HARMONIC, Scope, Trained
-from bench.analysis.csv_file import cell_number, read_table
 from bench.analysis.labels import eps_text
 from bench.analysis.statistics.crossed import Estimate
 from bench.analysis.statistics.evidence import Evidence, Judged
@@ -18,8 +17,10 @@ from bench.analysis.statistics.quantities import (
     harmonic_mean,
     measure,
 )
-from bench.flags import ON_TEST, OTHER_IMAGES, OWN_RECIPE, SUBSET, TRAIN_SUBSET
-from bench.parsing import ConfigError, nearest
+from bench.config.parsing import nearest
+from bench.results.csv_file import cell_number, read_table
+from bench.results.flags import ON_TEST, OTHER_IMAGES, OWN_RECIPE, SUBSET, TRAIN_SUBSET
+from bench.runtime.errors import ConfigError
 
 COST_COLUMNS = ("method", "seed", "stage", "seconds", "device")
 # Flags of rows of other images or of a part of them, or whose checkpoint the test set chose.

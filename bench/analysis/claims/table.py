@@ -11,7 +11,6 @@ from bench.analysis.claims.claim import read_claims
 from bench.analysis.claims.results import Results, check_labels
 from bench.analysis.claims.rules import RULES, Measured
 from bench.analysis.claims.verdict import MEANINGS, Judgement, judge
-from bench.analysis.csv_file import decimal
 from bench.analysis.image_counts import Counts
 from bench.analysis.labels import eps_text
 from bench.analysis.statistics.crossed import LEVEL
@@ -20,8 +19,9 @@ from bench.analysis.statistics.table import BOTH, SEEDS
 from bench.analysis.summary import to_csv
 from bench.analysis.table_formats import Sheet, markdown
 from bench.analysis.table_notes import NOT_MEASURED
-from bench.parsing import ConfigError
-from bench.records import write_text
+from bench.results.csv_file import decimal
+from bench.runtime.errors import ConfigError
+from bench.runtime.files import write_text
 
 MEASURED = "Measured here [interval]"
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from bench.analysis import labels
-from bench.analysis.diagnostics import present
 from bench.analysis.figures import (
     caption,
     components,
@@ -22,10 +21,11 @@ from bench.analysis.figures import (
     surfaces,
     transfer,
 )
-from bench.analysis.figures.elsewhere import beside
 from bench.analysis.figures.known import Known
 from bench.analysis.figures.points import Row
-from bench.records import write_bytes
+from bench.analysis.figures.published import beside
+from bench.results.diagnostics import present
+from bench.runtime.files import write_bytes
 
 
 def draw(

@@ -11,14 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.csv_file import cell_number, read_table
-from bench.analysis.diagnostics import (
-    record_path,
-    shown_checkpoint,
-    shown_rows,
-    transfer_path,
-)
-from bench.records import read_json
+from bench.results.csv_file import cell_number, read_table
+from bench.results.diagnostics import record_path, shown_checkpoint, shown_rows, transfer_path
+from bench.runtime.files import read_json
 
 REMEDY = "run `python -m bench diagnose` for this run again"
 TRANSFER_REMEDY = "run `python -m bench transfer` for this seed again"

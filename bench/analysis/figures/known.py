@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench.analysis import labels
 from bench.analysis.figures import style
 from bench.analysis.figures.points import Other, Row
-from bench.analysis.options import options_of
+from bench.results.options import options_of
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal, Protocol, TypeVar
 
-from bench.analysis import reported, robust
-from bench.analysis.csv_file import cell_eps, cell_number, read_table
-from bench.analysis.summary_file import read_summary_file
-from bench.flags import OWN_RECIPE
-from bench.parsing import BenchError
+from bench.analysis import robust
+from bench.results import published as reported
+from bench.results.csv_file import cell_eps, cell_number, read_table
+from bench.results.flags import OWN_RECIPE
+from bench.results.summary_file import read_summary_file
+from bench.runtime.errors import BenchError
 
 Kind = Literal["paper", "secondary", "plain", "extra", "generated"]
 OPTIONAL = ("base_method", "options", "selected_by", "flags")  # of older files

@@ -11,9 +11,9 @@ import yaml
 
 from bench.analysis.figures.caption import joined
 from bench.analysis.figures.known import Known
-from bench.analysis.options import options_of
 from bench.analysis.report.grid import ABSENT, Cell, Column, Grid, Line
 from bench.analysis.report.material import Material, look
+from bench.results.options import options_of
 
 FILE = Path(__file__).with_name("choices.yaml")
 OPTION = "spec.options."

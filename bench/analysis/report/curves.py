@@ -9,10 +9,10 @@ from statistics import fmean
 
 from bench.analysis.figures.curves import CLEAN, ROBUST
 from bench.analysis.figures.known import Known
-from bench.analysis.options import options_of
 from bench.analysis.report.chart import Chart, Looks, Trace, faint
 from bench.analysis.report.material import Material, Rows, Run
 from bench.analysis.report.numbers import optional
+from bench.results.options import options_of
 
 REMEMBERED = {
     "remembered_fooling": ("Fool the network now", "% of last epoch's examples", " %"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from bench.analysis.flag_meanings import meaning
 from bench.analysis.report.grid import Mark
-from bench.flags import WARNED
+from bench.results.flags import WARNED
 
 
 def flags_of(row: Mapping[str, str]) -> list[str]:

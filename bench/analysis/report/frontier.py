@@ -11,10 +11,10 @@ from statistics import stdev
 from typing import Any
 
 from bench.analysis.figures import style
-from bench.analysis.figures.elsewhere import beside
 from bench.analysis.figures.frontier import short
 from bench.analysis.figures.known import Known
 from bench.analysis.figures.points import Mean, Other, front, means, strays
+from bench.analysis.figures.published import beside
 from bench.analysis.image_counts import span
 from bench.analysis.labels import attack_name, attack_order, checkpoint_order, eps_text
 from bench.analysis.report.chart import Chart, Key, Looks, Trace

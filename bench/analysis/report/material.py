@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.agreement import check_verdicts, has_verdicts
 from bench.analysis.cost_table import NEEDED as COSTS
-from bench.analysis.csv_file import read_table
-from bench.analysis.diagnostics import present, record_path, transfer_path
 from bench.analysis.figures import points
 from bench.analysis.figures.points import Row
-from bench.analysis.reported import ROBUSTBENCH
-from bench.analysis.summary_file import read_summary_file
 from bench.analysis.tables import NEEDED as IN_TABLES
-from bench.parsing import BenchError
-from bench.records import read_json
+from bench.results.agreement import check_verdicts, has_verdicts
+from bench.results.csv_file import read_table
+from bench.results.diagnostics import present, record_path, transfer_path
+from bench.results.published import ROBUSTBENCH
+from bench.results.summary_file import read_summary_file
+from bench.runtime.errors import BenchError
+from bench.runtime.files import read_json
 
 Rows = Sequence[Mapping[str, str]]
 Run = tuple[str, int]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.analysis.csv_file import cell_number
 from bench.analysis.figures.known import Known
 from bench.analysis.image_counts import Counts
 from bench.analysis.labels import attack_name, attack_order, checkpoint_order
@@ -22,12 +21,13 @@ from bench.analysis.report.grid import (
     plain,
 )
 from bench.analysis.report.material import Material, Rows
-from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.statistics.table import BOOTSTRAP, BOTH, IMAGES, SEEDS, WILSON
 from bench.analysis.table_notes import notes, source_notes
 from bench.analysis.tables import Cell as Measured
 from bench.analysis.tables import comparison, image_counts
-from bench.flags import OWN_RECIPE, SUBSET
+from bench.results.csv_file import cell_number
+from bench.results.flags import OWN_RECIPE, SUBSET
+from bench.results.published import ROBUSTBENCH
 
 QUANTITIES = {
     "accuracy": "accuracy",

@@ -13,7 +13,7 @@ from bench.analysis.figures.known import Known
 from bench.analysis.labels import attack_name, attack_order, checkpoint_order
 from bench.analysis.report.grid import ABSENT, Cell, Column, Grid, Line, chosen_from
 from bench.analysis.report.material import Material, look
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 SHORT = 12
 

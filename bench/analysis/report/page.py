@@ -16,8 +16,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from bench.analysis.figures import caption, points
-from bench.analysis.figures.elsewhere import beside
 from bench.analysis.figures.known import Known
+from bench.analysis.figures.published import beside
 from bench.analysis.labels import attack_name
 from bench.analysis.report.chart import Chart, Looks
 from bench.analysis.report.choices import choices_grid
@@ -30,7 +30,7 @@ from bench.analysis.report.origins import attacks_grid, citation, networks_grid,
 from bench.analysis.report.robustness import robustness
 from bench.analysis.report.variants import ablations_grid
 from bench.analysis.report.verdicts import answer, claims_grid
-from bench.records import write_text
+from bench.runtime.files import write_text
 
 HERE = Path(__file__).parent
 

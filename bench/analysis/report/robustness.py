@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bench.analysis.diagnostics import record_path, shown_rows, transfer_path
 from bench.analysis.figures.caption import joined
 from bench.analysis.figures.known import Known
 from bench.analysis.report.chart import Chart, Looks, Trace
@@ -24,7 +23,8 @@ from bench.analysis.report.grid import (
 from bench.analysis.report.material import Material, Rows, Run, look
 from bench.analysis.report.numbers import optional
 from bench.diagnostics.checks import RISK, Outcome
-from bench.runs.records import typed
+from bench.results.diagnostics import record_path, shown_rows, transfer_path
+from bench.results.records import typed
 
 # By the name in curves.csv: title, title of the x axis, whether x is shown as powers.
 CURVES = {

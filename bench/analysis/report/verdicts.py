@@ -35,7 +35,7 @@ from bench.analysis.report.material import Material, Rows
 from bench.analysis.report.numbers import optional
 from bench.analysis.robust import under
 from bench.analysis.statistics.table import BOTH, SEEDS
-from bench.flags import OTHER_IMAGES
+from bench.results.flags import OTHER_IMAGES
 
 SIGNS = {
     REPRODUCED: "✓",

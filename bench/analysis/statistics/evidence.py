@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.agreement import check_verdicts, has_verdicts
 from bench.analysis.labels import attack_order, checkpoint_order, method_order
-from bench.analysis.reported import ROBUSTBENCH
 from bench.analysis.rows import WORST
 from bench.analysis.tables import read_rows
-from bench.parsing import BenchError
-from bench.runs.read import Verdicts, read_record, read_verdicts, remake
-from bench.runs.records import EvaluationRecord
+from bench.results.agreement import check_verdicts, has_verdicts
+from bench.results.published import ROBUSTBENCH
+from bench.results.records import EvaluationRecord
+from bench.results.runs import Verdicts, read_record, read_verdicts, remake
+from bench.runtime.errors import BenchError
 
 Run = tuple[str, int]  # method and seed
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
 
-from bench.analysis.csv_file import decimal
 from bench.analysis.robust import strongest
 from bench.analysis.statistics.bootstrap import Bootstrap
 from bench.analysis.statistics.crossed import (
@@ -34,7 +33,8 @@ from bench.analysis.statistics.quantities import (
     shared,
 )
 from bench.analysis.summary import to_csv
-from bench.records import write_text
+from bench.results.csv_file import decimal
+from bench.runtime.files import write_text
 
 SEEDS, BOTH, BOOTSTRAP = "seeds_t", "crossed_t", "crossed_bootstrap"
 IMAGES, WILSON = "images_t", "images_wilson"

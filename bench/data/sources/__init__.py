@@ -7,12 +7,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from bench.config.parsing import nearest
 from bench.data.dataset import Dataset
 from bench.data.origin import Origin, channel_moments
 from bench.data.published import PUBLISHED
 from bench.data.sources import cifar10, digits, folder, parquet
 from bench.data.sources.found import Found
-from bench.parsing import BenchError, ConfigError, nearest
+from bench.runtime.errors import BenchError, ConfigError
 
 SOURCES: dict[str, Callable[[Path, str], Found]] = {
     "cifar10": cifar10.read,

@@ -10,8 +10,8 @@ import torch
 
 from bench.data.dataset import Images, to_unit
 from bench.data.sources.found import Found
-from bench.parsing import BenchError
-from bench.records import refusal
+from bench.runtime.errors import BenchError
+from bench.runtime.files import refusal
 
 ARCHIVE = "cifar-10-python.tar.gz"
 CLASSES = (

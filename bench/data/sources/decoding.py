@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.sources.modes import is_lossless, refusal, to_rgb
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 
 class Decoded(NamedTuple):

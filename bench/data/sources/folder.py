@@ -11,7 +11,7 @@ from bench.data.dataset import Images
 from bench.data.listing import NOTES, PARTS, SUFFIXES, visible
 from bench.data.sources.decoding import decode
 from bench.data.sources.found import Found
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 
 def read(path: Path, name: str) -> Found:

@@ -15,7 +15,7 @@ from bench.data.dataset import Images
 from bench.data.sources.decoding import decode
 from bench.data.sources.found import Found
 from bench.data.sources.shards import check_copies, shards, tell_unread
-from bench.parsing import BenchError
+from bench.runtime.errors import BenchError
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label")

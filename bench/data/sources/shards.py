@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.data.listing import PARTS, parquet_files
-from bench.parsing import BenchError
-from bench.records import sha256
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
 
 # What a push to the Hub appends follows the total: train-00000-of-00001-0123456789abcdef.parquet.
 NUMBERED = re.compile(r"-(\d+)-of-(\d+)")

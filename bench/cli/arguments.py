@@ -1,0 +1,122 @@
+"""What several commands are given, and how it is read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.config.experiment import Experiment
+from bench.config.parsing import nearest
+from bench.results.changes import listed
+from bench.results.staleness import images_of, section_differs
+from bench.runtime.errors import BenchError
+from bench.runtime.places import expanded
+
+# Adds a command to those of the parser: its name, what it does, and a line about it.
+Add = Callable[[Any, str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Names a flag that it does not know before it misses the one that was meant."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Do what the class above does, once every flag in `args` is a known one."""
+        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        for given in args or ():
+            flag = given.partition("=")[0]
+            # The beginning of a flag is enough for it.
+            if flag.startswith("--") and not any(name.startswith(flag) for name in known):
+                self.error(f"unknown flag {flag}; {nearest(flag, known)}")
+        return super().parse_known_args(args, namespace)
+
+
+def json_value(text: str) -> Any:
+    """Return what the JSON `text` holds."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON ({error}), got {text!r}") from None
+
+
+def run_name(text: str) -> tuple[str, int]:
+    """Return the method's label and the seed of a run such as trades/0."""
+    method, _, seed = text.rpartition("/")
+    if not method or not seed.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a run such as trades/0, got {text!r}")
+    return method, int(seed)
+
+
+def positive(text: str) -> float:
+    """Return the number that `text` is, if it is above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return number
+
+
+def add_diagnosed(command: argparse.ArgumentParser) -> None:
+    """Let `command` be told which runs' diagnostics count."""
+    text = "runs whose diagnostics count; default: all there"
+    command.add_argument("--diagnosed", nargs="*", type=run_name, metavar="METHOD/SEED", help=text)
+
+
+def add_what(command: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Let `command` be told what to do: by a config, or by the JSON that a workflow hands over."""
+    group = command.add_mutually_exclusive_group(required=required)
+    group.add_argument("--config", type=expanded, help="an experiment, such as config/digits.yaml")
+    group.add_argument("--spec", type=json_value, help="JSON of what decides the result")
+
+
+def add_seed(command: argparse.ArgumentParser) -> None:
+    """Let `command` be told which seed it is about."""
+    command.add_argument("--seed", type=int, required=True, help="one of the config's seeds")
+
+
+def add_images(command: argparse.ArgumentParser) -> None:
+    """Let `command` be told which images to use."""
+    command.add_argument("--data", type=expanded, help="data file; default: the experiment's")
+
+
+def add_run(command: argparse.ArgumentParser) -> None:
+    """Let `command` be told which run it is about, and where that and its images are."""
+    command.add_argument("--method", required=True, help="its label in the config")
+    add_seed(command)
+    add_images(command)
+    command.add_argument(
+        "--folder", type=expanded, help="the run's folder; default: the experiment's"
+    )
+
+
+def need(chosen: argparse.Namespace, *names: str) -> None:
+    """Raise BenchError where an argument was left out that only a config has a default for."""
+    for name in names:
+        if getattr(chosen, name) is None:
+            raise BenchError(f"--{name} is needed with --spec")
+
+
+def find_paths(chosen: argparse.Namespace, experiment: Experiment) -> None:
+    """Fill in the data file and a run's folder, where they were left out, as the workflow has them.
+
+    Raises
+    ------
+    BenchError
+        The data file was made for another section `data` than that of the config.
+    """
+    results = Path("results")
+    chosen.data = chosen.data or images_of(experiment, results)
+    if keys := section_differs(experiment.data, chosen.data):
+        raise BenchError(
+            f"{chosen.data}: {chosen.config} has another {listed(keys)} than these images were "
+            f"read for; run `python -m bench data --config {chosen.config} --out {chosen.data}`"
+        )
+    if chosen.folder is None and hasattr(chosen, "method"):
+        models = results / experiment.experiment / "models"
+        chosen.folder = models / chosen.method / f"seed{chosen.seed}"

@@ -1,0 +1,122 @@
+"""The commands that look before anything runs: plan, doctor and verify."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from bench.cli.arguments import Add
+from bench.config.loading import read_config
+from bench.runtime import gpus
+from bench.runtime.exit_code import explained
+from bench.runtime.places import expanded, of_suite
+
+
+def add_commands(commands: Any, add: Add) -> None:
+    """Add the three commands to `commands` by `add`."""
+    plan = add(commands, "plan", print_plan, "what a config will run, how long, how much disk")
+    plan.add_argument("--config", type=expanded, required=True, help="such as config/digits.yaml")
+    _results(plan)
+    plan.add_argument(
+        "--trial", action="store_true", help="time a few steps where no result tells (needs torch)"
+    )
+    plan.add_argument("--json", type=expanded, metavar="FILE", help="write the plan there as well")
+
+    add(commands, "doctor", print_checks, "what this machine has, lacks, and the remedies")
+
+    verify = add(commands, "verify", print_findings, "results older than code, config or packages")
+    verify.add_argument("--config", type=expanded, help="default: each in config/ that has results")
+    _results(verify)
+
+
+def _results(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--results",
+        type=expanded,
+        default=Path("results"),
+        help="folder of all experiments (results)",
+    )
+
+
+def print_plan(chosen: argparse.Namespace) -> None:
+    """Print what is to run; write it as JSON too where that is asked for."""
+    from bench.planning.plan import as_text, make_plan
+    from bench.planning.sizes import Size
+    from bench.runtime.files import write_json
+
+    experiment = read_config(chosen.config)
+
+    def measure(size: Size) -> Any:
+        gpus.claim_for(experiment.compute.device)
+        from bench.planning.trial import trial
+
+        return trial(experiment, size)
+
+    plan = make_plan(experiment, chosen.results, measure if chosen.trial else None)
+    print(as_text(plan))
+    if chosen.json:
+        write_json(chosen.json, plan.plain())
+
+
+def print_checks(chosen: argparse.Namespace) -> int:
+    """Print every check; 1 if one of them fails."""
+    from bench.planning.doctor import examine, possible
+
+    checks = examine()
+    print("\n".join(map(str, checks)))
+    fine = possible(checks)
+    print("environment OK: the digits can run" if fine else "not ready: fix the lines with `fail`")
+    return 0 if fine else 1
+
+
+def print_findings(chosen: argparse.Namespace) -> int:
+    """Print one line for each finding; 1 if there is any."""
+    from bench.planning.verify import configs_of, wrong_configs
+
+    if chosen.config:
+        return 1 if _print_findings(chosen.config, chosen.results) else 0
+    folders = dict.fromkeys((of_suite("config"), Path("config")))
+    known, wrong = configs_of(chosen.results, *folders), wrong_configs(*folders)
+    for bad, what in wrong.items():
+        print(f"{bad}: {what}")
+    fine = not wrong
+    for name, path in known.items():
+        if path is None:
+            what = "no file in config names this experiment; give its config with --config"
+            print(f"{chosen.results / name}: {what}")
+            fine = False
+        elif path not in wrong:
+            fine = _no_findings(path, chosen.results) and fine
+    return 0 if fine else 1
+
+
+def _no_findings(config: Path, results: Path) -> bool:
+    """Do what `_print_findings` does, and say whether there are none; an error is a finding."""
+    try:
+        return not _print_findings(config, results)
+    except Exception as error:
+        print(f"{config}: {explained(error)}")
+        return False
+
+
+def _print_findings(config: Path, results: Path) -> bool:
+    """Print what does not agree in the experiment of `config`; return whether there is any."""
+    from bench.planning.verify import remake, verify
+
+    experiment, made_here = read_config(config), Path("results")
+    name, ours = experiment.experiment, results.resolve() == made_here.resolve()
+    findings = verify(experiment, config, made_here if ours else results)
+    if not findings:
+        print(f"{name}: all agrees")
+        return False
+    if not ours:
+        # Snakemake has no rule for these paths.
+        print("\n".join(f"{finding.where}: {finding.what}" for finding in findings))
+        print(f"{name}: {remake(config)} makes it anew below {made_here}; copy that to {results}")
+        return True
+    print("\n".join(map(str, findings)))
+    stale = dict.fromkeys(finding.stale for finding in findings if finding.stale)
+    if len(stale) > 1:
+        print(f"{name}: all at once: {remake(config, *stale)}")
+    return True

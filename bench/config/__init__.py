@@ -1,0 +1,1 @@
+"""What was asked for: the schema of a config, and the experiment that it describes."""

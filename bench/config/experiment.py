@@ -1,0 +1,340 @@
+"""One experiment: the sections of its configuration, checked against each other.
+
+Standard library only: the process that plans the workflow has no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from bench.config.job_specs import DiagnosticsSpec, EvaluationSpec, Experiment, TrainSpec, spec_json
+from bench.config.method_options import declared_options, default_width, model_names
+from bench.config.parsing import Whole, check_keys, nearest, parse, value_of
+from bench.config.schema import (
+    CHECKPOINTS,
+    NAME,
+    Ablation,
+    Ascent,
+    AutoAttack,
+    Compute,
+    Data,
+    Diagnostics,
+    Evaluation,
+    Method,
+    Model,
+    Optimiser,
+    Pgd,
+    Reference,
+    Schedule,
+    Threat,
+    Training,
+)
+from bench.runtime.errors import ConfigError, Problems
+
+__all__ = [
+    "Ablation",
+    "Ascent",
+    "AutoAttack",
+    "Compute",
+    "Data",
+    "Diagnostics",
+    "DiagnosticsSpec",
+    "Evaluation",
+    "EvaluationSpec",
+    "Experiment",
+    "Method",
+    "Model",
+    "Optimiser",
+    "Pgd",
+    "Reference",
+    "Schedule",
+    "Threat",
+    "TrainSpec",
+    "Training",
+    "experiment",
+    "spec_json",
+]
+# What results/ already holds beside the folders of experiments.
+TAKEN = ("performance", "reference", "summary.csv")
+
+
+KINDS: dict[str, Any] = {
+    "data": Data,
+    "model": Model,
+    "threat": Threat,
+    "compute": Compute,
+    "training": Training,
+    "evaluation": Evaluation,
+    "reference": Reference,
+}
+OPTIONAL: dict[str, Any] = {"reference": {}, "diagnostics": None, "ablations": {}}
+
+
+def experiment(raw: Any) -> Experiment:
+    """Return the typed experiment, or raise ConfigError naming every key that is wrong.
+
+    Of what depends on another key nothing is said while that one is wrong itself.
+    """
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"config: expected keys and values, got {raw!r}")
+    known = ("experiment", "seeds", "methods", *KINDS, "diagnostics", "ablations")
+    problems, parts = Problems(), dict[str, Any]()
+    check_keys(raw, known, [key for key in known if key not in OPTIONAL], problems, where="config")
+    given = {**OPTIONAL, **raw}
+    readers: dict[str, Callable[[Any], Any]] = {
+        "experiment": _name,
+        "seeds": _seeds,
+        **{key: partial(parse, kind, where=key) for key, kind in KINDS.items()},
+    }
+    for key, read in readers.items():
+        if key in given:
+            with problems.collecting():
+                parts[key] = read(given[key])
+    if "model" in parts:
+        with problems.collecting():
+            parts["model"] = with_own_width(parts["model"])
+    if "threat" in parts:
+        with problems.collecting():
+            _fill_in_steps(parts)
+    with problems.collecting():
+        parts["diagnostics"] = _diagnostics(given["diagnostics"], parts.get("seeds"))
+    if "methods" in given:
+        shell = given["training"] if "training" in parts else None
+        with problems.collecting():
+            parts["methods"] = _methods(given["methods"], shell, parts.get("threat"))
+    if parts.get("methods"):
+        with problems.collecting():
+            parts["ablations"] = _ablations(given["ablations"], parts["methods"])
+    problems.settle()
+    whole = Experiment(**parts)
+    _check_across(whole, problems)
+    problems.settle()
+    return whole
+
+
+def _check_across(experiment: Experiment, problems: Problems) -> None:
+    """Add what is wrong with methods beside other sections."""
+    for method in experiment.methods:
+        if method.label in experiment.reference.models:
+            problems.add(
+                f"methods.{method.label}: a model of reference.models has this name; rename one"
+            )
+        if method.training.engine == "graph" and experiment.compute.device != "cuda":
+            problems.add(
+                f"methods.{method.label}: training.engine graph records for a CUDA device, and "
+                "compute.device is cpu; choose engine: fast"
+            )
+    with problems.collecting():
+        _check_starts(experiment.methods, experiment.training.start)
+    if (count := experiment.data.test_images) is not None:
+        with problems.collecting():
+            # Classes are known once the images are read.
+            needs = replace(experiment.needs, classes=0)
+            needs.check(experiment.data.name, classes=0, test_images=count)
+
+
+def _name(raw: Any) -> str:
+    if not isinstance(raw, str) or not NAME.fullmatch(raw):
+        raise ConfigError(f"experiment: {raw!r} cannot name a folder; try letters and digits")
+    if raw.lower() in TAKEN:
+        raise ConfigError(f"experiment: results/{raw} is something else; choose another name")
+    return raw
+
+
+def _fill_in_steps(parts: dict[str, Any]) -> None:
+    """Fill in the steps of all attacks in `training` and `evaluation`, where these are right.
+
+    A `training` whose attacks are not is taken out: every method would repeat it.
+    """
+    eps, problems = parts["threat"].eps, Problems()
+    if "training" in parts:
+        shared = parts.pop("training")
+        with problems.collecting():
+            parts["training"] = with_steps(shared, eps, where="training")
+    if "evaluation" in parts:
+        pgd = {}
+        for attack, asked in sorted(parts["evaluation"].pgd.items()):
+            with problems.collecting():
+                pgd[attack] = with_step(asked, eps, where=f"evaluation.pgd.{attack}")
+        parts["evaluation"] = replace(parts["evaluation"], pgd=pgd)
+    problems.settle()
+
+
+def with_own_width(model: Model) -> Model:
+    """Return `model` without a width that is the architecture's own: one network, one label.
+
+    Raises
+    ------
+    ConfigError
+        The architecture is unknown, or it has no width.
+    """
+    if model.name not in model_names():
+        raise ConfigError(
+            f"model.name: {model.name!r} is unknown; {nearest(model.name, model_names())}"
+        )
+    own = default_width(model.name)
+    if model.width is not None and own is None:
+        raise ConfigError(f"model.width: the model {model.name!r} has none; remove the key")
+    return replace(model, width=None) if model.width == own else model
+
+
+A = TypeVar("A", bound=Ascent)
+
+
+def with_step(attack: A, eps: float, *, where: str) -> A:
+    """Return `attack` with its step filled in.
+
+    Raises
+    ------
+    ConfigError
+        The steps cannot reach the surface of the ball, or one is longer than its diameter.
+    """
+    step = eps / 4 if attack.step is None else attack.step
+    if step > 2 * eps:
+        raise ConfigError(
+            f"{where}.step: {step:.6g} leads out of the ball from any point of it, as eps is "
+            f"{eps:.6g}; choose at most {2 * eps:.6g} (divide by 255?)"
+        )
+    if attack.steps * step < eps * (1 - 1e-9):
+        raise ConfigError(
+            f"{where}: {attack.steps} steps of {step:.6g} cannot reach eps {eps:.6g}; "
+            "raise steps or step"
+        )
+    return replace(attack, step=step)
+
+
+def with_steps(training: Training, eps: float, *, where: str) -> Training:
+    """Return `training` with the steps of both its attacks filled in, as `with_step` does."""
+    problems, attacks = Problems(), {}
+    for key in ("attack", "validation_attack"):
+        with problems.collecting():
+            attacks[key] = with_step(getattr(training, key), eps, where=f"{where}.{key}")
+    problems.settle()
+    return replace(training, **attacks)
+
+
+def _seeds(raw: Any) -> tuple[int, ...]:
+    if not isinstance(raw, list | tuple) or not raw:
+        raise ConfigError(f"seeds: expected a list of whole numbers such as [0, 1], got {raw!r}")
+    # Snakemake's --config hands numbers over as text, which Whole reads.
+    seeds: tuple[int, ...] = value_of(tuple[Whole, ...], raw, "seeds")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds: {list(seeds)} names a seed twice")
+    return seeds
+
+
+def _diagnostics(raw: Any, seeds: tuple[int, ...] | None) -> Diagnostics | None:
+    """Return the section; its seeds must be among `seeds`, unless those are wrong (None)."""
+    found: Diagnostics | None = value_of(Diagnostics | None, raw, "diagnostics")
+    for seed in (found and found.seeds) or ():
+        if seeds is not None and seed not in seeds:
+            raise ConfigError(
+                f"diagnostics.seeds: {seed} is not one of the experiment's seeds {list(seeds)}"
+            )
+    return found
+
+
+def _methods(raw: Any, shell: Any, threat: Threat | None) -> tuple[Method, ...]:
+    """Return all methods; without `shell` or `threat`, which are wrong then, their options alone.
+
+    Raises
+    ------
+    ConfigError
+        With all problems of all methods.
+    """
+    if not isinstance(raw, Mapping) or not raw:
+        raise ConfigError(f"methods: expected at least one, such as trades: {{}}, got {raw!r}")
+    problems, methods, before = Problems(), list[Method](), set[str]()
+    for label, given in raw.items():
+        with problems.collecting():
+            methods += _method(label, given, before, shell, threat)
+        before.add(str(label).lower())
+    problems.settle()
+    return tuple(methods)
+
+
+def _method(
+    label: Any, given: Any, before: set[str], shell: Any, threat: Threat | None
+) -> list[Method]:
+    """Return the method, or nothing where its training cannot be read for want of `shell`."""
+    where, problems = f"methods.{label}", Problems()
+    if not isinstance(label, str) or not NAME.fullmatch(label):
+        raise ConfigError(f"{where}: {label!r} cannot name a folder; try letters and digits")
+    if label.lower() in before:
+        raise ConfigError(f"{where}: another label differs only in capitals; rename one")
+    given = {} if given is None else given
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{where}: expected options such as beta: 6, got {given!r}")
+    options = dict(given)
+    name = options.pop("method", label)
+    own = options.pop("training", {})
+    parts: dict[str, Any] = {}
+    with problems.collecting():
+        parts["options"] = declared_options(name, options, where=where)
+    with problems.collecting():
+        if not isinstance(own, Mapping):
+            raise ConfigError(f"{where}.training: expected keys of training, got {own!r}")
+        if shell is not None:
+            training = parse(Training, _merged(shell, own), where=f"{where}.training")
+            if threat is not None:
+                training = with_steps(training, threat.eps, where=f"{where}.training")
+            parts["training"] = training
+    problems.settle()
+    return [Method(label=label, name=name, **parts)] if "training" in parts else []
+
+
+def _check_starts(methods: tuple[Method, ...], shared: str | None) -> None:
+    """Raise ConfigError where a method starts from none of the others, or from one that waits.
+
+    `shared` is the start of the section `training`, which holds where a method has no other.
+    """
+    starts = {method.label: method.training.start for method in methods}
+    for label, start in starts.items():
+        where = "training.start" if start == shared else f"methods.{label}.training.start"
+        if start is not None and start not in starts:
+            raise ConfigError(f"{where}: {start!r} is no method here; {nearest(start, starts)}")
+        if start is not None and starts[start] is not None:
+            raise ConfigError(
+                f"{where}: {start!r} does not start from scratch itself; name a method that does, "
+                "such as a standard one"
+            )
+
+
+def _ablations(raw: Any, methods: tuple[Method, ...]) -> tuple[Ablation, ...]:
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"ablations: expected a choice and its methods, got {raw!r}")
+    problems, found = Problems(), list[Ablation]()
+    for choice, names in raw.items():
+        with problems.collecting():
+            found.append(_ablation(choice, names, [method.label for method in methods]))
+    problems.settle()
+    return tuple(found)
+
+
+def _ablation(choice: Any, names: Any, known: list[str]) -> Ablation:
+    where = f"ablations.{choice}"
+    if not isinstance(names, list | tuple) or len(names) < 2:
+        raise ConfigError(f"{where}: expected a list of two methods or more, the base first")
+    for name in names:
+        label, _, checkpoint = str(name).partition("/")
+        if label not in known:
+            raise ConfigError(f"{where}: {label!r} is no method here; {nearest(label, known)}")
+        if checkpoint not in ("", *CHECKPOINTS):
+            checkpoints = ", ".join(CHECKPOINTS)
+            raise ConfigError(f"{where}: {name!r} names no checkpoint; known: {checkpoints}")
+    if len(set(map(str, names))) < len(names):
+        raise ConfigError(f"{where}: {list(names)} names a method twice")
+    base, *variants = map(str, names)
+    return Ablation(choice=str(choice), base=base, variants=tuple(variants))
+
+
+def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the keys of `own` in its place, section by section."""
+    merged = dict(base)
+    for key, value in own.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged

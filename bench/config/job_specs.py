@@ -1,0 +1,167 @@
+"""An experiment as it was read, and of it what decides each kind of result.
+
+Standard library only: the process that plans the workflow has no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.config.parsing import Count, Whole, nearest, plain
+from bench.config.schema import (
+    Ablation,
+    Compute,
+    Data,
+    Diagnostics,
+    Evaluation,
+    Method,
+    Model,
+    Needs,
+    Reference,
+    Threat,
+    Training,
+)
+from bench.runtime.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSpec:
+    """All that decides the weights of one run, but for the images themselves."""
+
+    method: str
+    options: dict[str, Any]
+    seed: Whole
+    model: Model
+    threat: Threat
+    training: Training
+    compute: Compute
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSpec:
+    """All that decides the verdicts on one run's weights, but for weights and images."""
+
+    threat: Threat
+    evaluation: Evaluation
+    compute: Compute
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnosticsSpec:
+    """All that decides what diagnostics find in one run's weights, but for weights and images."""
+
+    threat: Threat
+    diagnostics: Diagnostics
+    batch_size: Count
+    compute: Compute
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Methods trained on one data set with the same seeds, and how they are judged."""
+
+    experiment: str
+    seeds: tuple[Whole, ...]
+    data: Data
+    model: Model
+    threat: Threat
+    compute: Compute
+    training: Training
+    methods: tuple[Method, ...]
+    evaluation: Evaluation
+    reference: Reference
+    diagnostics: Diagnostics | None = None
+    ablations: tuple[Ablation, ...] = ()
+
+    def method(self, label: str) -> Method:
+        """Return the method of that label, or raise ConfigError with the nearest one."""
+        for method in self.methods:
+            if method.label == label:
+                return method
+        known = [method.label for method in self.methods]
+        raise ConfigError(f"methods: {label!r} is not in this config; {nearest(label, known)}")
+
+    def train_spec(self, label: str, seed: int) -> TrainSpec:
+        """Return all that decides the weights of the run (`label`, `seed`)."""
+        if seed not in self.seeds:
+            raise ConfigError(f"seeds: {seed} is not in this config; it has {list(self.seeds)}")
+        method = self.method(label)
+        return TrainSpec(
+            method=method.name,
+            options=method.options,
+            seed=seed,
+            model=self.model,
+            threat=self.threat,
+            training=method.training,
+            compute=decisive(self.compute),
+        )
+
+    def evaluation_spec(self) -> EvaluationSpec:
+        """Return all that decides the verdicts on a run's weights."""
+        return EvaluationSpec(
+            threat=self.threat, evaluation=self.evaluation, compute=decisive(self.compute)
+        )
+
+    def diagnostics_spec(self) -> DiagnosticsSpec:
+        """Return all that decides what diagnostics find, for whichever runs.
+
+        Raises
+        ------
+        ConfigError
+            The config has no diagnostics.
+        """
+        if self.diagnostics is None:
+            raise ConfigError(
+                "diagnostics: this config has none; add the section, such as diagnostics: {}"
+            )
+        return DiagnosticsSpec(
+            threat=self.threat,
+            # What else is examined changes nothing for one network.
+            diagnostics=replace(self.diagnostics, seeds=None, transfer=True),
+            batch_size=self.evaluation.batch_size,
+            compute=decisive(self.compute),
+        )
+
+    @property
+    def needs(self) -> Needs:
+        """What attacks and diagnostics need of the images."""
+        needs, asked = self.evaluation.needs, self.diagnostics
+        if asked is None or asked.images <= needs.test_images:
+            return needs
+        return replace(needs, test_images=asked.images, by="diagnostics.images")
+
+    def runs(self) -> list[tuple[str, int]]:
+        """Return every (method label, seed), methods in the order of the config."""
+        return [(method.label, seed) for method in self.methods for seed in self.seeds]
+
+    def diagnosed_seeds(self) -> tuple[int, ...]:
+        """Return the seeds whose networks are examined."""
+        if self.diagnostics is None:
+            return ()
+        return self.seeds[:1] if self.diagnostics.seeds is None else self.diagnostics.seeds
+
+    def diagnosed(self) -> list[tuple[str, int]]:
+        """Return those of `runs` whose networks are examined."""
+        return [run for run in self.runs() if run[1] in self.diagnosed_seeds()]
+
+    def transfer_seeds(self) -> tuple[int, ...]:
+        """Return the seeds in which adversarial images are tried on other methods' networks."""
+        if self.diagnostics is None or not self.diagnostics.transfer or len(self.methods) < 2:
+            return ()
+        return self.diagnosed_seeds()
+
+
+def decisive(compute: Compute) -> Compute:
+    """Return `compute` without what changes no result: threads beside a GPU, TF32 on a CPU."""
+    if compute.device == "cuda":
+        return replace(compute, threads=None)
+    return replace(compute, tf32=False)
+
+
+def spec_json(
+    spec: TrainSpec | EvaluationSpec | DiagnosticsSpec | Data | Experiment,
+) -> dict[str, Any]:
+    """Return `spec` as what JSON can hold; `parse` reads it back."""
+    result: dict[str, Any] = plain(spec)
+    return result

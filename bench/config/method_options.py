@@ -1,0 +1,242 @@
+"""What methods and models declare, read from their source: planning cannot import torch."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from bench.config import parsing
+from bench.config.method_source import check_method
+from bench.config.parsing import nearest, suggestion, value_of
+from bench.runtime.errors import ConfigError, Problems
+
+PACKAGE = Path(__file__).parents[1]
+REQUIRED = object()
+UNITS = ("Amount", "Count", "Pixels", "Positive", "Share", "Whole")
+TYPES: dict[str, Any] = {
+    **{name: getattr(parsing, name) for name in UNITS},
+    **{kind.__name__: kind for kind in (bool, float, int, str)},
+}
+Declared = ast.ClassDef | ast.FunctionDef
+
+
+class Option(NamedTuple):
+    """The type of a method's option, and its default or REQUIRED."""
+
+    type: Any
+    default: Any
+
+
+def registered(folder: Path) -> dict[str, Declared]:
+    """Return what the modules of `folder` decorate with ``@register("name")``, by name.
+
+    Raises
+    ------
+    ConfigError
+        As `declarations` does.
+    """
+    found: dict[str, Declared] = {}
+    for path in sorted(folder.glob("*.py")):
+        found |= declarations(path)
+    return found
+
+
+def declarations(path: Path) -> dict[str, Declared]:
+    """Return what the file decorates with ``@register("name")``: at most one thing, of its name.
+
+    Raises
+    ------
+    ConfigError
+        The file is not Python, or registers something under another name than its own, by which
+        the digest of a run's code looks for it.
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ConfigError(
+            f"{path}{f', line {line}' if line else ''}: it is not Python ({reason}); mend the file "
+            "or move it away"
+        ) from None
+    found: dict[str, Declared] = {}
+    for node in tree.body:
+        if not isinstance(node, Declared):
+            continue
+        for decorator in node.decorator_list:
+            match decorator:
+                case ast.Call(
+                    func=ast.Name(id="register") | ast.Attribute(attr="register"),
+                    args=[ast.Constant(value=str(name))],
+                ):
+                    found[name] = node
+    for name in found:
+        if name != path.stem:
+            raise ConfigError(
+                f"{path}: it registers {name!r}, and a file is called as what it registers: rename "
+                f"it {name}.py, or register {path.stem!r} in it"
+            )
+    return found
+
+
+@cache
+def model_names() -> tuple[str, ...]:
+    """Return the names of all architectures, sorted."""
+    return tuple(sorted(registered(PACKAGE / "models")))
+
+
+@cache
+def default_width(name: str) -> int | None:
+    """Return the width that the architecture `name` has of itself; None where it takes none."""
+    builder = registered(PACKAGE / "models")[name]
+    functions = builder.body if isinstance(builder, ast.ClassDef) else [builder]
+    for function in functions:
+        if isinstance(function, ast.FunctionDef) and function.name in ("__init__", builder.name):
+            given = function.args
+            arguments = [*given.args, *given.kwonlyargs]
+            without = [None] * (len(given.args) - len(given.defaults))
+            defaults = [*without, *given.defaults, *given.kw_defaults]
+            for argument, default in zip(arguments, defaults, strict=True):
+                if argument.arg == "width" and default is not None:
+                    return int(ast.literal_eval(default))
+    return None
+
+
+@cache
+def method_names() -> tuple[str, ...]:
+    """Return the names of all methods, sorted."""
+    return tuple(sorted(registered(PACKAGE / "methods")))
+
+
+@cache
+def method_options(name: str) -> dict[str, Option]:
+    """Return every option of the method `name`, in declared order; see `options_in`.
+
+    Raises
+    ------
+    ConfigError
+        As `options_in` and `check_method` do.
+    """
+    method = registered(PACKAGE / "methods")[name]
+    check_method(PACKAGE / "methods" / f"{name}.py", method)
+    return options_in(name, method)
+
+
+@cache
+def method_only(name: str) -> dict[str, tuple[str, str]]:
+    """Return which options of the method `name` count with a value of another; see `only_in`."""
+    return only_in(registered(PACKAGE / "methods")[name])
+
+
+def options_in(name: str, method: Declared) -> dict[str, Option]:
+    """Return every option of the class `method`, in declared order.
+
+    Raises
+    ------
+    ConfigError
+        It declares an option that only an import could understand.
+    """
+    found: dict[str, Option] = {}
+    for node in method.body:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        if "ClassVar" in ast.unparse(node.annotation):
+            continue
+        option = node.target.id
+        try:
+            default = REQUIRED if node.value is None else ast.literal_eval(node.value)
+            found[option] = Option(_type(node.annotation), default)
+        except ValueError:
+            raise ConfigError(
+                f"the option {option!r} of the method {name!r} cannot be read without importing "
+                f"it: give it a literal default, and as its type a Literal or one of {list(TYPES)}"
+            ) from None
+    return found
+
+
+def only_in(method: Declared) -> dict[str, tuple[str, str]]:
+    """Return the literal `only` of the class `method`; see `check_only`."""
+    for node in method.body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "only" and node.value:
+            try:
+                found: dict[str, tuple[str, str]] = ast.literal_eval(node.value)
+            except ValueError:
+                raise ConfigError(
+                    f"`only` of {method.name!r} cannot be read without importing it: make it a "
+                    "literal"
+                ) from None
+            return found
+    return {}
+
+
+def check_only(
+    only: Mapping[str, tuple[str, str]],
+    options: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    *,
+    where: str,
+) -> None:
+    """Raise ConfigError where an option is given beside which another makes it mean nothing.
+
+    `only` has, by option, the other option and the value of it with which the first one counts. Two
+    runs that differ in the first alone would be the same training under two labels.
+    """
+    for option, (other, value) in only.items():
+        if options[option] != defaults[option] and options[other] != value:
+            raise ConfigError(
+                f"{where}.{option}: {options[option]!r} counts with {other}: {value} only, and "
+                f"this is {other}: {options[other]}; leave it out"
+            )
+
+
+def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """Return every option of the method `name`, checked, with defaults, in declared order.
+
+    Raises
+    ------
+    ConfigError
+        The method or an option is unknown, an option without a default is missing, a value is not
+        of the option's type, or the option means nothing beside another.
+    """
+    if name not in method_names():
+        raise ConfigError(
+            f"{where}.method: {name!r} is unknown; {nearest(str(name), method_names())}"
+        )
+    known, problems = method_options(name), Problems()
+    meant = set[str]()
+    for key in given:
+        if key not in known:
+            problems.add(
+                f"{where}: the method {name!r} has no option {key!r}; "
+                f"{nearest(str(key), (*known, 'method', 'training'))}"
+            )
+            meant.add(suggestion(str(key), known))
+    options = {}
+    for key, option in known.items():
+        value = given.get(key, option.default)
+        if value is REQUIRED:
+            # A misspelt option is one mistake, not two.
+            if key not in meant:
+                problems.add(f"{where}: the method {name!r} needs the option {key!r}")
+            continue
+        # A default too: 6 and 6.0 are the same option.
+        with problems.collecting():
+            options[key] = value_of(option.type, value, f"{where}.{key}")
+    problems.settle()
+    defaults = {key: option.default for key, option in known.items()}
+    check_only(method_only(name), options, defaults, where=where)
+    return options
+
+
+def _type(annotation: ast.expr) -> Any:
+    match annotation:
+        case ast.Name(id=name) if name in TYPES:
+            return TYPES[name]
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=words):
+            return Literal.__getitem__(ast.literal_eval(words))
+        case ast.BinOp(left=kind, op=ast.BitOr(), right=ast.Constant(value=None)):
+            return _type(kind) | None
+    raise ValueError(ast.unparse(annotation))

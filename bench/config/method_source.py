@@ -1,0 +1,150 @@
+"""What a method's file may declare, checked in its source: planning cannot import torch."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+from bench.config.parsing import nearest
+from bench.runtime.errors import ConfigError, Problems
+
+# The forward passes of a step that training makes; a batch of images for each.
+PASSES = ("clean", "adversarial", "memory")
+# What `bench.attacks.inner.InnerAttack` knows, which only an import of torch could tell.
+ATTACK = {"loss": ("kl", "ce"), "start": ("gaussian", "uniform"), "mode": ("eval", "train")}
+
+
+def check_method(path: Path, method: ast.ClassDef | ast.FunctionDef) -> None:
+    """Raise ConfigError where training could not do what the class `method` in `path` declares.
+
+    What it inherits or computes only an import can tell: `bench.methods.base.create` looks then.
+    """
+    problems, where = Problems(), f"{path}, line {method.lineno}"
+    assigned: dict[str, ast.expr] = {}
+    functions: dict[str, ast.FunctionDef] = {}
+    for node in method.body:
+        if isinstance(node, ast.AnnAssign) and node.value and isinstance(node.target, ast.Name):
+            assigned[node.target.id] = node.value
+        elif isinstance(node, ast.Assign):
+            assigned |= {to.id: node.value for to in node.targets if isinstance(to, ast.Name)}
+        elif isinstance(node, ast.FunctionDef):
+            functions[node.name] = node
+    bases = [ast.unparse(base).rpartition(".")[2] for base in getattr(method, "bases", [])]
+    if bases == ["Method"]:
+        for name in ("attack", "passes", "terms"):
+            if name in assigned or name in functions:
+                continue
+            problems.add(
+                f"{where}: the method declares no {name!r}; see the README's 'A method of your own'"
+            )
+        if not any("dataclass" in ast.unparse(node) for node in method.decorator_list):
+            problems.add(f"{where}: put @dataclass(frozen=True, kw_only=True) below @register")
+    attack = assigned.get("attack")
+    if isinstance(attack, ast.Call) and ast.unparse(attack.func).endswith("InnerAttack"):
+        _check_attack(attack, problems, f"{path}, line {attack.lineno}")
+    if "passes" in assigned and _literal(assigned["passes"]) is not None:
+        where = f"{path}, line {assigned['passes'].lineno}"
+        attacked = None if attack is None else ast.unparse(attack) != "None"
+        with problems.collecting():
+            passes = _literal(assigned["passes"])
+            check_passes(passes, attacked, where=where)
+            if "terms" in functions:
+                _check_terms(functions["terms"], passes, path)
+    problems.settle()
+
+
+def _literal(value: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except ValueError:
+        return None
+
+
+def check_passes(passes: Any, attacked: bool | None, *, where: str) -> None:
+    """Raise ConfigError where `passes` are not passes that training can make, each once.
+
+    `attacked` says whether the method has an attack; None where that is not known.
+    """
+    if not isinstance(passes, tuple | list) or not passes:
+        raise ConfigError(f'{where}: passes: expected a tuple such as ("clean",), got {passes!r}')
+    for name in passes:
+        if name not in PASSES:
+            raise ConfigError(f"{where}: unknown pass {name!r}; {nearest(str(name), PASSES)}")
+    if len(set(passes)) < len(passes):
+        raise ConfigError(f"{where}: passes {passes!r} names one twice; remove one of the two")
+    made = [name for name in passes if name != "clean"]
+    if made and attacked is False:
+        raise ConfigError(
+            f"{where}: the pass {made[0]!r} needs an attack, and attack is None; declare one or "
+            "remove the pass"
+        )
+    if not made and attacked:
+        raise ConfigError(
+            f"{where}: no pass uses what the attack makes; add 'adversarial' to passes, or set "
+            "attack = None"
+        )
+
+
+def _check_attack(attack: ast.Call, problems: Problems, where: str) -> None:
+    given = {word.arg: word.value for word in attack.keywords}
+    for name, words in ATTACK.items():
+        value = given.get(name)
+        if value is None:
+            if name != "mode" and None not in given and not attack.args:
+                problems.add(f"{where}: InnerAttack needs {name}; known: {', '.join(words)}")
+        elif isinstance(value, ast.Constant) and value.value not in words:
+            problems.add(
+                f"{where}: unknown {name} {value.value!r} of InnerAttack; "
+                f"{nearest(str(value.value), words)}"
+            )
+
+
+def _check_terms(terms: ast.FunctionDef, passes: tuple[str, ...], path: Path) -> None:
+    """Raise ConfigError where `terms` reads logits that are not declared, or leaves some unread.
+
+    Where the logits are handed on whole, who can say what is read of them: nothing is unread then.
+    """
+    arguments = [argument.arg for argument in (*terms.args.posonlyargs, *terms.args.args)]
+    if len(arguments) < 2:
+        return
+    problems, logits = Problems(), arguments[1]
+    read: dict[str, int] = {}
+    optional, known_uses = set[str](), 0
+    for node in ast.walk(terms):
+        match node:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))):
+                if name == logits:
+                    read.setdefault(key, node.lineno)
+                    known_uses += 1
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=name), attr="get"),
+                args=[ast.Constant(value=str(key)), *_],
+            ):
+                if name == logits:
+                    read.setdefault(key, node.lineno)
+                    optional.add(key)
+                    known_uses += 1
+            case ast.Compare(
+                left=ast.Constant(value=str(key)),
+                ops=[ast.In() | ast.NotIn()],
+                comparators=[ast.Name(id=name)],
+            ):
+                if name == logits:
+                    optional.add(key)
+                    known_uses += 1
+    for key in dict.fromkeys((*read, *sorted(optional))):
+        if key not in PASSES or (key not in passes and key not in optional):
+            line = read.get(key, terms.lineno)
+            problems.add(
+                f"{path}, line {line}: terms reads logits[{key!r}], which is not in passes; "
+                f"{nearest(key, passes)}"
+            )
+    uses = sum(isinstance(node, ast.Name) and node.id == logits for node in ast.walk(terms))
+    for name in passes if uses == known_uses else ():
+        if name not in read:
+            problems.add(
+                f"{path}, line {terms.lineno}: terms never reads logits[{name!r}], and every step "
+                "would pay for that pass; read it, or remove it from passes"
+            )
+    problems.settle()

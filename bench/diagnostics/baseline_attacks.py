@@ -1,0 +1,70 @@
+"""PGD beside attacks that are not PGD: one step, no gradient at all, and AutoAttack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor
+
+from bench.attacks import autoattack
+from bench.diagnostics.checks import Outcome, share, stronger
+from bench.diagnostics.curves import Curve
+from bench.diagnostics.target import Subject, only
+from bench.results.runs import Result
+
+
+def square_alone(subject: Subject, queries: int) -> Curve:
+    """Return what AutoAttack's Square leaves standing when it attacks first and alone.
+
+    It asks the network for its logits at most `queries` times and never for a gradient
+    (Andriushchenko et al. 2020, arXiv:1912.00049). The curve has one point, at those queries, and
+    no losses: Square raises the margin.
+    """
+    verdict = autoattack.judge(
+        subject.model,
+        subject.images,
+        subject.labels,
+        eps=subject.eps,
+        seed=subject.seed,
+        batch_size=subject.batch_size,
+        device=subject.images.device,
+        components=("square",),
+        queries=queries,
+    )
+    return Curve("square", (queries,), verdict.robust.cpu()[None], None)
+
+
+def fgsm_stronger(one_step: Tensor, many_steps: Tensor) -> Outcome:
+    """Return whether FGSM breaks no more than PGD, from what each left standing [N]."""
+    return stronger("fgsm_stronger", [only(one_step, many_steps)], len(one_step))
+
+
+def square_stronger(black_box: Tensor, white_box: Tensor) -> Outcome:
+    """Return whether Square breaks no more than PGD, from what each left standing [N]."""
+    return stronger("square_stronger", [only(black_box, white_box)], len(black_box))
+
+
+def autoattack_gap(results: Mapping[str, Result]) -> Outcome | None:
+    """Return how much of what PGD left standing AutoAttack broke, from the verdicts on both.
+
+    Of several PGDs with AutoAttack's radius the one that leaves least counts; the images are those
+    that both judged, all of the test set if they did. None where either was not run.
+    """
+    ours = results.get("autoattack")
+    if ours is None:
+        return None
+    found = []
+    for name, theirs in results.items():
+        if name in ("clean", "autoattack") or abs(theirs.record.eps - ours.record.eps) > 1e-6:
+            continue
+        shared_N = np.intersect1d(theirs.verdicts.index, ours.verdicts.index)
+        if not len(shared_N):
+            continue
+        pgd_N, autoattack_N = (
+            result.verdicts.robust[np.isin(result.verdicts.index, shared_N)]
+            for result in (theirs, ours)
+        )
+        broken = int((pgd_N & ~autoattack_N).sum())
+        found.append(share("autoattack_gap", broken, len(shared_N)))
+    return min(found, key=lambda outcome: outcome.value, default=None)

@@ -1,0 +1,80 @@
+"""A network under examination, and what one attack leaves standing of its test images.
+
+Shape suffixes: N images examined, B of a batch, C channels, H rows, W columns, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bench.attacks.linf import ascend
+from bench.attacks.losses import cross_entropy
+from bench.diagnostics.checks import Counts
+from bench.numerics.seeding import stream
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Subject:
+    """A network in evaluation mode, frozen, and the test images that it is examined on.
+
+    Parameters
+    ----------
+    model
+        Maps images [B, C, H, W] in [0, 1] to logits [B, K].
+    images, labels
+        [N, C, H, W] in [0, 1] and [N] int64, on the device of `model`.
+    eps
+        Radius that robustness is claimed for, in pixel values.
+    steps
+        Gradients of PGD where nothing else is said; a step is a quarter of the radius.
+    batch_size
+        Images attacked together.
+    seed
+        Of all random starts. They are the same for every attack, scaled by its radius, so that two
+        attacks differ in nothing else.
+    """
+
+    model: nn.Module
+    images: Tensor
+    labels: Tensor
+    eps: float
+    steps: int
+    batch_size: int
+    seed: int
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, torch.Generator]]:
+        """Yield images, labels and the source of random numbers of each batch."""
+        for first in range(0, len(self.images), self.batch_size):
+            part = slice(first, first + self.batch_size)
+            generator = stream(self.seed, "diagnostics", first, device=self.images.device)
+            yield self.images[part], self.labels[part], generator
+
+    def loss(self, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the function from images to their cross-entropies [B], in nats."""
+        return lambda images: cross_entropy(self.model(images), labels)
+
+    @torch.no_grad()
+    def judged(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which images [B, C, H, W] are classified correctly [B], and their losses [B]."""
+        logits_BK = self.model(images)
+        return logits_BK.argmax(dim=1) == labels, cross_entropy(logits_BK, labels)
+
+    def right(self) -> Tensor:
+        """Return which images are classified correctly unattacked: bool [N]."""
+        return torch.cat([self.judged(images, labels)[0] for images, labels, _ in self.batches()])
+
+    def one_step(self, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+        """Return FGSM's images: one signed gradient step of length `eps` from the image itself.
+
+        Source: Goodfellow et al. 2015, arXiv:1412.6572.
+        """
+        return ascend(self.loss(labels), images, images, eps=eps, step=eps, steps=1)
+
+
+def only(first: Tensor, second: Tensor) -> Counts:
+    """Return how many images only one of two attacks broke, from what each left standing [N]."""
+    return Counts(int((~first & second).sum()), int((first & ~second).sum()))

@@ -1,0 +1,1 @@
+"""What makes numbers repeatable: named random streams and device settings."""

@@ -1,0 +1,1 @@
+"""The contract of what lies on disk below results/."""

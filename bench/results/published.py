@@ -1,0 +1,183 @@
+"""What papers and RobustBench report, and when such a number may stand beside one of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from bench.config.parsing import Count, Pixels, Unit, nearest
+from bench.results.csv_file import comma, read_table
+from bench.results.options import stated
+from bench.runtime.errors import BenchError
+
+COLUMNS = (
+    *("dataset", "model", "method", "spec_method", "options", "metric", "value", "eps", "n"),
+    *("checkpoint_rule", "source", "kind"),
+)
+CARD_COLUMNS = ("dataset", "name", "clean", "autoattack", "source", "eps")
+# The `model` of every row about weights that RobustBench lists; no architecture has this name.
+ROBUSTBENCH = "robustbench"
+METRICS = ("clean", "pgd20", "autoattack")
+KINDS = ("paper", "secondary")
+EPS: Unit = get_args(Pixels)[1]  # as `threat.eps` is read
+IMAGES: Unit = get_args(Count)[1]
+PERCENT = Unit("an accuracy in percent", low=0.0, high=100.0)
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One published accuracy, in percent.
+
+    `method` is how figures name it. `spec_method` is the method of ours that it is about, empty
+    where there is none, and `options` all of its options, those the source leaves open at their
+    defaults.
+
+    `eps` is the radius of training and attack and `n` how many test images were judged, None where
+    the source does not say; a number of another count than ours is not compared. `kind` is
+    "paper" for the method's own authors, "secondary" for everyone else.
+    """
+
+    dataset: str
+    model: str
+    method: str
+    spec_method: str
+    options: str
+    metric: str
+    value: float
+    eps: float | None
+    n: int | None
+    checkpoint_rule: str
+    source: str
+    kind: Literal["paper", "secondary"]
+
+    @property
+    def citation(self) -> str:
+        """The source as a footnote gives it, with what a reader must know to compare."""
+        by = "by the method's authors" if self.kind == "paper" else "by others"
+        return f"{self.source}; reported {by}, checkpoint: {self.checkpoint_rule}"
+
+    def allows(self, checkpoint: str) -> bool:
+        """Say whether the source's choice of epoch permits a comparison with our `checkpoint`.
+
+        A rule that begins with "last" is comparable with `last` alone. All others are with `best`:
+        a source that does not tell its rule may have chosen the epoch on the test set.
+        """
+        return checkpoint == ("last" if self.checkpoint_rule.split(" ")[0] == "last" else "best")
+
+
+def read_reported(path: Path) -> tuple[Reported, ...]:
+    """Read reported numbers in the order of the file.
+
+    Raises
+    ------
+    BenchError
+        Naming the file, the row and the column that does not hold what it should.
+    """
+    return tuple(_row(row, where) for where, row in _lines(path, COLUMNS))
+
+
+def read_cards(path: Path) -> tuple[Reported, ...]:
+    """Read RobustBench's model cards: for each model its clean and its AutoAttack accuracy.
+
+    Their `model` is `ROBUSTBENCH`, their `method` RobustBench's name of the model.
+
+    Raises
+    ------
+    BenchError
+        Naming the file, the row and the column that does not hold what it should.
+    """
+    shared = {"model": ROBUSTBENCH, "n": "", "checkpoint_rule": "the same weights"}
+    shared |= {"spec_method": "", "options": ""}
+    return tuple(
+        _row(
+            {**row, **shared, "method": row["name"], "metric": metric, "value": row[metric]}
+            | {"kind": "secondary"},
+            where,
+        )
+        for where, row in _lines(path, CARD_COLUMNS)
+        for metric in ("clean", "autoattack")
+    )
+
+
+def find(
+    known: Sequence[Reported],
+    *,
+    dataset: str,
+    model: str,
+    method: str,
+    options: str,
+    metric: str,
+    eps: float,
+    checkpoint: str,
+) -> Reported | None:
+    """Return the reported number for this cell of our table: the authors' own, else the first.
+
+    `method` is the registered method and `options` the `options_text` of the run, since a label
+    may stand for anything. A number is never taken from another dataset (a re-encoded CIFAR-10 is
+    another one), model or radius, nor from a source that does not tell its radius.
+    """
+    fitting = [
+        row
+        for row in known
+        if (row.dataset, row.model, row.metric) == (dataset, model, metric)
+        and (row.spec_method, row.options) == (method, options)
+        and row.eps is not None
+        and abs(row.eps - eps) < 1e-6
+        and row.allows(checkpoint)
+    ]
+    return min(fitting, key=lambda row: KINDS.index(row.kind), default=None)
+
+
+def find_card(
+    cards: Sequence[Reported], *, dataset: str, name: str, metric: str, eps: float
+) -> Reported | None:
+    """Return what RobustBench's card of the model `name` says of `metric`, attacked with `eps`.
+
+    The weights are the card's own, so its clean accuracy is comparable whatever the radius.
+    """
+    fitting = (
+        card
+        for card in cards
+        if (card.dataset, card.method, card.metric) == (dataset, name, metric)
+        and (metric == "clean" or (card.eps is not None and abs(card.eps - eps) < 1e-6))
+    )
+    return next(fitting, None)
+
+
+def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    rows = read_table(path, columns, "restore the file of reported numbers", empty=True)
+    return ((f"{path}: row {line}", row) for line, row in enumerate(rows, 1))
+
+
+def _row(row: dict[str, str], where: str) -> Reported:
+    for column, words in (("metric", METRICS), ("kind", KINDS)):
+        if row[column] not in words:
+            raise BenchError(
+                f"{where}: {column} is {row[column]!r}; {nearest(str(row[column]), words)}"
+            )
+    # Empty where the source does not say.
+    eps = _number(EPS, row, "eps", where) if row["eps"] else None
+    n = _number(IMAGES, row, "n", where) if row["n"] else None
+    method, options = row["spec_method"], row["options"]
+    if options and not method:
+        raise BenchError(f"{where}: options belong to a spec_method, which is empty; name it")
+    return Reported(
+        dataset=row["dataset"],
+        model=row["model"],
+        method=row["method"],
+        spec_method=method,
+        options=stated(method, options, f"{where}: options") if method else "",
+        metric=row["metric"],
+        value=_number(PERCENT, row, "value", where),
+        eps=eps,
+        n=None if n is None else int(n),
+        checkpoint_rule=row["checkpoint_rule"],
+        source=row["source"],
+        kind="paper" if row["kind"] == "paper" else "secondary",
+    )
+
+
+def _number(unit: Unit, row: dict[str, str], column: str, where: str) -> float | int:
+    return unit.check(row[column], f"{where}: {column}{comma(row[column])}")

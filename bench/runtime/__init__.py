@@ -1,0 +1,1 @@
+"""Files, locks, signals, out-of-memory and provenance: nothing here decides a number."""

@@ -1,0 +1,168 @@
+"""A digest of the code behind a result: equal until a statement changes.
+
+Formatting, comments and docstrings do not change it, nor does Python's minor version: what is empty
+in the syntax tree is left out, since some versions add fields or pieces of text that are.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import platform
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# They parse, write or print what others computed; no weight and no result depends on them.
+UNDECIDING = (
+    "bench.config.",
+    "bench.results.",
+    "bench.runtime.",
+    "bench.training.fitting",
+    "bench.training.progress",
+)
+PACKAGES = ("torch", "torchvision", "pyautoattack", "autoattack", "robustbench", "safetensors")
+
+
+def data_digest() -> str:
+    """Return the digest of all code that reads and chooses images."""
+    return digest(("bench.data.sources", "bench.data.splits", "bench.data.record"))
+
+
+def train_digest(method: str, model: str, engine: str) -> str:
+    """Return the digest of all code that decides the weights of `method` on `model`.
+
+    The registries import their modules at run time, so the files are named here; the code of other
+    methods, models and engines does not count.
+    """
+    own = (f"bench.methods.{method}", f"bench.models.{model}", f"bench.engine.{engine}")
+    return digest(("bench.training.job", *own))
+
+
+def evaluate_digest(model: str) -> str:
+    """Return the digest of all code that decides the verdicts on weights of `model`."""
+    return digest(("bench.evaluation.job", f"bench.models.{model}"))
+
+
+def diagnose_digest(model: str) -> str:
+    """Return the digest of all code that decides what diagnostics find in weights of `model`."""
+    return digest(("bench.diagnostics.job", f"bench.models.{model}"))
+
+
+def transfer_digest(model: str) -> str:
+    """Return the digest of all code that decides what transfers between networks of `model`."""
+    return digest(("bench.diagnostics.transfer", f"bench.models.{model}"))
+
+
+def reference_digest() -> str:
+    """Return the digest of all code that decides the verdicts on others' models."""
+    return digest(("bench.evaluation.reference",))
+
+
+def digest(roots: Iterable[str]) -> str:
+    """Return the digest of the modules `roots` and of all that they import from the package."""
+    hashed = hashlib.sha256()
+    for name, path in sorted(sources(roots).items()):
+        code, _ = _read(name, path)
+        hashed.update(f"{name}\n{code}\n".encode())
+    return hashed.hexdigest()
+
+
+def sources(roots: Iterable[str]) -> dict[str, Path]:
+    """Return the files of `roots` and of every module of the package they import, by name."""
+    found: dict[str, Path] = {}
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        path = _file(name)
+        if path is None:
+            raise ModuleNotFoundError(f"no source file for {name}", name=name)
+        if name in found:
+            continue
+        found[name] = path
+        _, imports = _read(name, path)
+        # An import runs the packages around a module before the module itself.
+        for imported in (name.rpartition(".")[0], *imports):
+            if not imported.startswith(UNDECIDING) and _file(imported) is not None:
+                waiting.append(imported)
+    return found
+
+
+def meaning(node: object) -> str:
+    """Return the syntax tree as text, without docstrings, positions and empty fields."""
+    if isinstance(node, ast.AST):
+        parts = (f"{name}={meaning(value)}" for name, value in _fields(node))
+        return f"{type(node).__name__}({', '.join(parts)})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(meaning, node))}]"
+    # Which characters repr escapes depends on the version.
+    return ascii(node)
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of Python and of the packages that a number may depend on."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _read(name: str, path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the meaning of a module and what it imports."""
+    within = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return _parsed(path.read_text(encoding="utf-8"), str(path), within)
+
+
+# Every run of an experiment has a digest, and they share most of their modules.
+@cache
+def _parsed(source: str, path: str, within: str) -> tuple[str, tuple[str, ...]]:
+    tree = ast.parse(source, path)
+    return meaning(tree), tuple(_imports(tree, within))
+
+
+def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
+    for name, value in ast.iter_fields(node):
+        if name == "body" and _documented(node):
+            value = value[1:]
+        elif isinstance(node, ast.JoinedStr):
+            value = [part for part in value if not _blank(part)]
+        if value is not None and value != [] and name not in ("type_ignores", "kind"):
+            yield name, value
+
+
+def _documented(node: ast.AST) -> bool:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
+
+
+def _blank(part: ast.expr) -> bool:
+    return isinstance(part, ast.Constant) and part.value == ""
+
+
+def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+    """Yield what may be a module: `from package import module` looks like any other name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _file(name: str) -> Path | None:
+    if name.split(".")[0] != "bench":
+        return None
+    path = ROOT.joinpath(*name.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
