@@ -8,7 +8,7 @@ BIN := .venv/bin
 CORES ?= 2
 ARGS ?=
 
-.PHONY: demo demo-full ablations test golden lint lock clean
+.PHONY: demo demo-full ablations test golden docs lint lock clean
 
 demo: .venv/installed ## the whole benchmark on scikit-learn's digits, on a CPU
 	$(BIN)/snakemake --cores $(CORES) --configfile config/digits.yaml
@@ -30,18 +30,22 @@ ablations: .venv/installed ## which of the paper's open choices matter, on the d
 	@echo "all of it on one page, for a browser: results/ablations_digits/report.html"
 
 test: .venv/installed ## unit, contract, workflow and end-to-end tests; minutes on a CPU
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile $(ARGS)
 
-golden: .venv/installed ## the golden values anew, for a change that moves them on purpose
+golden: .venv/installed ## the golden values again, for a change that moves them on purpose
 	PYTHONPATH=.:tests $(BIN)/python tests/unit/golden.py
+
+docs: .venv/installed ## the parts of docs/ that are made from schema, columns and choices
+	$(BIN)/python docs/generate.py
 
 lint: .venv/installed ## what a change must pass besides the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
+	$(BIN)/vulture
 
-lock: .venv/installed ## resolve the dependencies of pyproject.toml anew
+lock: .venv/installed ## resolve the dependencies of pyproject.toml again
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes \
 		--no-header --no-annotate --upgrade -o requirements.lock
 

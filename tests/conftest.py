@@ -14,6 +14,16 @@ from factory import ResultsFactory
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+SLOW = ("workflow", "end_to_end", "gpu")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs whole jobs as slow."""
+    for item in items:
+        if item.path.parent.name in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def settings_of_the_process_kept() -> Iterator[None]:
     """What a job sets for its whole process does not reach the next test."""

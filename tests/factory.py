@@ -17,6 +17,7 @@ from bench.data.published import PUBLISHED
 
 EPS = 8 / 255
 ATTACKS = ("clean", "pgd20", "autoattack")
+COMPUTE = {"device": "cpu", "threads": 1, "tf32": False}
 COMPONENTS = ("apgd-ce", "apgd-t", "fab-t", "square")
 SPECS: dict[str, tuple[str, dict[str, Any]]] = {
     "standard": ("standard", {}),
@@ -38,10 +39,10 @@ TERMS = {
     "mart": ("boosted_cross_entropy", "weighted_divergence"),
     "memloss": ("cross_entropy", "divergence", "memory"),
 }
-REMEMBERED = (
-    *("remembered_fooling", "remembered_forgotten", "remembered_cosine"),
-    *("remembered_loss_age0", "remembered_loss_age1"),
-    *("remembered_weight_p10", "remembered_weight_p50", "remembered_weight_p90"),
+REPLAY = (
+    *("replay_success_rate", "forgetting_rate", "replay_cosine"),
+    *("replay_loss_age0", "replay_loss_age1"),
+    *("replay_weight_p10", "replay_weight_p50", "replay_weight_p90"),
 )
 # AutoAttack is left out of `last`, as a workflow that saves time does.
 CORRECT: dict[str, dict[str, int]] = {
@@ -101,15 +102,15 @@ class ResultsFactory:
         """
         run = self.folder / "models" / method / f"seed{seed}"
         run.mkdir(parents=True, exist_ok=True)
-        judged = self._judged(CORRECT if correct is None else correct, robust or {})
+        results = self._results(CORRECT if correct is None else correct, robust or {})
         weights = {name: self._weights(run, method, seed, name) for name in ("best", "last")}
         training = self._training(method, seed, weights) | dict(train or {})
         write_json(run / "train.json", training)
         self._history(run / "history.csv", method)
         checkpoints: dict[str, Any] = {}
-        for (name, attacked), verdicts in judged.items():
-            clean = judged.get((name, "clean"), {})
-            entry = self._attack(run, name, attacked, verdicts, clean) | dict(attack or {})
+        for (name, attacked), stands in results.items():
+            clean = results.get((name, "clean"), {})
+            entry = self._attack(run, name, attacked, stands, clean) | dict(attack or {})
             checkpoint = checkpoints.setdefault(
                 name, {"weights_sha256": weights[name], "attacks": {}}
             )
@@ -118,7 +119,7 @@ class ResultsFactory:
         evaluation = shared | {
             "method": method,
             "seed": seed,
-            "spec": {"threat": training["spec"]["threat"]},
+            "spec": self._evaluation(),
             "code_digest": digest("evaluation code"),
             "data": {key: training["data"][key] for key in ("name", "fingerprint")},
             "peak_memory_mb": None,
@@ -134,27 +135,32 @@ class ResultsFactory:
         correct: Mapping[str, int] | None = None,
         attack: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Write RobustBench's model `name`, judged as `run` judges a best checkpoint."""
+        """Write RobustBench's model `name`, evaluated as `run` evaluates a best checkpoint."""
         folder = self.folder / "reference" / name
         counts = CORRECT["best"] if correct is None else correct
-        judged = self._judged({"best": counts}, {})
+        results = self._results({"best": counts}, {})
         attacks = {
-            attacked: self._attack(folder, "best", attacked, verdicts, judged["best", "clean"])
+            attacked: self._attack(folder, "best", attacked, stands, results["best", "clean"])
             | dict(attack or {})
-            for (_, attacked), verdicts in judged.items()
+            for (_, attacked), stands in results.items()
         }
         record = {
+            "experiment": None,
             "method": name,
             "seed": None,
+            "spec": self._evaluation(),
             "code_digest": digest("evaluation code"),
             "data": {"name": self.dataset, "fingerprint": digest(self.dataset)},
             "device": "cpu",
+            "threads": 1,
+            "packages": {},
+            "peak_memory_mb": None,
             "checkpoints": {"best": {"weights_sha256": digest(name), "attacks": attacks}},
         }
         write_json(folder / "evaluation.json", record)
         return folder
 
-    def _judged(
+    def _results(
         self,
         correct: Mapping[str, Mapping[str, int]],
         robust: Mapping[tuple[str, str], Mapping[int, int]],
@@ -182,10 +188,12 @@ class ResultsFactory:
                 "method": method,
                 "options": options,
                 "seed": seed,
-                "model": {"name": self.model, "label": self.model},
+                "model": {"name": self.model},
                 "threat": {"norm": "Linf", "eps": self.eps},
-                "training": {"epochs": self.epochs},
+                "training": self._recipe(),
+                "compute": COMPUTE,
             },
+            "start_sha256": None,
             "code_digest": digest("training code"),
             "data": {
                 "name": self.dataset,
@@ -195,14 +203,16 @@ class ResultsFactory:
                 "validation_images": 10,
                 "test_images": self.test_images,
                 **(published(self.dataset) if self.origin is None else self.origin),
-                **{f"source_{part}_images": count for part, count in self.source_sizes.items()},
+                "source_train_images": self.source_sizes.get("train", 100),
+                "source_test_images": self.source_sizes.get("test", self.test_images),
             },
             "model": {"label": self.model, "parameters": 11_173_962},
+            "passes": {"forward": 12, "backward": 12},
             "selected_on": "validation",
             "selected_by": "clean accuracy" if method == "standard" else "PGD accuracy",
             "precision": "float32",
             "tf32": False,
-            "engine": "fast",
+            "engine": "folded",
             "checkpoints": {
                 name: {
                     "epoch": self.epochs - (name == "best"),
@@ -219,6 +229,23 @@ class ResultsFactory:
             "peak_memory_mb": None,
         }
 
+    def _recipe(self) -> dict[str, Any]:
+        attack = {"steps": 10, "step_size": self.eps / 4}
+        return {
+            "epochs": self.epochs,
+            "batch_size": 32,
+            "optimizer": {"learning_rate": 0.1},
+            "attack": attack,
+            "validation_attack": attack,
+        }
+
+    def _evaluation(self) -> dict[str, Any]:
+        return {
+            "threat": {"norm": "Linf", "eps": self.eps},
+            "evaluation": {"batch_size": 20},
+            "compute": COMPUTE,
+        }
+
     def _attack(
         self,
         run: Path,
@@ -233,14 +260,14 @@ class ResultsFactory:
             clean = int(stands or right.get(index, 1))
             broken_by = "" if stands else names[index % len(names)] if clean else "clean"
             rows.append([index, index % len(self.classes), clean, int(stands), broken_by])
-        path = run / "verdicts" / checkpoint / f"{attack}.csv"
+        path = run / "examples" / checkpoint / f"{attack}.csv"
         write_csv(path, ["index", "label", "clean", "robust", "broken_by"], rows)
         count = sum(robust.values())
         details: dict[str, Any] = {"batch_size": 20}
         if attack != "clean":
-            details |= {"shards": 1, "search_tf32": False, "search_engine": "plain"}
+            details |= {"shards": 1, "search_tf32": False, "search_engine": "eager"}
         if attack == "pgd20":
-            details |= {"steps": 20, "step": self.eps / 4, "restarts": 1, "loss": "ce"}
+            details |= {"steps": 20, "step_size": self.eps / 4, "restarts": 1, "loss": "ce"}
             details |= {"start": "uniform"}
         if attack == "autoattack":
             details |= {"version": "standard", "components": dict.fromkeys(COMPONENTS, count)}
@@ -254,8 +281,6 @@ class ResultsFactory:
             "seconds": 1.25,
             "peak_memory_mb": None,
             "sha256": digest(path.read_bytes()),
-            "precision": "float32",
-            "tf32": False,
             "flags": [],
             "details": details,
         }
@@ -265,8 +290,8 @@ class ResultsFactory:
         terms = TERMS.get(method, ("cross_entropy",))
         header = ["epoch", "learning_rate", "loss", *(f"loss_{term}" for term in terms)]
         header += ["train_clean", "train_robust", "validation_clean", "validation_pgd"]
-        remembered = [] if method == "standard" else list(REMEMBERED)
-        header += remembered
+        replay = [] if method == "standard" else list(REPLAY)
+        header += replay
         header += ["seconds", "images_per_second", "peak_memory_mb"]
         rows = []
         for epoch in range(1, self.epochs + 1):
@@ -275,8 +300,8 @@ class ResultsFactory:
             robust = "" if method == "standard" else 40.0 + epoch
             values = [epoch, 0.1, float(len(terms)) / epoch, *losses]
             values += [70.0 + epoch, robust, 68.0 + epoch, 38.0 + epoch]
-            # Nothing is remembered in the first epoch but what it made itself.
-            old = [10.0 * epoch if epoch > 1 or "age0" in name else "" for name in remembered]
+            # Nothing is replayed in the first epoch but what it made itself.
+            old = [10.0 * epoch if epoch > 1 or "age0" in name else "" for name in replay]
             rows.append([*values, *old, 4.0, 250.0, ""])
         write_csv(path, header, rows)
 

@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from factory import COMPONENTS, ResultsFactory, digest, edit_json, write_csv, write_json
+from factory import ResultsFactory
 
-from bench.__main__ import main
+from bench.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 METHODS = ("standard", "trades", "trades_beta3", "mart", "memloss_v1", "memloss_v2")
@@ -24,8 +24,6 @@ CORRECT = {
     "memloss_v1": (18, 13, 11),
     "memloss_v2": (16, 12, 11),
 }
-WARNING = "Square found more than APGD <see flags_doc>"
-CHECK = {"value": 2.5, "threshold": 1.0, "chance": 0.38, "n": 80, "passed": True}
 VOID = {"meta", "link", "input", "br", "img", "hr"}
 
 
@@ -69,60 +67,18 @@ class Page(HTMLParser):
 
 
 def experiment(folder: Path, *, dataset: str = "digits", seeds: tuple[int, ...] = (0, 1)) -> Path:
-    """Leave a finished experiment in `folder` and return it; diagnostics are TRADES' alone."""
+    """Leave a finished experiment in `folder` and return it."""
     factory = ResultsFactory(folder, experiment=folder.name, dataset=dataset)
     for method in METHODS:
         for seed in seeds:
             clean, pgd, autoattack = (count - seed for count in CORRECT[method])
             best = {"clean": clean, "pgd20": pgd, "autoattack": autoattack}
             last = {"clean": min(clean + 1, 20), "pgd20": pgd - 1}
-            run = factory.run(method, seed, correct={"best": best, "last": last})
-            if (method, seed) == ("mart", 0):
-                attack = "checkpoints__best__attacks__autoattack__details"
-                warned = {"warnings": [WARNING], "components": dict.fromkeys(COMPONENTS, 10)}
-                edit_json(run / "evaluation.json", **{attack: warned})
-            if method == "trades":
-                diagnose(factory, run, seed)
+            factory.run(method, seed, correct={"best": best, "last": last})
     command("summarize", folder)
     command("statistics", folder)
     command("claims", folder, "--claims", str(ROOT / "config" / "claims.yaml"))
     return folder
-
-
-def diagnose(factory: ResultsFactory, run: Path, seed: int) -> None:
-    """Leave what the diagnostics of a run leave, with one check that failed."""
-    folder = run / "diagnostics"
-    points = [("eps", x, 90 - 300 * x) for x in (0.0, 0.1, 0.2)]
-    points += [("steps", x, 60 - x / 10) for x in (1, 10, 100)]
-    write_csv(
-        folder / "curves.csv",
-        ["check", "checkpoint", "x", "accuracy", "n", "loss"],
-        [(name, "best", x, f"{accuracy:.2f}", 80, 1.0) for name, x, accuracy in points],
-    )
-    ticks = (-1, 0, 1)
-    write_csv(
-        folder / "surfaces.csv",
-        ["checkpoint", "index", "label", "along", "aside", "loss", "right"],
-        [("best", 0, 3, x, y, 1 + x * y, 1) for x in ticks for y in ticks],
-    )
-    failed = {**CHECK, "value": 9.0, "chance": 0.0001, "passed": False}
-    network = {
-        "weights_sha256": digest((run / "best.safetensors").read_bytes()),
-        "checks": {"eps_zero": CHECK, "square_stronger": failed},
-    }
-    record = {
-        "experiment": factory.experiment,
-        "method": run.parent.name,
-        "seed": seed,
-        "data": {"name": factory.dataset, "fingerprint": digest(factory.dataset)},
-        "device": "cpu",
-        "seconds": 4.5,
-        "sha256": {
-            name: digest((folder / f"{name}.csv").read_bytes()) for name in ("curves", "surfaces")
-        },
-        "checkpoints": {"best": network},
-    }
-    write_json(folder / "record.json", record)
 
 
 def command(name: str, folder: Path, *arguments: str) -> None:

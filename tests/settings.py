@@ -15,7 +15,7 @@ RAW: dict[str, Any] = {
     "training": {
         "epochs": 2,
         "batch_size": 50,
-        "optimiser": {"learning_rate": 0.1},
+        "optimizer": {"learning_rate": 0.1},
         "attack": {"steps": 10},
         "validation_attack": {"steps": 20},
     },

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from bench.config.experiment import (
-    Ascent,
+    Attack,
     Compute,
     Model,
-    Optimiser,
+    Optimizer,
     Schedule,
     Threat,
     Training,
@@ -68,11 +68,11 @@ def some_spec(
     shell = Training(
         epochs=2,
         batch_size=16,
-        optimiser=Optimiser(learning_rate=0.1),
+        optimizer=Optimizer(learning_rate=0.1),
         schedule=Schedule(),
-        attack=Ascent(steps=2, step=EPS / 2),
-        validation_attack=Ascent(steps=2, step=EPS / 2),
-        crop=1,
+        attack=Attack(steps=2, step_size=EPS / 2),
+        validation_attack=Attack(steps=2, step_size=EPS / 2),
+        crop_padding=1,
     )
     given = METHODS.get(method, {}) if options is None else options
     return TrainSpec(

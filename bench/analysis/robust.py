@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 
-from bench.analysis.labels import attack_name, attack_order
+import pandas as pd
+
+from bench.analysis.names import attack_name
+from bench.results.order import attack_order
 
 
 def strongest(left: Mapping[str, Iterable[float]]) -> str | None:
@@ -24,6 +27,12 @@ def strongest(left: Mapping[str, Iterable[float]]) -> str | None:
     if "autoattack" in attacks:
         return "autoattack"
     return min(attacks, key=lambda attack: fmean(left[attack]), default=None)
+
+
+def strongest_at_best(rows: pd.DataFrame) -> str | None:
+    """Return `strongest` of the summary's `rows` at the checkpoint best."""
+    best = rows[rows["checkpoint"] == "best"]
+    return strongest(best.groupby("attack")["accuracy"].apply(list).to_dict())
 
 
 def under(attack: str) -> str:

@@ -1,238 +1,420 @@
-"""summary.csv, one line per method, seed, checkpoint and attack, and costs.csv beside it.
+"""summary.csv: a row for each network, checkpoint and attack; and costs.csv beside it.
 
-Nothing in summary.csv depends on the clock: the same records and verdicts give the same bytes.
+Nothing in summary.csv depends on the clock: the same records and results give the same bytes.
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from types import MappingProxyType
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
 
-from bench.analysis.labels import attack_order, checkpoint_order, eps_text
-from bench.analysis.recipes import flagged, own_recipes
-from bench.analysis.rows import Row, reference_rows, run_rows
+import numpy as np
+import pandas as pd
+
+from bench.analysis.statistics.accuracy import wilson
+from bench.analysis.statistics.outcomes import WORST
 from bench.config.experiment import Experiment
+from bench.config.parsing import plain
 from bench.data.published import difference
-from bench.results.agreement import check_alike, check_settings
-from bench.results.collect import collect
-from bench.results.csv_file import decimal
-from bench.results.diagnostics import DiagnosticsRecord, Failures, collect_diagnostics
-from bench.results.published import Reported, read_cards, read_reported
-from bench.results.references import Reference, collect_references
-from bench.results.runs import Result, Run
-from bench.runtime.files import write_text
+from bench.diagnostics.checks import flag
+from bench.results.columns import COSTS, SUMMARY
+from bench.results.diagnosed import Diagnosis
+from bench.results.evaluated import (
+    AttackResult,
+    EvaluatedReference,
+    EvaluatedRun,
+    Pair,
+)
+from bench.results.flags import (
+    ABOVE_PGD,
+    CHANCE,
+    ON_TEST,
+    OTHER_IMAGES,
+    OWN_RECIPE,
+    SUBSET,
+    TEST_IN_TRAIN,
+    TRAIN_SUBSET,
+    WARNED,
+)
+from bench.results.options import options_text
+from bench.results.order import attack_order, checkpoint_order
+from bench.results.published import ROBUSTBENCH, Reported, find, find_card
+from bench.results.records import AttackRecord
+from bench.results.tables import from_rows
+
+# Beside these no published number stands: it is of other images, or of another recipe.
+INCOMPARABLE = {SUBSET, TRAIN_SUBSET, OTHER_IMAGES, OWN_RECIPE}
+# How the same computation is carried out; a recipe is what is computed.
+NO_RECIPE = ("engine",)
+Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Cost:
-    """One line of costs.csv: wall time in seconds, the device's peak memory in MB if known.
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network that was evaluated, ours or not: what its rows have in common.
 
-    `images_per_second` counts an image once an epoch, or once an attack; passes are those of one
-    image in one training step.
+    `row` are cells that are equal in all of them, `flags` those of all of them. `test_images` are
+    those of the source, evaluated or not. `failed` are the diagnostic checks that it did not pass,
+    by checkpoint.
     """
 
-    experiment: str
-    method: str
-    seed: int | None
-    stage: str
-    checkpoint: str
-    attack: str
-    seconds: float
-    peak_memory_mb: float | None
-    device: str
-    images_per_second: float | None = None
-    forward_passes: int | None = None
-    backward_passes: int | None = None
+    row: Row
+    flags: Collection[str]
+    test_images: int
+    weights: Mapping[str, str]
+    results: Mapping[str, Mapping[str, AttackResult]]
+    failed: Mapping[str, Sequence[str]]
 
 
-def summarize(
-    folder: Path,
-    *,
-    expected: Iterable[tuple[str, int]] | None,
-    reported: Path,
-    references: Iterable[str] | None = None,
-    cards: Path | None = None,
+def summary_table(
+    runs: Sequence[EvaluatedRun],
+    reported: Sequence[Reported] = (),
+    references: Iterable[EvaluatedReference] = (),
+    cards: Sequence[Reported] = (),
+    diagnosis: Diagnosis | None = None,
     experiment: Experiment | None = None,
-    diagnosed: Iterable[tuple[str, int]] | None = None,
-) -> tuple[Row, ...]:
-    """Write summary.csv and costs.csv of the experiment in `folder`; return the summary's rows.
+) -> pd.DataFrame:
+    """Return summary.csv, sorted by method, seed, checkpoint and attack, RobustBench's models last.
 
     Parameters
     ----------
-    folder
-        results/<experiment>.
-    expected
-        The (method, seed) pairs of the configuration; None takes every run in the folder.
-    reported
-        The CSV file of reported numbers.
-    references
-        RobustBench's models of the configuration; None takes every one in the folder. One that was
-        unavailable when it should have been judged has no rows.
-    cards
-        The CSV file of RobustBench's model cards, read where one of its models was judged; None
-        compares with none.
+    reported, cards
+        What papers report, and RobustBench's model cards.
+    diagnosis
+        The checks that count.
     experiment
-        Whose settings every record must have been made under, and whose `training` is the recipe
-        from which a method's own differs. Without it the runs are compared with each other alone.
-    diagnosed
-        The (method, seed) pairs whose diagnostics count; None takes all that are in the folder.
-
-    Raises
-    ------
-    BenchError
-        Naming the file that is missing or does not agree with another, and the remedy.
+        Whose section `training` is the shared recipe. Without it that of most labels is.
     """
-    known = read_reported(reported)
-    runs = collect(folder, expected)
-    others = collect_references(folder, references, beside=runs[0].training)
-    check_alike(runs)
-    if experiment:
-        names = [other.evaluation.method for other in others]
-        check_settings(folder, experiment, runs, names)
-    listed = read_cards(cards) if cards and others else ()
-    diagnosis = collect_diagnostics(folder, runs, diagnosed)
     own = own_recipes(runs, experiment)
-    rows = summary_rows(runs, known, others, listed, diagnosis.failures, own)
-    for name, said in {
-        run.training.data.name: difference(run.training.data) for run in runs
-    }.items():
-        if said:
-            print(f"{folder}: no reported number stands beside {name}: {said}", flush=True)
-    write_text(folder / "summary.csv", to_csv(Row, map(_cells, rows)))
-    costs = [
-        tuple(_cell(value) for value in vars(cost).values())
-        for cost in cost_rows(runs, others, diagnosis.records)
-    ]
-    write_text(folder / "costs.csv", to_csv(Cost, costs))
-    return rows
+    rows: list[Row] = []
+    for run in runs:
+        network = _ours(run, diagnosis, own)
+        found = [*_rows(network)]
+        rows += sorted((_compared(row, run, reported) for row in found), key=_order)
+    for reference in sorted(references, key=lambda one: one.evaluation.method):
+        found = [*_rows(_theirs(reference))]
+        rows += sorted((_carded(row, cards) for row in found), key=_order)
+    return from_rows(SUMMARY, rows)
 
 
-def summary_rows(
-    runs: Iterable[Run],
-    reported: Sequence[Reported] = (),
-    references: Iterable[Reference] = (),
-    cards: Sequence[Reported] = (),
-    failures: Failures = MappingProxyType({}),
-    own: Collection[tuple[str, int]] = (),
-) -> tuple[Row, ...]:
-    """Return the rows of summary.csv, sorted by method, seed, checkpoint and attack.
+def costs_table(
+    runs: Iterable[EvaluatedRun],
+    references: Iterable[EvaluatedReference] = (),
+    diagnosis: Diagnosis | None = None,
+) -> pd.DataFrame:
+    """Return what each training, attack and diagnosis took, in the order of `runs`, ours first.
 
-    RobustBench's models come after all of ours. `own` are the (method, seed) pairs that were
-    trained by a recipe of their own.
+    A diagnosis is one row for all its checks and checkpoints.
     """
-    ours = [row for run in runs for row in run_rows(run, reported, failures)]
-    ours = [flagged(row) if (row.method, row.seed) in own else row for row in ours]
-    theirs = [row for reference in references for row in reference_rows(reference, cards)]
-    return (*sorted(ours, key=_order), *sorted(theirs, key=_order))
-
-
-def cost_rows(
-    runs: Iterable[Run],
-    references: Iterable[Reference] = (),
-    diagnostics: Iterable[DiagnosticsRecord] = (),
-) -> tuple[Cost, ...]:
-    """Return what each training, attack and examination took, in the order of `runs`, ours first.
-
-    An examination is one row for all its checks and checkpoints.
-    """
-    costs = []
-    examined = {(record.method, record.seed): record for record in diagnostics}
+    rows: list[Row] = []
+    diagnosed = {} if diagnosis is None else diagnosis.records
     for run in runs:
         trained = run.training
-        of = Cost(
-            experiment=trained.experiment,
-            method=trained.method,
-            seed=trained.seed,
-            stage="train",
-            checkpoint="",
-            attack="",
-            seconds=trained.seconds,
-            peak_memory_mb=trained.peak_memory_mb,
-            device=trained.device,
+        of = {
+            "experiment": trained.experiment,
+            "method": trained.method,
+            "seed": trained.seed,
+            "checkpoint": "",
+            "attack": "",
+        }
+        images = trained.spec.training.epochs * trained.data.train_images
+        rows.append(
+            {
+                **of,
+                "stage": "train",
+                "seconds": trained.seconds,
+                "peak_memory_mb": trained.peak_memory_mb,
+                "device": trained.device,
+                "images_per_second": _rate(images, trained.seconds),
+                "forward_passes": trained.passes.forward,
+                "backward_passes": trained.passes.backward,
+            }
         )
-        images = (trained.data.train_images or 0) * (trained.spec.training.epochs or 0)
-        costs.append(
-            replace(
-                of,
-                images_per_second=_speed(images, trained.seconds),
-                forward_passes=trained.passes.forward if trained.passes else None,
-                backward_passes=trained.passes.backward if trained.passes else None,
-            )
-        )
-        costs += _evaluations(of, run.results, run.evaluation.device)
-        if record := examined.get((trained.method, trained.seed)):
-            costs.append(
-                replace(
-                    of,
-                    stage="diagnose",
-                    seconds=record.seconds,
-                    peak_memory_mb=record.peak_memory_mb,
-                    device=record.device,
-                )
+        rows += [{**of, **row} for row in _attack_costs(run.results, run.evaluation.device)]
+        if record := diagnosed.get((trained.method, trained.seed)):
+            rows.append(
+                {
+                    **of,
+                    "stage": "diagnose",
+                    "seconds": record.seconds,
+                    "peak_memory_mb": record.peak_memory_mb,
+                    "device": record.device,
+                }
             )
     for reference in references:
-        judged = reference.evaluation
-        of = Cost(
-            reference.experiment, judged.method, None, "evaluate", "", "", 0.0, None, judged.device
-        )
-        costs += _evaluations(of, reference.results, judged.device)
-    return tuple(costs)
+        of = {"experiment": reference.beside.experiment, "method": reference.evaluation.method}
+        found = _attack_costs(reference.results, reference.evaluation.device)
+        rows += [{**of, **row} for row in found]
+    return from_rows(COSTS, rows)
 
 
-def _evaluations(
-    of: Cost, results: Mapping[str, Mapping[str, Result]], device: str
-) -> Iterator[Cost]:
-    for checkpoint in sorted(results, key=checkpoint_order):
-        for attack in sorted(results[checkpoint], key=attack_order):
-            record = results[checkpoint][attack].record
-            yield replace(
-                of,
-                stage="evaluate",
-                checkpoint=checkpoint,
-                attack=attack,
-                seconds=record.seconds,
-                peak_memory_mb=record.peak_memory_mb,
-                device=device,
-                images_per_second=_speed(record.n, record.seconds),
-            )
+def own_recipes(runs: Sequence[EvaluatedRun], experiment: Experiment | None) -> set[Pair]:
+    """Return those of `runs` that were not trained by the shared recipe.
+
+    That is the section `training` of the experiment. Where no experiment is given it is the recipe
+    that most labels have; where no recipe has more labels than every other, nothing says which one
+    is shared, and no run counts as trained by it.
+    """
+    recipes = {_pair(run): _recipe(run.training.spec.training) for run in runs}
+    if experiment:
+        shared = _recipe(experiment.training)
+        # Records were checked against the config, so their recipe is its.
+        return {pair for pair, recipe in recipes.items() if recipe != shared}
+    having: dict[str, set[str]] = {}
+    for (label, _), recipe in recipes.items():
+        having.setdefault(recipe, set()).add(label)
+    most = max(map(len, having.values()), default=0)
+    common = [recipe for recipe, labels in having.items() if len(labels) == most]
+    return {pair for pair, recipe in recipes.items() if [recipe] != common}
 
 
-def _speed(images: int, seconds: float) -> float | None:
-    return images / seconds if images and seconds > 0 else None
-
-
-def to_csv(kind: type, rows: Iterable[Sequence[str]]) -> str:
-    """Return CSV text with the fields of the dataclass `kind` as its header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(kind)])
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _order(row: Row) -> tuple[object, ...]:
-    return (
-        row.method,
-        -1 if row.seed is None else row.seed,
-        checkpoint_order(row.checkpoint),
-        attack_order(row.attack),
+def _ours(run: EvaluatedRun, diagnosis: Diagnosis | None, own: Collection[Pair]) -> Network:
+    trained = run.training
+    base = trained.spec.method
+    flags = {
+        ON_TEST: trained.selected_on == "test",
+        TRAIN_SUBSET: trained.data.subset,
+        TEST_IN_TRAIN: bool(trained.data.train_test_duplicates),
+        OTHER_IMAGES: bool(difference(trained.data)),
+        OWN_RECIPE: _pair(run) in own,
+    }
+    failures = {} if diagnosis is None else diagnosis.failures
+    return Network(
+        row={
+            "experiment": trained.experiment,
+            "dataset": trained.data.name,
+            "model": trained.model.label,
+            "method": trained.method,
+            "seed": trained.seed,
+            "selected_on": trained.selected_on,
+            "precision": trained.precision,
+            "engine": trained.engine,
+            "tf32": trained.tf32,
+            "code_digest": run.evaluation.code_digest,
+            "base_method": base,
+            "options": options_text(base, trained.spec.options),
+            "selected_by": trained.selected_by,
+        },
+        flags=[name for name, applies in flags.items() if applies],
+        test_images=trained.data.source_test_images,
+        weights={name: one.weights_sha256 for name, one in trained.checkpoints.items()},
+        results=run.results,
+        failed={name: failures.get((*_pair(run), name), ()) for name in trained.checkpoints},
     )
 
 
-def _cells(row: Row) -> list[str]:
-    values = vars(row) | {"eps": eps_text(row.eps), "flags": ";".join(row.flags)}
-    return [_cell(value) for value in values.values()]
+def _theirs(reference: EvaluatedReference) -> Network:
+    evaluation, data = reference.evaluation, reference.beside.data
+    texts = ("selected_on", "precision", "base_method", "options", "selected_by")
+    return Network(
+        row={
+            **dict.fromkeys(texts, ""),
+            "experiment": reference.beside.experiment,
+            "dataset": data.name,
+            "model": ROBUSTBENCH,
+            "method": evaluation.method,
+            "engine": ROBUSTBENCH,
+            "code_digest": evaluation.code_digest,
+        },
+        # Others trained it, on what its card says.
+        flags=[OTHER_IMAGES] if difference(data) else [],
+        test_images=data.source_test_images,
+        weights={name: one.weights_sha256 for name, one in evaluation.checkpoints.items()},
+        results=reference.results,
+        failed={},
+    )
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return decimal(value)
-    return str(value)
+def _rows(network: Network) -> Iterator[Row]:
+    for checkpoint, results in network.results.items():
+        shared = [CHANCE] if _at_chance(results) else []
+        for attack, result in results.items():
+            record, flags = result.record, [*shared, *_flags(result.record)]
+            if attack == "autoattack" and _above_another(results):
+                flags.append(ABOVE_PGD)
+            yield _row(
+                network,
+                checkpoint,
+                attack,
+                flags,
+                attack_source=record.source,
+                attack_seed=record.seed,
+                eps=record.eps,
+                n=record.n,
+                correct=record.correct,
+                warnings=" | ".join(" ".join(text.split()) for text in record.warnings),
+                attack_engine=record.search_engine,
+            )
+        yield from _worst_case(network, checkpoint, results, shared)
+
+
+def _worst_case(
+    network: Network, checkpoint: str, results: Mapping[str, AttackResult], shared: Sequence[str]
+) -> Iterator[Row]:
+    attacks = [result for attack, result in results.items() if attack != "clean"]
+    if len(attacks) < 2:
+        return
+    eps = attacks[0].record.eps
+    index_N = reduce(np.intersect1d, (attack.examples["index"] for attack in attacks))
+    if not len(index_N) or any(abs(eps - other.record.eps) > 1e-6 for other in attacks):
+        return
+    robust_N = np.all([_robust_on(index_N, attack) for attack in attacks], axis=0)
+    yield _row(
+        network,
+        checkpoint,
+        WORST,
+        [*shared, *(flag for attack in attacks for flag in _flags(attack.record))],
+        attack_source="all attacks",
+        eps=eps,
+        n=len(index_N),
+        correct=int(robust_N.sum()),
+    )
+
+
+def _row(
+    network: Network,
+    checkpoint: str,
+    attack: str,
+    flags: Iterable[str],
+    *,
+    n: int,
+    correct: int,
+    **cells: Any,
+) -> Row:
+    every = {*flags, *network.flags}
+    if n < network.test_images:
+        every.add(SUBSET)
+    # Nothing that misleads an attack touches an accuracy without one.
+    if attack != "clean":
+        every |= {flag(check) for check in network.failed.get(checkpoint, ())}
+    low, high = wilson(correct, n)
+    return {
+        "warnings": "",
+        "attack_engine": "",
+        "reported_source": "",
+        **network.row,
+        **cells,
+        "checkpoint": checkpoint,
+        "attack": attack,
+        "n": n,
+        "correct": correct,
+        "accuracy": 100 * correct / n,
+        "ci_low": low,
+        "ci_high": high,
+        "flags": ";".join(sorted(every)),
+        "weights_sha256": network.weights[checkpoint],
+    }
+
+
+def _compared(row: Row, run: EvaluatedRun, reported: Sequence[Reported]) -> Row:
+    """Return the row of a run beside what papers report."""
+    attack, trained_eps = row["attack"], run.training.spec.threat.eps
+    # A paper's radius is that of its training too, so clean accuracy is compared by it as well.
+    if attack != "clean" and abs(row["eps"] - trained_eps) >= 1e-6:
+        return row
+    # The name of an attack is the configuration's.
+    results = run.results[row["checkpoint"]]
+    if attack == "pgd20" and not results[attack].record.is_pgd20:
+        return row
+    published = find(
+        reported,
+        dataset=row["dataset"],
+        model=row["model"],
+        method=row["base_method"],
+        options=row["options"],
+        metric=attack,
+        eps=trained_eps,
+        checkpoint=row["checkpoint"],
+    )
+    return _beside(row, published)
+
+
+def _carded(row: Row, cards: Sequence[Reported]) -> Row:
+    """Return the row of a RobustBench model beside what its card says."""
+    published = find_card(
+        cards, dataset=row["dataset"], name=row["method"], metric=row["attack"], eps=row["eps"]
+    )
+    return _beside(row, published)
+
+
+def _beside(row: Row, published: Reported | None) -> Row:
+    # Some authors attack the first thousand test images alone.
+    if published is None or published.n not in (None, row["n"]):
+        return row
+    if INCOMPARABLE & set(row["flags"].split(";")):
+        return row
+    return {
+        **row,
+        "reported": published.value,
+        "reported_source": published.citation,
+        "difference": row["accuracy"] - published.value,
+    }
+
+
+def _at_chance(results: Mapping[str, AttackResult]) -> bool:
+    """Say whether the network is not shown to be better than naming the most frequent class.
+
+    Every attack notes whether an image was classified correctly; that on most images tells it.
+    """
+    examples = max(results.values(), key=lambda result: result.record.n).examples
+    n = len(examples)
+    low, _ = wilson(int(examples["clean"].sum()), n)
+    return low <= 100 * int(examples["label"].value_counts().max()) / n
+
+
+def _flags(record: AttackRecord) -> list[str]:
+    return [*record.flags, *([WARNED] if record.warnings else [])]
+
+
+def _above_another(results: Mapping[str, AttackResult]) -> bool:
+    """Say whether AutoAttack leaves more images robust than some attack, of those both attacked."""
+    auto = results["autoattack"]
+    for attack, other in results.items():
+        if attack in ("clean", "autoattack") or abs(other.record.eps - auto.record.eps) > 1e-6:
+            continue
+        index_N = np.intersect1d(other.examples["index"], auto.examples["index"])
+        if _robust_on(index_N, auto).sum() > _robust_on(index_N, other).sum():
+            return True
+    return False
+
+
+def _robust_on(index_N: Any, result: AttackResult) -> Any:
+    # Examples are ordered by index, and so is the intersection.
+    examples = result.examples
+    return examples["robust"].to_numpy()[np.isin(examples["index"], index_N)]
+
+
+def _attack_costs(results: Mapping[str, Mapping[str, AttackResult]], device: str) -> Iterator[Row]:
+    for checkpoint in sorted(results, key=checkpoint_order):
+        for attack in sorted(results[checkpoint], key=attack_order):
+            record = results[checkpoint][attack].record
+            yield {
+                "stage": "evaluate",
+                "checkpoint": checkpoint,
+                "attack": attack,
+                "seconds": record.seconds,
+                "peak_memory_mb": record.peak_memory_mb,
+                "device": device,
+                "images_per_second": _rate(record.n, record.seconds),
+            }
+
+
+def _rate(images: int, seconds: float) -> float | None:
+    return images / seconds if seconds > 0 else None
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    return (checkpoint_order(row["checkpoint"]), attack_order(row["attack"]))
+
+
+def _pair(run: EvaluatedRun) -> Pair:
+    return run.training.method, run.training.seed
+
+
+def _recipe(training: Any) -> str:
+    """Return a section `training` as text, equal where the recipe is."""
+    kept = {key: value for key, value in plain(training).items() if key not in NO_RECIPE}
+    return json.dumps(kept, sort_keys=True)

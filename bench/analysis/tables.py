@@ -1,244 +1,212 @@
-"""The comparison of all methods of an experiment, as CSV, Markdown and LaTeX, from summary.csv.
-
-RobustBench's models that were judged beside them are a block of their own at the end.
-"""
+"""The comparison of all methods of an experiment: means over seeds beside published numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
-from bench.analysis.cost_table import make_cost_table
+import pandas as pd
+
 from bench.analysis.image_counts import Counts, span
-from bench.analysis.labels import (
-    attack_name,
-    checkpoint_order,
-    method_name,
-    method_order,
-    row_name,
-)
-from bench.analysis.statistics.accuracy import mean_and_spread
-from bench.analysis.table_formats import Sheet, csv_text, latex, markdown
-from bench.analysis.table_notes import NOT_MEASURED, listed, notes, source_notes
-from bench.results.csv_file import decimal
-from bench.results.published import ROBUSTBENCH
-from bench.results.summary_file import read_summary_file
-from bench.runtime.files import write_text
+from bench.analysis.names import attack_name, method_order, names_of
+from bench.analysis.sheets import NOT_MEASURED, Sheet, listed
+from bench.results.experiment import ExperimentResults
+from bench.results.flags import ON_TEST, OWN_RECIPE, SUBSET
+from bench.results.order import checkpoint_order
+from bench.results.text import decimal, eps_text
 
 ATTACKS = ("clean", "pgd20", "autoattack", "worst_case")
-NEEDED = (
-    *("experiment", "dataset", "model", "method", "seed", "checkpoint", "selected_on", "attack"),
-    *("eps", "n", "correct", "reported", "reported_source", "flags"),
-    *("base_method", "options", "warnings"),
-)
+MEASURED = ("mean", "std", "seeds", "n")
+PUBLISHED = ("reported", "difference", "source")
 REFERENCES = "Reference models (RobustBench)"
+RULES = {
+    "validation": "best is the epoch that did best on held-out training images, "
+    "chosen without the test set",
+    "test": "best was chosen on the test set, as the authors' code does, and is optimistic",
+}
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One attack on one checkpoint of a method, over seeds; accuracies in percent.
+def comparison(results: ExperimentResults) -> pd.DataFrame:
+    """Return one row for each method and checkpoint, baselines first, RobustBench's models last.
 
-    `seeds` is their number, 0 for a network not trained here. `spread` is the sample standard
-    deviation (None with one seed), `difference` is ours minus reported, `n` is the number of
-    images, a range where seeds differ.
+    Columns are label, name, checkpoint, seeds (0 for a network not trained here), and for each
+    attack ``<attack>_mean`` and ``_std`` over seeds (NA with one), ``_seeds``, ``_n`` (images, a
+    range where seeds differ), and but for the worst case ``_reported``, ``_difference`` and
+    ``_source``. Attacks are those of `ATTACKS` that were run.
     """
-
-    seeds: int
-    n: str
-    mean: float
-    spread: float | None
-    reported: float | None
-    reported_source: str
-    difference: float | None
-
-
-@dataclass(frozen=True)
-class Line:
-    """One method and checkpoint; `cells` holds what was measured, by attack."""
-
-    label: str
-    name: str
-    checkpoint: str
-    cells: dict[str, Cell]
-
-    @property
-    def seeds(self) -> int:
-        """The number of seeds of the cell that has most."""
-        return max(cell.seeds for cell in self.cells.values())
-
-
-def make_tables(folder: Path) -> None:
-    """Write the tables comparison and costs of the experiment in `folder`, as .csv, .md and .tex.
-
-    They come from summary.csv there, and from costs.csv if it is there.
-
-    Raises
-    ------
-    BenchError
-        If summary.csv is missing or empty, or one of the two lacks a column.
-    """
-    rows = read_rows(folder / "summary.csv")
-    ours = [row for row in rows if row["model"] != ROBUSTBENCH]
-    theirs = [row for row in rows if row["model"] == ROBUSTBENCH]
-    lines = comparison(ours, {label: _name(ours, label) for label in _labels(ours)})
-    others = comparison(theirs, {label: label for label in _labels(theirs)})
-    sheet = _sheet(rows, lines, others)
-    write_text(folder / "tables" / "comparison.csv", csv_text(*_plain([*lines, *others])))
-    write_text(folder / "tables" / "comparison.md", markdown(sheet))
-    write_text(folder / "tables" / "comparison.tex", latex(sheet))
-    if ours and (folder / "costs.csv").is_file():
-        make_cost_table(folder, ours)
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the lines of summary.csv by column; BenchError if it is not one."""
-    return read_summary_file(path, NEEDED)
-
-
-def comparison(rows: Iterable[dict[str, str]], names: Mapping[str, str]) -> list[Line]:
-    """Return a line for each method and checkpoint, baselines first, best before last."""
-    grouped: dict[tuple[str, str], dict[str, list[dict[str, str]]]] = {}
-    for row in rows:
-        place = grouped.setdefault((row["method"], row["checkpoint"]), {})
-        place.setdefault(row["attack"], []).append(row)
-    bases = {label: next(iter(place.values()))[0] for (label, _), place in grouped.items()}
-    order = sorted(
-        grouped,
-        key=lambda key: (
-            method_order(key[0], bases[key[0]]["base_method"]),
-            checkpoint_order(key[1]),
-        ),
-    )
-    return [
-        Line(
-            label,
-            names.get(label, method_name(label)),
-            checkpoint,
-            {attack: _cell(seeds) for attack, seeds in grouped[label, checkpoint].items()},
-        )
-        for label, checkpoint in order
-    ]
-
-
-def _cell(rows: Sequence[dict[str, str]]) -> Cell:
-    # From the counts, not from the rounded accuracies.
-    mean, spread = mean_and_spread([100 * int(row["correct"]) / int(row["n"]) for row in rows])
-    # The mean is comparable only where every seed is.
-    reported = {(row["reported"], row["reported_source"]) for row in rows}
-    text, source = reported.pop() if len(reported) == 1 else ("", "")
-    value = float(Fraction(text)) if text else None
-    return Cell(
-        seeds=sum(row["seed"] != "" for row in rows),
-        n=span(int(row["n"]) for row in rows),
-        mean=mean,
-        spread=spread,
-        reported=value,
-        reported_source=source if text else "",
-        difference=None if value is None else mean - value,
-    )
-
-
-def _labels(rows: Iterable[dict[str, str]]) -> list[str]:
-    return sorted({row["method"] for row in rows})
-
-
-def _name(rows: Iterable[dict[str, str]], label: str) -> str:
-    return row_name(next(row for row in rows if row["method"] == label))
-
-
-def _plain(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
-    header = ["method", "name", "checkpoint", "seeds"]
-    for attack in ATTACKS:
-        header += [f"{attack}_{what}" for what in ("mean", "std", "seeds", "n")]
-        if attack != "worst_case":
-            header += [f"{attack}_{what}" for what in ("reported", "difference", "source")]
-    table = []
-    for line in lines:
-        values = [line.label, line.name, line.checkpoint, str(line.seeds or "")]
-        for attack in ATTACKS:
-            cell = line.cells.get(attack)
-            width = 4 if attack == "worst_case" else 7
-            if cell is None:
-                values += [""] * width
-                continue
-            measured = [_number(cell.mean), _number(cell.spread), str(cell.seeds or ""), cell.n]
-            known = [_number(cell.reported), _number(cell.difference), cell.reported_source]
-            values += [*measured, *known][:width]
-        table.append(values)
-    return header, table
-
-
-def _sheet(rows: Sequence[dict[str, str]], lines: Sequence[Line], others: Sequence[Line]) -> Sheet:
-    every = [*lines, *others]
-    quoted = [
-        attack
-        for attack in ATTACKS
-        if any(line.cells[attack].reported is not None for line in every if attack in line.cells)
-    ]
-    counts = image_counts(every, ATTACKS)
-    header = ["Method", "Checkpoint", "Seeds"]
-    header += [f"{attack_name(attack)}{counts.heading(attack)}" for attack in ATTACKS]
-    header += [f"{attack_name(attack)}, reported (difference)" for attack in quoted]
-    sources: dict[str, str] = {}
-    body, further = (
-        [_texts(line, quoted, sources, counts) for line in block] for block in (lines, others)
-    )
-    models = listed(row["model"] for row in rows if row["model"] != ROBUSTBENCH)
-    caption = (
-        f"Accuracy in percent on {listed(row['dataset'] for row in rows)} "
-        f"({models}): mean ± standard deviation over seeds."
-    )
-    judged = {attack_name(attack): counts.by_column[attack] for attack in ATTACKS}
-    return Sheet(
-        name=rows[0]["experiment"],
-        caption=caption,
-        header=header,
-        body=body,
-        notes=[*notes(rows, judged), *source_notes(sources)],
-        blocks={REFERENCES: further} if further else {},
-    )
-
-
-def image_counts(lines: Sequence[Line], attacks: Sequence[str]) -> Counts:
-    """Return on how many images the cells of each attack are."""
-    return Counts(
+    names, rows = names_of(results.ours), results.summary
+    cells = rows.groupby(["model", "method", "checkpoint", "attack"], sort=False)
+    measured = pd.DataFrame(
         {
-            attack: [one.cells[attack].n for one in lines if attack in one.cells]
-            for attack in attacks
+            "mean": cells["accuracy"].mean(),
+            "std": cells["accuracy"].std(),
+            "seeds": cells["seed"].count(),
+            "n": cells["n"].agg(span),
+            # The mean is comparable only where every seed is.
+            "reported": cells["reported"].agg(_shared),
+            "source": cells["reported_source"].agg(_shared),
         }
     )
+    measured["difference"] = measured["mean"] - measured["reported"]
+    wide = measured.unstack("attack").swaplevel(axis=1)
+    base = rows.groupby("method")["base_method"].first()
+    order = sorted(
+        wide.index,
+        key=lambda key: (
+            key[1] not in names,
+            method_order(key[1], base[key[1]]),
+            checkpoint_order(key[2]),
+        ),
+    )
+    wide = wide.loc[order]
+    found = pd.DataFrame(
+        {
+            "label": wide.index.get_level_values("method"),
+            "name": [names.get(method, method) for _, method, _ in order],
+            "checkpoint": wide.index.get_level_values("checkpoint"),
+        }
+    )
+    seeds = wide.xs("seeds", axis=1, level=1).max(axis=1)
+    found["seeds"] = seeds.astype(int).to_numpy()
+    for attack in ATTACKS:
+        for what in (*MEASURED, *(PUBLISHED if attack != "worst_case" else ())):
+            known = (attack, what) in wide.columns
+            found[f"{attack}_{what}"] = wide[attack, what].to_numpy() if known else None
+    return found
 
 
-def _texts(line: Line, quoted: Sequence[str], sources: dict[str, str], counts: Counts) -> list[str]:
-    measured = [_measured(line, attack, counts) for attack in ATTACKS]
-    compared = [_compared(line, attack, sources) for attack in quoted]
-    seeds = str(line.seeds or NOT_MEASURED)
-    return [line.name, line.checkpoint, seeds, *measured, *compared]
+def comparison_csv(table: pd.DataFrame) -> str:
+    """Return the comparison as CSV text."""
+    written = table.rename(columns={"label": "method"}).replace({"seeds": {0: None}})
+    for attack in ATTACKS:
+        of_seeds = f"{attack}_seeds"
+        written[of_seeds] = written[of_seeds].astype("Int64").replace(0, pd.NA)
+    return str(written.to_csv(index=False, float_format="%.2f", lineterminator="\n"))
 
 
-def _measured(line: Line, attack: str, counts: Counts) -> str:
-    cell = line.cells.get(attack)
-    if cell is None:
+def comparison_sheet(results: ExperimentResults, table: pd.DataFrame) -> Sheet:
+    """Return the comparison as readers see it."""
+    ours = table["label"].isin(results.ours["method"])
+    quoted = [a for a in ATTACKS[:-1] if table[f"{a}_reported"].notna().any()]
+    counts = Counts({a: table[f"{a}_n"].dropna().tolist() or [""] for a in ATTACKS})
+    sources: dict[str, str] = {}
+    shown = pd.DataFrame(
+        {
+            "Method": table["name"],
+            "Checkpoint": table["checkpoint"],
+            "Seeds": table["seeds"].map(lambda n: str(n or NOT_MEASURED)),
+            **{
+                f"{attack_name(a)}{counts.heading(a)}": [
+                    _measured(row, a, counts) for row in table.to_dict("records")
+                ]
+                for a in ATTACKS
+            },
+            **{
+                f"{attack_name(a)}, reported (difference)": [
+                    _compared(row, a, sources) for row in table.to_dict("records")
+                ]
+                for a in quoted
+            },
+        }
+    )
+    rows = results.summary
+    models = listed(results.ours["model"])
+    return Sheet(
+        name=f"comparison-{rows['experiment'].iloc[0]}",
+        caption=f"Accuracy in percent on {listed(rows['dataset'])} ({models}): mean ± standard "
+        "deviation over seeds.",
+        body=shown[ours],
+        notes=[*notes(results, counts), *source_notes(sources)],
+        blocks={} if ours.all() else {REFERENCES: shown[~ours]},
+    )
+
+
+def notes(results: ExperimentResults, counts: Counts, *, flagged: bool = True) -> list[str]:
+    """Return what a reader must know of images, seeds, radius, checkpoints and `flagged` rows."""
+    rows, ours = results.summary, results.ours
+    flags = rows["flags"].str.split(";").explode()
+    images = "; ".join(
+        f"{attack_name(attack)} {listed(numbers)}"
+        for attack, numbers in counts.by_column.items()
+        if any(numbers)
+    )
+    subset = " (in part a subset of the test set)" if (flags == SUBSET).any() else ""
+    radii = listed(eps_text(eps) for eps in rows.loc[rows["attack"] != "clean", "eps"].unique())
+    said = [
+        f"Test images: {images}{subset}.",
+        f"Seeds: {listed(ours['seed'])}; ± is the sample standard deviation over them, absent with "
+        "one seed.",
+        f"Radius of the attacks (L-infinity, pixels in [0, 1]): {radii or 'none'}.",
+        *_rules(rows),
+        "AutoAttack stands alone; the worst case counts an image only if no attack broke it, of "
+        "the images that all attacks have in common.",
+        f"{NOT_MEASURED} not measured, or not reported.",
+    ]
+    if len(results.references):
+        said.append(
+            "Reference models were trained by others, perhaps with other architectures and data, "
+            "and evaluated here as ours; best is the checkpoint that RobustBench lists."
+        )
+    if (own := flags == OWN_RECIPE).any():
+        labels = listed(rows.loc[own[own].index, "method"])
+        said.append(f"Trained by a recipe of their own, not by the shared one: {labels}.")
+    return said + (_flag_notes(rows, flags) if flagged else [])
+
+
+def source_notes(sources: Mapping[str, str]) -> list[str]:
+    """Return the footnotes of published numbers: `sources` holds the mark of each source."""
+    if not sources:
+        return []
+    said = "Reported numbers were not measured here; the difference is ours minus reported."
+    return [said, *(f"[{mark}] {source}" for source, mark in sources.items())]
+
+
+def _shared(values: pd.Series) -> Any:
+    """Return the value that all have, NA where they differ or one has none."""
+    known = values.unique()
+    return known[0] if len(known) == 1 else None
+
+
+def _flag_notes(rows: pd.DataFrame, flags: pd.Series) -> list[str]:
+    caveats = sorted(
+        f"{flag} ({_place(rows.loc[place])})"
+        for place, flag in flags.items()
+        if flag not in ("", SUBSET, ON_TEST, OWN_RECIPE)
+    )
+    warned = sorted({text for cell in rows["warnings"] for text in cell.split(" | ") if text})
+    said = [f"Flags: {'; '.join(caveats)}."] if caveats else []
+    return [*said, *(f"AutoAttack warned: {text}" for text in warned)]
+
+
+def _rules(rows: pd.DataFrame) -> list[str]:
+    by_rule = {rule: rows.loc[rows["selected_on"] == rule, "method"] for rule in RULES}
+    used = [rule for rule in RULES if len(by_rule[rule])]
+    return [
+        f"Checkpoints{f' of {listed(by_rule[rule])}' if len(used) > 1 else ''}: "
+        f"{RULES[rule]}; last is the last epoch."
+        for rule in used
+    ]
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    seed = "" if pd.isna(row["seed"]) else f"seed {row['seed']}, "
+    return f"{row['method']}, {seed}{row['checkpoint']}, {row['attack']}"
+
+
+def _measured(row: Mapping[str, Any], attack: str, counts: Counts) -> str:
+    mean, std, seeds, n = (row[f"{attack}_{what}"] for what in MEASURED)
+    if pd.isna(mean):
         return NOT_MEASURED
-    text = _number(cell.mean)
-    if cell.spread is not None:
-        text += f" ± {_number(cell.spread)}"
-    if cell.seeds != line.seeds:
-        text += f" ({cell.seeds} of {line.seeds} seeds)"
-    return text + counts.cell(attack, cell.n)
+    text = decimal(mean) + ("" if pd.isna(std) else f" ± {decimal(std)}")
+    if seeds != row["seeds"]:
+        text += f" ({int(seeds)} of {row['seeds']} seeds)"
+    return text + counts.cell(attack, str(n))
 
 
-def _compared(line: Line, attack: str, sources: dict[str, str]) -> str:
-    cell = line.cells.get(attack)
-    if cell is None or cell.reported is None or cell.difference is None:
+def _compared(row: Mapping[str, Any], attack: str, sources: dict[str, str]) -> str:
+    reported, difference, source = (row[f"{attack}_{what}"] for what in PUBLISHED)
+    if pd.isna(reported):
         return NOT_MEASURED
-    mark = sources.setdefault(cell.reported_source, f"r{len(sources) + 1}")
-    difference = _number(cell.difference).replace("-", "−")
-    sign = "+" if round(cell.difference, 2) > 0 else ""
-    return f"{_number(cell.reported)} [{mark}] ({sign}{difference})"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else decimal(value)
+    mark = sources.setdefault(str(source), f"r{len(sources) + 1}")
+    sign = "+" if round(difference, 2) > 0 else ""
+    return f"{decimal(reported)} [{mark}] ({sign}{decimal(difference).replace('-', '−')})"

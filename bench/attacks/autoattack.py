@@ -3,7 +3,7 @@
 Nothing here is an attack of our own: each component is run by the package's own loop over the
 images that are still robust (Croce and Hein 2020, arXiv:2003.01690).
 
-Shape suffixes: N images judged, C channels, H rows, W columns, K classes.
+Shape suffixes: N images evaluated, C channels, H rows, W columns, K classes.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from bench.runtime.errors import BenchError, ConfigError
 
 __all__ = [
     "STANDARD",
-    "AutoAttackVerdict",
+    "AutoAttackState",
     "installed",
-    "judge",
     "provide",
     "remarks_on_square",
     "require_classes",
+    "run_standard",
     "source",
 ]
 
@@ -39,7 +39,7 @@ TARGETS = 9
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoAttackVerdict:
+class AutoAttackState:
     """What AutoAttack found so far; with every component in `left` it is final.
 
     Attributes
@@ -70,7 +70,7 @@ class AutoAttackVerdict:
     warnings: tuple[str, ...] = ()
 
 
-def judge(
+def run_standard(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
@@ -82,13 +82,13 @@ def judge(
     version: str = "standard",
     components: Sequence[str] = STANDARD,
     queries: int | None = None,
-    start: AutoAttackVerdict | None = None,
-    report: Callable[[AutoAttackVerdict], None] | None = None,
+    start: AutoAttackState | None = None,
+    report: Callable[[AutoAttackState], None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
-) -> AutoAttackVerdict:
+) -> AutoAttackState:
     """Attack `images` with each component in turn, as the package's own run does in one go.
 
-    A component attacks only what is still robust. The package draws random starts anew from `seed`
+    A component attacks only what is still robust. The package draws random starts again from `seed`
     for each batch, so `batch_size` is part of the result's identity; stopping between two batches
     is not.
 
@@ -106,9 +106,9 @@ def judge(
     queries
         Of Square for each image; None is the 5,000 that AutoAttack's number is made with.
     start
-        A verdict that `report` was given for the same images, to go on from.
+        A result that `report` was given for the same images, to go on from.
     report
-        Called with the verdict after every batch.
+        Called with the result after every batch.
     progress
         Called with (component, images still robust, N) after every component.
 
@@ -123,10 +123,10 @@ def judge(
     package = provide()
     with evaluating(model), frozen(model), _undisturbed(torch.device(device)):
         if start is None:
-            verdict = _unattacked(model, images, labels, batch_size, device, components)
+            result = _unattacked(model, images, labels, batch_size, device, components)
         else:
-            verdict = _resumable(start, images, components)
-        heard = list(verdict.warnings)
+            result = _resumable(start, images, components)
+        heard = list(result.warnings)
         attack = package.AutoAttack(
             model, norm="Linf", eps=eps, seed=seed, verbose=False, version=version, device=device
         )
@@ -134,17 +134,17 @@ def judge(
         attack.apgd.logger = attack.apgd_targeted.logger = attack.logger
         if queries is not None:
             attack.square.n_queries = queries
-        for component in components[len(verdict.left) :]:
-            while len(batch := _next_batch(verdict, batch_size)):
-                verdict = _advance(attack, component, verdict, batch, images, labels)
-                verdict = replace(verdict, warnings=tuple(heard))
+        for component in components[len(result.left) :]:
+            while len(batch := _next_batch(result, batch_size)):
+                result = _advance(attack, component, result, batch, images, labels)
+                result = replace(result, warnings=tuple(heard))
                 if report is not None:
-                    report(verdict)
-            left = {**verdict.left, component: int(verdict.robust.sum())}
-            verdict = replace(verdict, left=left, next_index=0)
+                    report(result)
+            left = {**result.left, component: int(result.robust.sum())}
+            result = replace(result, left=left, next_index=0)
             if progress is not None:
                 progress(component, left[component], len(images))
-    return verdict
+    return result
 
 
 def remarks_on_square(robust: Mapping[str, int], count: int) -> list[str]:
@@ -153,7 +153,7 @@ def remarks_on_square(robust: Mapping[str, int], count: int) -> list[str]:
     Parameters
     ----------
     robust
-        Of the `count` images that were judged, how many were classified correctly unattacked
+        Of the `count` images that were evaluated, how many were classified correctly unattacked
         ("clean") and after each component. The check's threshold is a share of all of them, so it
         is asked once for all parts that were attacked one by one.
     """
@@ -204,7 +204,7 @@ def _unattacked(
     batch_size: int,
     device: torch.device | str,
     components: Sequence[str],
-) -> AutoAttackVerdict:
+) -> AutoAttackState:
     clean = torch.empty(len(images), dtype=torch.bool)
     with torch.no_grad():
         for first in range(0, len(images), batch_size):
@@ -213,42 +213,42 @@ def _unattacked(
             require_classes(logits_BK.shape[1], components)
             clean[part] = logits_BK.max(dim=1).indices.cpu() == labels[part].cpu()
     broken_by = ["" if correct else "clean" for correct in clean.tolist()]
-    return AutoAttackVerdict(
+    return AutoAttackState(
         adversarial=images.detach().clone(), clean=clean, robust=clean, broken_by=broken_by
     )
 
 
 def _resumable(
-    start: AutoAttackVerdict, images: Tensor, components: Sequence[str]
-) -> AutoAttackVerdict:
+    start: AutoAttackState, images: Tensor, components: Sequence[str]
+) -> AutoAttackState:
     if start.adversarial.shape != images.shape:
         raise BenchError(
-            f"the AutoAttack verdict to go on from is of {len(start.adversarial)} images, not of"
+            f"the AutoAttack result to go on from is of {len(start.adversarial)} images, not of"
             f" these {len(images)}: delete it and start again"
         )
     if list(start.left) != list(components[: len(start.left)]):
         raise BenchError(
-            f"the AutoAttack verdict to go on from ran {', '.join(start.left)}, which is not how"
+            f"the AutoAttack result to go on from ran {', '.join(start.left)}, which is not how"
             f" {', '.join(components)} begins: delete it and start again"
         )
     # It was kept in a file, so it is on the CPU.
     return replace(start, adversarial=start.adversarial.to(images.device))
 
 
-def _next_batch(verdict: AutoAttackVerdict, batch_size: int) -> Tensor:
+def _next_batch(result: AutoAttackState, batch_size: int) -> Tensor:
     """Return the images that the package's own loop would attack next; none at the end of it."""
-    index = verdict.robust.nonzero().flatten()
-    return index[index >= verdict.next_index][:batch_size]
+    index = result.robust.nonzero().flatten()
+    return index[index >= result.next_index][:batch_size]
 
 
 def _advance(
     attack: Any,
     component: str,
-    before: AutoAttackVerdict,
+    before: AutoAttackState,
     batch: Tensor,
     images: Tensor,
     labels: Tensor,
-) -> AutoAttackVerdict:
+) -> AutoAttackState:
     robust, adversarial = before.robust.clone(), before.adversarial.clone()
     chosen = batch.to(images.device)
     attack.attacks_to_run = [component]

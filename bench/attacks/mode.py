@@ -1,4 +1,4 @@
-"""Lend a model to an attack and give it back as it was, also after an error."""
+"""Yield a model to an attack and give it back as it was, also after an error."""
 
 from __future__ import annotations
 

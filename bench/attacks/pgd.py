@@ -36,7 +36,7 @@ def pgd(
         Maps images [B, C, H, W] to logits [B, K]; given back as it was.
     images, labels
         Images in [0, 1] and their classes [B] int64. An image that is misclassified already is
-        attacked like the others; who counts it as broken is the judge.
+        attacked like the others; whether it counts as broken is for the caller.
     eps, step
         Radius and length of a step, in pixel values.
     steps

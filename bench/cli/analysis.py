@@ -1,4 +1,4 @@
-"""The commands that turn records and verdicts into numbers to read: none needs torch."""
+"""The commands that turn records and per-example results into numbers: none needs torch."""
 
 from __future__ import annotations
 
@@ -6,52 +6,54 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bench.cli.arguments import Add, add_diagnosed, add_what
+from bench.cli.arguments import add_command, add_diagnosed, add_what
 from bench.config.experiment import Experiment
 from bench.config.loading import read_config
 from bench.config.parsing import parse
+from bench.results.paths import TABLE_FORMATS, Paths
 from bench.runtime.errors import BenchError
+from bench.runtime.files import write_text
 from bench.runtime.places import expanded, of_suite
 
 
-def add_commands(commands: Any, add: Add) -> None:
-    """Add the commands to `commands` by `add`."""
-    summarize = add(commands, "summarize", write_summary, "verdicts into summary.csv")
+def add_commands(commands: Any) -> None:
+    """Add the commands to the parser's `commands`."""
+    text = "results of all runs into summary.csv"
+    summarize = add_command(commands, "summarize", write_summary, text)
     add_what(summarize, required=False)
     summarize.add_argument("--folder", type=expanded, help="default: that of --config")
     _published(summarize)
 
-    statistics = add(
-        commands, "statistics", write_statistics, "intervals and comparisons into statistics.csv"
-    )
-    _results(statistics)
+    text = "intervals and comparisons into statistics.csv"
+    _folder(add_command(commands, "statistics", write_statistics, text))
 
-    claims = add(commands, "claims", write_claims, "what papers claim, with a verdict on each")
-    _results(claims)
+    text = "what papers claim, with a verdict on each"
+    claims = add_command(commands, "claims", write_claims, text)
+    _folder(claims)
     _file(claims, "--claims", "config/claims.yaml", "what papers claim")
 
-    tables = add(commands, "tables", write_tables, "summary.csv into comparison tables")
-    _results(tables)
+    text = "summary.csv into comparison tables"
+    _folder(add_command(commands, "tables", write_tables, text))
 
-    ablations = add(commands, "ablations", write_ablations, "which open choices matter")
+    ablations = add_command(commands, "ablations", write_ablations, "which open choices matter")
     add_what(ablations)
     ablations.add_argument("--folder", type=expanded, help="default: that of --config")
 
-    figures = add(commands, "figures", draw_figures, "redraw the figures from CSV files")
-    _results(figures)
+    figures = add_command(commands, "figures", write_figures, "draw the figures from CSV files")
+    _folder(figures)
     add_diagnosed(figures)
     _published(figures)
     figures.add_argument("--out", type=expanded, help="default: the folder's figures/")
 
-    report = add(commands, "report", write_report, "one interactive page of all results")
-    _results(report)
+    report = add_command(commands, "report", write_report, "one interactive page of all results")
+    _folder(report)
     _published(report)
     _file(report, "--citation", "CITATION.cff", "how to cite the suite")
     report.add_argument("--out", type=expanded, help="default: the folder's report.html")
     add_diagnosed(report)
 
 
-def _results(command: argparse.ArgumentParser) -> None:
+def _folder(command: argparse.ArgumentParser) -> None:
     command.add_argument("--folder", type=expanded, required=True, help="such as results/digits")
 
 
@@ -73,106 +75,161 @@ def _experiment(chosen: argparse.Namespace) -> Experiment | None:
     if chosen.folder is None:
         if experiment is None:
             raise BenchError("--folder is needed without --config")
-        chosen.folder = Path("results") / experiment.experiment
+        chosen.folder = Paths.of(experiment.experiment).folder
     return experiment
 
 
 def write_summary(chosen: argparse.Namespace) -> None:
     """Write summary.csv and costs.csv: of the config's runs, or else of all that are there."""
     experiment = _experiment(chosen)
+    paths = Paths(chosen.folder)
     if experiment and chosen.config:
-        _check_made(experiment, chosen.config, chosen.folder)
-    from bench.analysis.summary import summarize
+        _check_made(experiment, chosen.config, paths)
+    from bench.analysis.summary import costs_table, summary_table
+    from bench.data.published import difference
+    from bench.results.columns import COSTS, SUMMARY
+    from bench.results.diagnosed import read_diagnosis
+    from bench.results.evaluated import check_settings, read_references, read_runs
+    from bench.results.published import read_cards, read_reported
 
-    summarize(
-        chosen.folder,
-        expected=experiment.runs() if experiment else None,
-        reported=chosen.reported,
-        references=experiment.reference.models if experiment else None,
-        cards=chosen.reference,
-        experiment=experiment,
-        diagnosed=experiment.diagnosed() if experiment else None,
-    )
+    reported = read_reported(chosen.reported)
+    runs = read_runs(paths, experiment.runs() if experiment else None)
+    names = experiment.reference.models if experiment else None
+    references = read_references(paths, names, beside=runs[0].training)
+    if experiment:
+        check_settings(experiment, runs, references)
+    cards = read_cards(chosen.reference) if references else ()
+    diagnosis = read_diagnosis(paths, runs, experiment.diagnosed() if experiment else None)
+    summary = summary_table(runs, reported, references, cards, diagnosis, experiment)
+    costs = costs_table(runs, references, diagnosis)
+    # All runs are of the same images.
+    images = runs[0].training.data
+    if said := difference(images):
+        print(f"{paths.folder}: no reported number stands beside {images.name}: {said}", flush=True)
+    SUMMARY.write(paths.summary, summary)
+    COSTS.write(paths.costs, costs)
 
 
-def _check_made(experiment: Experiment, config: Path, folder: Path) -> None:
-    """Raise BenchError unless every run of `config` has been trained and judged."""
-    runs = [(run, folder / "models" / run[0] / f"seed{run[1]}") for run in experiment.runs()]
-    waiting = [run for run, place in runs if not (place / "evaluation.json").is_file()]
+def _check_made(experiment: Experiment, config: Path, paths: Paths) -> None:
+    """Raise BenchError unless every run of `config` has been trained and evaluated."""
+    runs = [(pair, paths.run(*pair)) for pair in experiment.runs()]
+    waiting = [pair for pair, run in runs if not run.evaluation_record.is_file()]
     if not waiting:
         return
-    begun = [place for _, place in runs if (place / "train.json").is_file()]
+    begun = [run for _, run in runs if run.train_record.is_file()]
     method, seed = waiting[0]
     others = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
-    remedy = f"make them with `snakemake --cores all --configfile {config}`"
-    # What is trained and not judged would be refused there too.
-    if begun and all((place / "evaluation.json").is_file() for place in begun):
-        remedy += f", or leave them out with `python -m bench summarize --folder {folder}`"
+    fix = f"make them with `snakemake --cores all --configfile {config}`"
+    # What is trained and not evaluated would be refused there too.
+    if begun and all(run.evaluation_record.is_file() for run in begun):
+        fix += f", or leave them out with `python -m bench summarize --folder {paths.folder}`"
     raise BenchError(
-        f"{folder}: {len(waiting)} of the {len(runs)} runs of {config} are not trained and judged "
-        f"({method} seed {seed}{others}); {remedy}"
+        f"{paths.folder}: {len(waiting)} of the {len(runs)} runs of {config} are not trained and "
+        f"evaluated ({method} seed {seed}{others}); {fix}"
     )
-
-
-def write_ablations(chosen: argparse.Namespace) -> None:
-    """Write ablations.csv with its table and figure."""
-    experiment = _experiment(chosen)
-    assert experiment is not None  # --config or --spec is required
-    from bench.analysis.ablations import make_ablations
-
-    make_ablations(chosen.folder, experiment.ablations)
 
 
 def write_statistics(chosen: argparse.Namespace) -> None:
     """Write statistics.csv."""
-    from bench.analysis.statistics.table import make_statistics
+    from bench.analysis.statistics.table import statistics
+    from bench.results.columns import STATISTICS
+    from bench.results.experiment import ExperimentResults
 
-    make_statistics(chosen.folder)
+    results = ExperimentResults(chosen.folder)
+    STATISTICS.write(results.paths.statistics, statistics(results))
 
 
 def write_claims(chosen: argparse.Namespace) -> None:
     """Write claims.csv and its table in Markdown."""
-    from bench.analysis.claims.table import make_claims
+    from bench.analysis.claims.table import claims_sheet, claims_table, decided_claims
+    from bench.analysis.sheets import markdown
+    from bench.results.columns import CLAIMS
+    from bench.results.experiment import ExperimentResults
 
-    make_claims(chosen.folder, chosen.claims)
+    results = ExperimentResults(chosen.folder)
+    table = claims_table(results, decided_claims(results, chosen.claims))
+    shown = markdown(claims_sheet(table))
+    CLAIMS.write(results.paths.claims, table)
+    write_text(results.paths.table("claims", "md"), shown)
 
 
 def write_tables(chosen: argparse.Namespace) -> None:
-    """Write the comparison as CSV, Markdown and LaTeX."""
-    from bench.analysis.tables import make_tables
+    """Write comparison and costs as CSV, Markdown and LaTeX."""
+    from bench.analysis.cost_table import costs, costs_csv, costs_sheet
+    from bench.analysis.sheets import latex, markdown
+    from bench.analysis.tables import comparison, comparison_csv, comparison_sheet
+    from bench.results.experiment import ExperimentResults
 
-    make_tables(chosen.folder)
+    results = ExperimentResults(chosen.folder)
+    table = comparison(results)
+    sheet = comparison_sheet(results, table)
+    texts = {"comparison": (comparison_csv(table), markdown(sheet), latex(sheet))}
+    if results.costs is not None:
+        table = costs(results)
+        sheet = costs_sheet(results, table)
+        texts["costs"] = (costs_csv(table), markdown(sheet), latex(sheet))
+    for name, written in texts.items():
+        for form, text in zip(TABLE_FORMATS, written, strict=True):
+            write_text(results.paths.table(name, form), text)
 
 
-def draw_figures(chosen: argparse.Namespace) -> None:
+def write_ablations(chosen: argparse.Namespace) -> None:
+    """Write ablations.csv and its table."""
+    experiment = _experiment(chosen)
+    assert experiment is not None  # --config or --spec is required
+    from bench.analysis.ablations import ablations_sheet, ablations_table
+    from bench.analysis.sheets import markdown
+    from bench.results.columns import ABLATIONS
+    from bench.results.experiment import ExperimentResults
+
+    results = ExperimentResults(chosen.folder)
+    table = ablations_table(results, experiment.ablations)
+    shown = markdown(ablations_sheet(results, table))
+    ABLATIONS.write(results.paths.ablations, table)
+    write_text(results.paths.table("ablations", "md"), shown)
+
+
+def write_figures(chosen: argparse.Namespace) -> None:
     """Draw every figure as SVG, PDF and PNG."""
-    from bench.analysis.figures.draw import draw
+    from bench.analysis.plots.draw import draw_figures
+    from bench.results.experiment import ExperimentResults
+    from bench.results.published import Published
 
-    drawn = draw(
-        chosen.folder,
-        reported=chosen.reported,
-        reference=chosen.reference,
-        diagnosed=chosen.diagnosed,
-        out=chosen.out or chosen.folder / "figures",
+    drawn = draw_figures(
+        ExperimentResults(chosen.folder, chosen.diagnosed),
+        Published.read(chosen.reported, chosen.reference),
+        chosen.out or chosen.folder / "figures",
     )
     print("\n".join(map(str, drawn)))
 
 
 def write_report(chosen: argparse.Namespace) -> None:
-    """Write the page of an experiment, and statistics.csv before it where that is not there."""
+    """Write the page of an experiment, and statistics.csv before it where that is missing."""
     from bench.analysis.report.page import make_report
-    from bench.results.agreement import has_verdicts
+    from bench.results.experiment import ExperimentResults
+    from bench.results.published import Published
 
-    # A published run leaves out what its verdicts give again.
-    if not (chosen.folder / "statistics.csv").is_file() and has_verdicts(chosen.folder):
+    results = ExperimentResults(chosen.folder, chosen.diagnosed)
+    # A published run leaves out what its per-example results give again.
+    if not results.paths.statistics.is_file() and results.has_examples:
         write_statistics(chosen)
-    out = chosen.out or chosen.folder / "report.html"
-    make_report(
-        chosen.folder,
-        out=out,
-        reported=chosen.reported,
-        reference=chosen.reference,
-        cite=chosen.citation,
-        diagnosed=chosen.diagnosed,
-    )
+    out = chosen.out or results.paths.report
+    published = Published.read(chosen.reported, chosen.reference)
+    make_report(results, published, _citations(chosen.citation), out)
     print(out)
+
+
+def _citations(path: Path) -> list[Any] | None:
+    """Return what a CITATION.cff says to cite; None where it is missing."""
+    import yaml
+
+    from bench.analysis.report.provenance import citations
+
+    if not path.is_file():
+        return None
+    try:
+        return list(citations(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
+        raise BenchError(
+            f"{path}: not a CITATION.cff with title and authors; restore it from the repository"
+        ) from None

@@ -5,18 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from bench.config.experiment import Experiment
 from bench.config.parsing import nearest
 from bench.results.changes import listed
-from bench.results.staleness import images_of, section_differs
+from bench.results.paths import Paths
+from bench.results.staleness import data_section_differs
 from bench.runtime.errors import BenchError
 from bench.runtime.places import expanded
 
-# Adds a command to those of the parser: its name, what it does, and a line about it.
-Add = Callable[[Any, str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
+
+def add_command(
+    commands: Any, name: str, function: Callable[[argparse.Namespace], int | None], text: str
+) -> argparse.ArgumentParser:
+    """Add a command to those of the parser: its name, what it does, and a line about it."""
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(command=function)
+    return command
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -102,7 +108,7 @@ def need(chosen: argparse.Namespace, *names: str) -> None:
             raise BenchError(f"--{name} is needed with --spec")
 
 
-def find_paths(chosen: argparse.Namespace, experiment: Experiment) -> None:
+def find_paths(chosen: argparse.Namespace, experiment: Experiment) -> Paths:
     """Fill in the data file and a run's folder, where they were left out, as the workflow has them.
 
     Raises
@@ -110,13 +116,13 @@ def find_paths(chosen: argparse.Namespace, experiment: Experiment) -> None:
     BenchError
         The data file was made for another section `data` than that of the config.
     """
-    results = Path("results")
-    chosen.data = chosen.data or images_of(experiment, results)
-    if keys := section_differs(experiment.data, chosen.data):
+    paths = Paths.of(experiment.experiment)
+    chosen.data = chosen.data or paths.data
+    if keys := data_section_differs(experiment, chosen.data):
         raise BenchError(
             f"{chosen.data}: {chosen.config} has another {listed(keys)} than these images were "
             f"read for; run `python -m bench data --config {chosen.config} --out {chosen.data}`"
         )
     if chosen.folder is None and hasattr(chosen, "method"):
-        models = results / experiment.experiment / "models"
-        chosen.folder = models / chosen.method / f"seed{chosen.seed}"
+        chosen.folder = paths.run(chosen.method, chosen.seed).folder
+    return paths

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.cli.arguments import Add
+from bench.cli.arguments import add_command
 from bench.config.loading import read_config
 from bench.config.parsing import plain
-from bench.perf.alternate import alternate, workers
-from bench.perf.choose import Chosen, choose
-from bench.perf.cpu import processor
-from bench.perf.report import FORMAT, as_text, checked, number
-from bench.perf.results import results
-from bench.perf.setup import TASKS
+from bench.perf.process import alternate, workers
+from bench.perf.results import as_text, number, results
+from bench.perf.setup import TASKS, Setup, choose
+from bench.results.paths import RESULTS
 from bench.runtime import gpus
 from bench.runtime.errors import BenchError
+from bench.runtime.files import write_json, write_text
 from bench.runtime.places import expanded, of_suite
 from bench.runtime.signals import InterruptedJobError
 
-OUT = Path("results") / "performance"
-NAME = "performance"
+OUT = RESULTS / "performance"
+CPUINFO = Path("/proc/cpuinfo")
 
 
-def add_command(commands: Any, add: Add) -> None:
-    """Add the command to `commands` by `add`."""
-    perf = add(commands, "perf", measure, "how fast this is here, beside code as papers release it")
+def add_commands(commands: Any) -> None:
+    """Add the command to the parser's `commands`."""
+    text = "compare the speed of training and attacks by engine"
+    perf = add_command(commands, "perf", measure, text)
     perf.add_argument(
         "--config",
         type=expanded,
@@ -42,25 +39,20 @@ def add_command(commands: Any, add: Add) -> None:
         "--methods", nargs="+", metavar="LABEL", help="default: one label of each method"
     )
     perf.add_argument("--device", choices=("cpu", "cuda"), help="default: the config's")
-    perf.add_argument("--paths", nargs="+", metavar="PATH", help="default: all of the device")
+    perf.add_argument("--engines", nargs="+", metavar="ENGINE", help="such as eager folded")
     perf.add_argument("--only", nargs="+", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
     for name, text in {
         "threads": "on a CPU; default: the config's, or all",
         "batch-size": "of training; default: 128, on a CPU 32",
-        "width": "of the network; default: the config's",
-        "repeats": "how often each path measures each task",
-        "epoch-batches": "batches of the short epoch",
         "attack-images": "images that AutoAttack attacks",
-        "attack-batch": "images that PGD and AutoAttack attack at a time",
     }.items():
         perf.add_argument(f"--{name}", type=_count, metavar="N", help=text)
+    repeats = "how often each engine is measured on each task"
+    perf.add_argument("--repeats", type=_count, metavar="N", dest="rounds", help=repeats)
     perf.add_argument(
         "--quick", action="store_true", help="a tiny network: shows that all runs, times nothing"
     )
     perf.add_argument("--out", type=expanded, default=OUT, help=f"folder to write (default: {OUT})")
-    perf.add_argument(
-        "--show", type=expanded, metavar="FILE", help="print a performance.json again"
-    )
 
 
 def _count(text: str) -> int:
@@ -70,104 +62,51 @@ def _count(text: str) -> int:
 
 
 def measure(chosen: argparse.Namespace) -> None:
-    """Measure every task on every path; print the tables, write them as JSON and as a figure.
-
-    The JSON is written after every task: a run that is ended at a time limit keeps what it has.
-    """
-    from bench.runtime.files import read_json, write_json
-
-    if chosen.show:
-        remedy = "name a performance.json, which `python -m bench perf` writes"
-        print(as_text(checked(read_json(chosen.show, remedy), chosen.show)))
-        return
-    what = choose(chosen, read_config(chosen.config))
-    # As in a job, and before anything imports torch, which reads both when it starts.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    if what.compute.device == "cuda":
-        _claim()
-    from bench.perf.figure import draw
-
-    path, document = chosen.out / f"{NAME}.json", dict[str, Any]()
-
-    def keep(so_far: dict[str, Any]) -> None:
-        write_json(path, so_far)
-        document.update(so_far)
-
-    with _saying_what_is_kept(path, document):
-        _measure_all(what, keep)
-        drawn = draw(document, chosen.out / NAME)
-    print(as_text(document))
-    print("\n" + "\n".join(map(str, (path, *drawn))))
-
-
-def _claim() -> None:
+    """Measure every task on every engine; print the record, which is written after each task."""
+    setup = choose(chosen, read_config(chosen.config))
     try:
-        gpus.claim()
+        # Before anything imports torch, as in a job.
+        gpus.claim_for(setup.compute.device)
     except BenchError:
         raise BenchError(
             "there is no CUDA device here; use a machine with a GPU, or measure the CPU: --device"
             " cpu"
         ) from None
-
-
-@contextmanager
-def _saying_what_is_kept(path: Path, document: Mapping[str, Any]) -> Iterator[None]:
-    """Say of an interruption what is true here: a measurement cannot be taken up again.
-
-    `document` is the record as it was last written to `path`, empty where it never was.
-    """
+    path, document = chosen.out / "performance.json", dict[str, Any]()
     try:
-        yield
+        _measure_all(setup, path, document)
     except InterruptedJobError as error:
-        said = "stopped before all was measured; nothing was written"
-        if document:
-            said = f"stopped before the figure was drawn; {path} has all that was measured"
-        if document and document["left"]:
-            said = (
-                f"stopped before all was measured; {path} has the tasks that were finished, and"
-                " another run begins with the first task again"
-            )
-        error.args = (said,)
+        said = f"stopped; {path} has the tasks that were finished, and another run starts over"
+        error.args = (said if "results" in document else "stopped; nothing was written",)
         raise
+    print(f"{as_text(document)}\n\n{path}")
 
 
-def _measure_all(what: Chosen, keep: Callable[[dict[str, Any]], None]) -> None:
-    """Call `keep` after every task with the record so far.
-
-    It has machine, settings, paths, every measurement, and the tasks that are left.
-    """
-    measurements, jobs = [], what.jobs()
-    against = {route.name: route.against for route in what.routes}
-    setups = {route.name: plain(what.setup(route)) for route in what.routes}
-    with workers(setups) as started:
-        machine = {**_machine(), **next(iter(started.values()))[1]}
-        machine.pop("pages_kept")
-        kept = {name: answer["pages_kept"] for name, (_, answer) in started.items()}
-        for number, (task, method) in enumerate(jobs, start=1):
-            asked = [started[route.name][0] for route in what.routes if route.measures(task)]
-            measurements += alternate(asked, task, method, what.rounds(task), _teller(task, method))
-            keep(
-                {
-                    "performance": FORMAT,
-                    "quick": what.quick,
-                    "left": [{"task": task, "method": method} for task, method in jobs[number:]],
-                    "machine": machine,
-                    "settings": what.plain(),
-                    "paths": [{**plain(route), "pages": kept[route.name]} for route in what.routes],
-                    "measurements": measurements,
-                    "results": results(measurements, against),
-                }
-            )
+def _measure_all(setup: Setup, path: Path, document: dict[str, Any]) -> None:
+    """Fill `document` and write it to `path` after each task, and as a table beside that."""
+    document |= {"left": setup.jobs(), "settings": plain(setup), "measurements": []}
+    with workers(setup.engines, setup) as started:
+        told = next(iter(started.values()))[1]
+        system = {"system": platform.platform(), "python": platform.python_version()}
+        document["machine"] = {"cpu": _processor(), **system, **told}
+        for task, method in setup.jobs():
+            asked = [started[name][0] for name in setup.asked(task)]
+            document["measurements"] += alternate(asked, task, method, setup.settings.rounds, _tell)
+            document["results"] = results(document["measurements"], setup.size.train)
+            document["left"].remove((task, method))
+            write_json(path, document)
+            write_text(path.with_suffix(".txt"), as_text(document) + "\n")
 
 
-def _machine() -> dict[str, Any]:
-    return {"cpu": processor(), "system": platform.platform(), "python": platform.python_version()}
+def _processor() -> str:
+    """Return the processor's name where Linux tells it, or else what Python knows."""
+    lines = CPUINFO.read_text(encoding="utf-8").splitlines() if CPUINFO.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return (names or [platform.processor() or platform.machine()])[0]
 
 
-def _teller(task: str, method: str | None) -> Callable[[str, int, dict[str, Any]], None]:
-    def tell(path: str, turn: int, one: dict[str, Any]) -> None:
-        what = task if method is None else f"{task} {method}"
-        rate = number(one["images"] / one["seconds"])
-        print(f"{what}, round {turn}, {path}: {rate} images/s", file=sys.stderr, flush=True)
-
-    return tell
+def _tell(one: dict[str, Any]) -> None:
+    what = " ".join(filter(None, (one["task"], one["method"])))
+    rate = number(one["images"] / one["seconds"])
+    said = f"{what}, round {one['round']}, {one['engine']}: {rate} images/s"
+    print(said, file=sys.stderr, flush=True)

@@ -6,37 +6,44 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bench.cli.arguments import Add
+from bench.cli.arguments import add_command
 from bench.config.loading import read_config
+from bench.results.paths import RESULTS
 from bench.runtime import gpus
+from bench.runtime.errors import BenchError
 from bench.runtime.exit_code import explained
-from bench.runtime.places import expanded, of_suite
+from bench.runtime.places import expanded
 
 
-def add_commands(commands: Any, add: Add) -> None:
-    """Add the three commands to `commands` by `add`."""
-    plan = add(commands, "plan", print_plan, "what a config will run, how long, how much disk")
+def add_commands(commands: Any) -> None:
+    """Add the commands to the parser's `commands`."""
+    text = "what a config will run, how long, how much disk"
+    plan = add_command(commands, "plan", print_plan, text)
     plan.add_argument("--config", type=expanded, required=True, help="such as config/digits.yaml")
     _results(plan)
     plan.add_argument(
         "--trial", action="store_true", help="time a few steps where no result tells (needs torch)"
     )
+    plan.add_argument(
+        "--tflops",
+        type=float,
+        metavar="RATE",
+        help="10^12 operations a second that the device reaches: count the hours where neither "
+        "results nor --trial tell (needs torch, no device)",
+    )
     plan.add_argument("--json", type=expanded, metavar="FILE", help="write the plan there as well")
 
-    add(commands, "doctor", print_checks, "what this machine has, lacks, and the remedies")
+    add_command(commands, "doctor", print_checks, "what this machine has, lacks, and the fixes")
 
-    verify = add(commands, "verify", print_findings, "results older than code, config or packages")
+    text = "results older than code, config or packages"
+    verify = add_command(commands, "verify", print_findings, text)
     verify.add_argument("--config", type=expanded, help="default: each in config/ that has results")
     _results(verify)
 
 
 def _results(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--results",
-        type=expanded,
-        default=Path("results"),
-        help="folder of all experiments (results)",
-    )
+    text = f"folder of all experiments ({RESULTS})"
+    command.add_argument("--results", type=expanded, default=RESULTS, help=text)
 
 
 def print_plan(chosen: argparse.Namespace) -> None:
@@ -53,7 +60,19 @@ def print_plan(chosen: argparse.Namespace) -> None:
 
         return trial(experiment, size)
 
-    plan = make_plan(experiment, chosen.results, measure if chosen.trial else None)
+    def count(size: Size) -> Any:
+        from bench.planning.counted import counted_rates
+
+        return counted_rates(experiment, size, chosen.tflops)
+
+    if chosen.tflops is not None and not 0 < chosen.tflops < float("inf"):
+        raise BenchError(f"--tflops: expected a number above 0, got {chosen.tflops:g}")
+    plan = make_plan(
+        experiment,
+        chosen.results,
+        measure if chosen.trial else None,
+        count if chosen.tflops else None,
+    )
     print(as_text(plan))
     if chosen.json:
         write_json(chosen.json, plan.plain())
@@ -66,18 +85,18 @@ def print_checks(chosen: argparse.Namespace) -> int:
     checks = examine()
     print("\n".join(map(str, checks)))
     fine = possible(checks)
-    print("environment OK: the digits can run" if fine else "not ready: fix the lines with `fail`")
+    print("environment OK" if fine else "not ready: fix the lines with `fail`")
     return 0 if fine else 1
 
 
 def print_findings(chosen: argparse.Namespace) -> int:
     """Print one line for each finding; 1 if there is any."""
-    from bench.planning.verify import configs_of, wrong_configs
+    from bench.planning.verify import config_folders, configs_of, wrong_configs
 
     if chosen.config:
         return 1 if _print_findings(chosen.config, chosen.results) else 0
-    folders = dict.fromkeys((of_suite("config"), Path("config")))
-    known, wrong = configs_of(chosen.results, *folders), wrong_configs(*folders)
+    folders = config_folders()
+    known, wrong = configs_of(chosen.results, folders), wrong_configs(folders)
     for bad, what in wrong.items():
         print(f"{bad}: {what}")
     fine = not wrong
@@ -104,7 +123,7 @@ def _print_findings(config: Path, results: Path) -> bool:
     """Print what does not agree in the experiment of `config`; return whether there is any."""
     from bench.planning.verify import remake, verify
 
-    experiment, made_here = read_config(config), Path("results")
+    experiment, made_here = read_config(config), RESULTS
     name, ours = experiment.experiment, results.resolve() == made_here.resolve()
     findings = verify(experiment, config, made_here if ours else results)
     if not findings:
@@ -113,7 +132,7 @@ def _print_findings(config: Path, results: Path) -> bool:
     if not ours:
         # Snakemake has no rule for these paths.
         print("\n".join(f"{finding.where}: {finding.what}" for finding in findings))
-        print(f"{name}: {remake(config)} makes it anew below {made_here}; copy that to {results}")
+        print(f"{name}: {remake(config)} makes it again below {made_here}; copy that to {results}")
         return True
     print("\n".join(map(str, findings)))
     stale = dict.fromkeys(finding.stale for finding in findings if finding.stale)

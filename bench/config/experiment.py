@@ -17,7 +17,7 @@ from bench.config.schema import (
     CHECKPOINTS,
     NAME,
     Ablation,
-    Ascent,
+    Attack,
     AutoAttack,
     Compute,
     Data,
@@ -25,7 +25,7 @@ from bench.config.schema import (
     Evaluation,
     Method,
     Model,
-    Optimiser,
+    Optimizer,
     Pgd,
     Reference,
     Schedule,
@@ -36,7 +36,7 @@ from bench.runtime.errors import ConfigError, Problems
 
 __all__ = [
     "Ablation",
-    "Ascent",
+    "Attack",
     "AutoAttack",
     "Compute",
     "Data",
@@ -47,7 +47,7 @@ __all__ = [
     "Experiment",
     "Method",
     "Model",
-    "Optimiser",
+    "Optimizer",
     "Pgd",
     "Reference",
     "Schedule",
@@ -102,9 +102,9 @@ def experiment(raw: Any) -> Experiment:
     with problems.collecting():
         parts["diagnostics"] = _diagnostics(given["diagnostics"], parts.get("seeds"))
     if "methods" in given:
-        shell = given["training"] if "training" in parts else None
+        recipe = given["training"] if "training" in parts else None
         with problems.collecting():
-            parts["methods"] = _methods(given["methods"], shell, parts.get("threat"))
+            parts["methods"] = _methods(given["methods"], recipe, parts.get("threat"))
     if parts.get("methods"):
         with problems.collecting():
             parts["ablations"] = _ablations(given["ablations"], parts["methods"])
@@ -122,10 +122,10 @@ def _check_across(experiment: Experiment, problems: Problems) -> None:
             problems.add(
                 f"methods.{method.label}: a model of reference.models has this name; rename one"
             )
-        if method.training.engine == "graph" and experiment.compute.device != "cuda":
+        if method.training.engine == "cuda_graph" and experiment.compute.device != "cuda":
             problems.add(
-                f"methods.{method.label}: training.engine graph records for a CUDA device, and "
-                "compute.device is cpu; choose engine: fast"
+                f"methods.{method.label}: training.engine cuda_graph records for a CUDA device, "
+                "and compute.device is cpu; choose engine: folded"
             )
     with problems.collecting():
         _check_starts(experiment.methods, experiment.training.start)
@@ -181,7 +181,7 @@ def with_own_width(model: Model) -> Model:
     return replace(model, width=None) if model.width == own else model
 
 
-A = TypeVar("A", bound=Ascent)
+A = TypeVar("A", bound=Attack)
 
 
 def with_step(attack: A, eps: float, *, where: str) -> A:
@@ -192,18 +192,18 @@ def with_step(attack: A, eps: float, *, where: str) -> A:
     ConfigError
         The steps cannot reach the surface of the ball, or one is longer than its diameter.
     """
-    step = eps / 4 if attack.step is None else attack.step
+    step = eps / 4 if attack.step_size is None else attack.step_size
     if step > 2 * eps:
         raise ConfigError(
-            f"{where}.step: {step:.6g} leads out of the ball from any point of it, as eps is "
+            f"{where}.step_size: {step:.6g} leads out of the ball from any point of it, as eps is "
             f"{eps:.6g}; choose at most {2 * eps:.6g} (divide by 255?)"
         )
     if attack.steps * step < eps * (1 - 1e-9):
         raise ConfigError(
             f"{where}: {attack.steps} steps of {step:.6g} cannot reach eps {eps:.6g}; "
-            "raise steps or step"
+            "raise steps or step_size"
         )
-    return replace(attack, step=step)
+    return replace(attack, step_size=step)
 
 
 def with_steps(training: Training, eps: float, *, where: str) -> Training:
@@ -237,8 +237,8 @@ def _diagnostics(raw: Any, seeds: tuple[int, ...] | None) -> Diagnostics | None:
     return found
 
 
-def _methods(raw: Any, shell: Any, threat: Threat | None) -> tuple[Method, ...]:
-    """Return all methods; without `shell` or `threat`, which are wrong then, their options alone.
+def _methods(raw: Any, recipe: Any, threat: Threat | None) -> tuple[Method, ...]:
+    """Return all methods; without `recipe` or `threat`, which are wrong then, their options alone.
 
     Raises
     ------
@@ -250,16 +250,16 @@ def _methods(raw: Any, shell: Any, threat: Threat | None) -> tuple[Method, ...]:
     problems, methods, before = Problems(), list[Method](), set[str]()
     for label, given in raw.items():
         with problems.collecting():
-            methods += _method(label, given, before, shell, threat)
+            methods += _method(label, given, before, recipe, threat)
         before.add(str(label).lower())
     problems.settle()
     return tuple(methods)
 
 
 def _method(
-    label: Any, given: Any, before: set[str], shell: Any, threat: Threat | None
+    label: Any, given: Any, before: set[str], recipe: Any, threat: Threat | None
 ) -> list[Method]:
-    """Return the method, or nothing where its training cannot be read for want of `shell`."""
+    """Return the method, or nothing where its training cannot be read for want of `recipe`."""
     where, problems = f"methods.{label}", Problems()
     if not isinstance(label, str) or not NAME.fullmatch(label):
         raise ConfigError(f"{where}: {label!r} cannot name a folder; try letters and digits")
@@ -277,8 +277,8 @@ def _method(
     with problems.collecting():
         if not isinstance(own, Mapping):
             raise ConfigError(f"{where}.training: expected keys of training, got {own!r}")
-        if shell is not None:
-            training = parse(Training, _merged(shell, own), where=f"{where}.training")
+        if recipe is not None:
+            training = parse(Training, _merged(recipe, own), where=f"{where}.training")
             if threat is not None:
                 training = with_steps(training, threat.eps, where=f"{where}.training")
             parts["training"] = training
@@ -295,7 +295,7 @@ def _check_starts(methods: tuple[Method, ...], shared: str | None) -> None:
     for label, start in starts.items():
         where = "training.start" if start == shared else f"methods.{label}.training.start"
         if start is not None and start not in starts:
-            raise ConfigError(f"{where}: {start!r} is no method here; {nearest(start, starts)}")
+            raise ConfigError(f"{where}: unknown method {start!r}; {nearest(start, starts)}")
         if start is not None and starts[start] is not None:
             raise ConfigError(
                 f"{where}: {start!r} does not start from scratch itself; name a method that does, "
@@ -321,7 +321,7 @@ def _ablation(choice: Any, names: Any, known: list[str]) -> Ablation:
     for name in names:
         label, _, checkpoint = str(name).partition("/")
         if label not in known:
-            raise ConfigError(f"{where}: {label!r} is no method here; {nearest(label, known)}")
+            raise ConfigError(f"{where}: unknown method {label!r}; {nearest(label, known)}")
         if checkpoint not in ("", *CHECKPOINTS):
             checkpoints = ", ".join(CHECKPOINTS)
             raise ConfigError(f"{where}: {name!r} names no checkpoint; known: {checkpoints}")

@@ -40,7 +40,7 @@ class TrainSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSpec:
-    """All that decides the verdicts on one run's weights, but for weights and images."""
+    """All that decides the per-example results on one run's weights, but for weights and images."""
 
     threat: Threat
     evaluation: Evaluation
@@ -59,7 +59,7 @@ class DiagnosticsSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Methods trained on one data set with the same seeds, and how they are judged."""
+    """Methods trained on one data set with the same seeds, and how they are evaluated."""
 
     experiment: str
     seeds: tuple[Whole, ...]
@@ -98,7 +98,7 @@ class Experiment:
         )
 
     def evaluation_spec(self) -> EvaluationSpec:
-        """Return all that decides the verdicts on a run's weights."""
+        """Return all that decides the per-example results on a run's weights."""
         return EvaluationSpec(
             threat=self.threat, evaluation=self.evaluation, compute=decisive(self.compute)
         )

@@ -59,7 +59,7 @@ def declarations(path: Path) -> dict[str, Declared]:
         line = getattr(error, "lineno", None)
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise ConfigError(
-            f"{path}{f', line {line}' if line else ''}: it is not Python ({reason}); mend the file "
+            f"{path}{f', line {line}' if line else ''}: it is not Python ({reason}); fix the file "
             "or move it away"
         ) from None
     found: dict[str, Declared] = {}

@@ -133,8 +133,8 @@ def check_keys(
 
 def _mapping(raw: Any, where: str) -> Mapping[Any, Any]:
     if not isinstance(raw, Mapping):
-        remedy = "; remove the key or give it some" if raw is None else ""
-        raise ConfigError(f"{where}: expected keys and values, got {raw!r}{remedy}")
+        fix = "; remove the key or give it some" if raw is None else ""
+        raise ConfigError(f"{where}: expected keys and values, got {raw!r}{fix}")
     return raw
 
 

@@ -1,38 +1,49 @@
 """The sections of a configuration, typed. Distances are in pixel values: images lie in [0, 1].
 
-Standard library only: the process that plans the workflow has no torch. The keys are described in
-the README; each default here is the one that a reader of a result should expect.
+Standard library only: the process that plans the workflow has no torch. docs/config.md is made from
+this file; each default is the one that a reader of a result should expect.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field
+from typing import Any, Literal, get_args
 
 from bench.config.parsing import Amount, Count, Pixels, Positive, Share, Whole
 from bench.runtime.errors import ConfigError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-CHECKPOINTS = ("best", "last")
 # Other rows of a summary, which the name of an attack must not take.
 RESERVED = ("clean", "autoattack", "worst_case")
+Checkpoint = Literal["best", "last"]
+CHECKPOINTS: tuple[str, ...] = get_args(Checkpoint)
+
+
+def key(about: str, default: Any = MISSING, *, make: Callable[[], Any] | None = None) -> Any:
+    """Declare a key of a section: what it means, for docs/config.md, and its default, if any."""
+    if make is not None:
+        return field(default_factory=make, metadata={"about": about})
+    return field(default=default, metadata={"about": about})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Where images come from; `name` is what every result calls them.
+    """Where images come from."""
 
-    `allow_duplicate_files` reads parquet files that are copies of each other.
-    """
-
-    source: Literal["cifar10", "parquet", "folder", "digits"]
-    name: str
-    path: str | None = None
-    classes: tuple[str, ...] | None = None
-    train_images: Count | None = None
-    test_images: Count | None = None
-    allow_duplicate_files: bool = False
+    source: Literal["cifar10", "parquet", "folder", "digits"] = key(
+        "`cifar10` is downloaded; `parquet` is Hugging Face's layout; `folder` holds "
+        "`train/<class>/*.png` and `test/<class>/*.png`; `digits` is scikit-learn's"
+    )
+    name: str = key("what results call the images")
+    path: str | None = key("the folder to read (not for `digits`)", None)
+    classes: tuple[str, ...] | None = key("class names in place of the source's own", None)
+    train_images: Count | None = key(
+        "use fewer: a fixed choice with the same share of every class; null: all", None
+    )
+    test_images: Count | None = key("the same of the test images", None)
+    allow_duplicate_files: bool = key("read parquet files that are copies of each other", False)
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -49,10 +60,10 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """An architecture and the channels of its first stage (None: its own default)."""
+    """An architecture."""
 
-    name: str
-    width: Count | None = None
+    name: str = key("a file of bench/models, such as `resnet18` or `small_cnn`")
+    width: Count | None = key("channels of the first stage; null: the architecture's own", None)
 
     @property
     def label(self) -> str:
@@ -64,18 +75,18 @@ class Model:
 class Threat:
     """The ball around an image in which an attack may move."""
 
-    eps: Pixels
-    norm: Literal["Linf"] = "Linf"
+    eps: Pixels = key("radius as a fraction such as `8/255`: pixels lie in [0, 1]")
+    norm: Literal["Linf"] = key("the norm of the ball", "Linf")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimiser:
+class Optimizer:
     """Stochastic gradient descent; weight decay acts on every parameter."""
 
-    learning_rate: Positive
-    momentum: Share = 0.9
-    nesterov: bool = True
-    weight_decay: Amount = 5e-4
+    learning_rate: Positive = key("the peak of `onecycle`, the start of `steps`")
+    momentum: Share = key("momentum", 0.9)
+    nesterov: bool = key("Nesterov's form of it", True)
+    weight_decay: Amount = key("on every parameter", 5e-4)
 
     def __post_init__(self) -> None:
         if self.nesterov and not self.momentum:
@@ -84,46 +95,47 @@ class Optimiser:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """``onecycle`` with its momentum cycle, or ``steps``: factors at the starts of epochs.
+    """The learning rate over the steps of training."""
 
-    `warm_up` is the share of all steps in which OneCycle rises. `milestones` are epochs counted
-    from 1: from the start of each on, the learning rate is multiplied by `factor` once more.
-    """
-
-    name: Literal["onecycle", "steps"] = "onecycle"
-    warm_up: Share = 0.25
-    milestones: tuple[Count, ...] = ()
-    factor: Positive = 0.1
+    name: Literal["onecycle", "steps"] = key(
+        "`onecycle` with its momentum cycle, or `steps`: a factor at the start of some epochs",
+        "onecycle",
+    )
+    warmup: Share = key("share of all steps in which OneCycle rises", 0.25)
+    milestones: tuple[Count, ...] = key(
+        "epochs, counted from 1: from the start of each on, `factor` applies once more", ()
+    )
+    factor: Positive = key("what `steps` multiplies by", 0.1)
 
     def __post_init__(self) -> None:
         if self.milestones and self.name == "onecycle":
             raise ValueError("milestones: onecycle has none; add name: steps, or milestones: []")
-        if self.warm_up == 1:
-            raise ValueError("warm_up: 1 leaves no step to come down in; choose a share below 1")
+        if self.warmup == 1:
+            raise ValueError("warmup: 1 leaves no step to come down in; choose a share below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ascent:
-    """Steps of a gradient attack; a `step` left out is eps / 4, which is 2/255 at eps 8/255."""
+class Attack:
+    """Steps of a gradient attack."""
 
-    steps: Count
-    step: Pixels | None = None
+    steps: Count = key("gradient steps")
+    step_size: Pixels | None = key("null: eps / 4, which is 2/255 at eps 8/255", None)
 
     @property
-    def length(self) -> float:
-        """The length of a step, once an experiment's eps has filled it in."""
-        if self.step is None:
-            raise ValueError("the step is still to be filled in from eps")
-        return self.step
+    def size(self) -> float:
+        """The step size, once an experiment's eps has filled it in."""
+        if self.step_size is None:
+            raise ValueError("the step size is still to be filled in from eps")
+        return self.step_size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Where a job runs. `threads` are fixed on a CPU, since their number changes last bits."""
+    """Where a job runs."""
 
-    device: Literal["cpu", "cuda"] = "cuda"
-    threads: Count | None = None
-    tf32: bool = True
+    device: Literal["cpu", "cuda"] = key("`cuda` or `cpu`", "cuda")
+    threads: Count | None = key("needed on a CPU, where their number changes last bits", None)
+    tf32: bool = key("TF32 in the convolutions of training and search, never in a result", True)
 
     def __post_init__(self) -> None:
         if self.device == "cpu" and self.threads is None:
@@ -132,34 +144,43 @@ class Compute:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """The shell that every method is trained in.
+    """The training recipe that all methods share."""
 
-    `validation_images` None is 1,000 of 10,000 or more training images, else a tenth of them.
-    `selection: test` picks the best epoch on the test set, as some authors' code does: it exists to
-    reproduce their protocol and marks every row. `start` is the label of the method whose best
-    weights of the same seed training begins with; None: from scratch. `engine` says how the network
-    is run: ``plain`` as the papers' code does, ``fast`` with folded attacks, ``graph`` with each
-    attack as a CUDA graph.
-    """
-
-    epochs: Count
-    batch_size: Count
-    optimiser: Optimiser
-    attack: Ascent
-    validation_attack: Ascent
-    schedule: Schedule = field(default_factory=Schedule)
-    crop: Whole = 4
-    flip: bool = True
-    validation_images: Count | None = None
-    selection: Literal["validation", "test"] = "validation"
-    shuffle: bool = True
-    start: str | None = None
-    engine: Literal["fast", "plain", "graph"] = "fast"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    epochs: Count = key("passes over the training images")
+    batch_size: Count = key("images of a step")
+    optimizer: Optimizer = key("SGD")
+    attack: Attack = key("the inner attack, whose loss and start are the method's")
+    validation_attack: Attack = key("the PGD that selects `best`")
+    schedule: Schedule = key("the learning rate", make=Schedule)
+    crop_padding: Whole = key("pixels around an image, of which a random crop is taken", 4)
+    flip: bool = key("random horizontal flip", True)
+    validation_images: Count | None = key(
+        "held out of training; null: 1,000 of 10,000 or more, else a tenth", None
+    )
+    checkpoint_selection: Literal["validation", "test"] = key(
+        "`test` trains on all images and picks the best epoch on the test set, as some authors' "
+        "code does; every such row is flagged",
+        "validation",
+    )
+    shuffle: bool = key("another order of images in every epoch", True)
+    start: str | None = key(
+        "label of the method whose best weights of the same seed training begins with; null: from "
+        "scratch",
+        None,
+    )
+    engine: Literal["folded", "eager", "cuda_graph"] = key(
+        "`eager` runs the network as the papers' code does; `folded` attacks a copy with folded "
+        "batch-norms; `cuda_graph` is that with each attack recorded: docs/performance.md",
+        "folded",
+    )
+    precision: Literal["float32", "bfloat16"] = key(
+        "`bfloat16` for passes and attacks of `folded` and `cuda_graph`, with float32 weights",
+        "float32",
+    )
 
     def __post_init__(self) -> None:
-        if self.engine == "plain" and self.precision != "float32":
-            raise ValueError("precision: the plain engine is float32; choose engine: fast")
+        if self.engine == "eager" and self.precision != "float32":
+            raise ValueError("precision: the eager engine is float32; choose engine: folded")
         late = [epoch for epoch in self.schedule.milestones if epoch > self.epochs]
         if late:
             raise ValueError(
@@ -170,7 +191,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A label of the results, the method behind it, its options, and its own training shell."""
+    """A label of the results, the method behind it, its options, and its training recipe."""
 
     label: str
     name: str
@@ -179,24 +200,24 @@ class Method:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pgd(Ascent):
-    """PGD from uniform starts on the first `images` test images (None: all)."""
+class Pgd(Attack):
+    """PGD from uniform starts."""
 
-    restarts: Count = 1
-    loss: Literal["ce", "margin"] = "ce"
-    seed: Whole = 0
-    images: Count | None = None
-    checkpoints: tuple[Literal["best", "last"], ...] = ("best", "last")
+    restarts: Count = key("uniform starts, of which the most harmful one counts", 1)
+    loss: Literal["ce", "margin"] = key("what it raises", "ce")
+    seed: Whole = key("of the starts", 0)
+    images: Count | None = key("the first of the test set; null: all", None)
+    checkpoints: tuple[Checkpoint, ...] = key("which are attacked", ("best", "last"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoAttack:
-    """AutoAttack of the reference package on the first `images` test images (None: all)."""
+    """AutoAttack of the reference package."""
 
-    version: Literal["standard"] = "standard"
-    seed: Whole = 0
-    images: Count | None = None
-    checkpoints: tuple[Literal["best", "last"], ...] = ("best",)
+    version: Literal["standard"] = key("the package's", "standard")
+    seed: Whole = key("of its attacks", 0)
+    images: Count | None = key("the first of the test set; null: all", None)
+    checkpoints: tuple[Checkpoint, ...] = key("which are attacked", ("best",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,17 +247,16 @@ class Needs:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How saved weights are judged. Batch size and shards are part of a result's identity.
+    """How saved weights are evaluated. Batch size and shards are part of a result's identity."""
 
-    `engine` is what adversarial images are searched on: the network itself, or a copy of it made
-    for speed. The verdict is the network's own in any case.
-    """
-
-    batch_size: Count
-    shards: Count = 1
-    engine: Literal["plain", "fast"] = "plain"
-    pgd: dict[str, Pgd] = field(default_factory=dict)
-    autoattack: AutoAttack | None = None
+    batch_size: Count = key("images of a batch; random starts are drawn per batch")
+    shards: Count = key("parts of the test set that AutoAttack sees one after the other", 1)
+    engine: Literal["eager", "folded"] = key(
+        "`folded` searches on a copy with folded batch-norms; the result is the network's own",
+        "eager",
+    )
+    pgd: dict[str, Pgd] = key("PGD attacks by name, such as `pgd20: {steps: 20}`", make=dict)
+    autoattack: AutoAttack | None = key("null: not run", None)
 
     def __post_init__(self) -> None:
         for name in self.pgd:
@@ -282,24 +302,18 @@ class Ablation:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnostics:
-    """Whether robustness is real, asked on the first `images` test images of chosen runs.
+    """Whether robustness is real; without the section nothing is examined."""
 
-    `seeds` None is the first seed of the experiment. PGD has `steps` steps of eps / 4; the curve
-    over steps ends with `most_steps`. `surfaces` counts the images around which the loss is drawn.
-    With `transfer`, adversarial images of each method's network are tried on those of all others.
-    `seed` is that of the attacks.
-    """
-
-    images: Count = 500
-    seeds: tuple[Whole, ...] | None = None
-    checkpoints: tuple[Literal["best", "last"], ...] = ("best",)
-    steps: Count = 20
-    most_steps: Count = 200
-    restarts: Count = 10
-    square_queries: Count = 5000
-    surfaces: Whole = 4
-    transfer: bool = True
-    seed: Whole = 0
+    images: Count = key("the first of the test set", 500)
+    seeds: tuple[Whole, ...] | None = key("which are examined; null: the first", None)
+    checkpoints: tuple[Checkpoint, ...] = key("which are examined", ("best",))
+    steps: Count = key("of PGD, with steps of eps / 4", 20)
+    max_steps: Count = key("the end of the curve over steps", 200)
+    restarts: Count = key("of PGD", 10)
+    square_queries: Count = key("queries of Square for each image", 5000)
+    surfaces: Whole = key("images around which the loss is drawn; 0: none", 4)
+    transfer: bool = key("try each method's adversarial images on the others' networks", True)
+    seed: Whole = key("of the attacks", 0)
 
     def __post_init__(self) -> None:
         for name in ("seeds", "checkpoints"):
@@ -308,17 +322,17 @@ class Diagnostics:
                 raise ValueError(f"{name}: {list(given)} is empty or names something twice")
         if self.steps < 4:
             raise ValueError("steps: fewer than 4 steps of eps / 4 cannot cross the ball")
-        if self.most_steps < 2:
-            raise ValueError("most_steps: a curve over steps needs at least 2")
+        if self.max_steps < 2:
+            raise ValueError("max_steps: a curve over steps needs at least 2")
         if self.restarts < 2:
             raise ValueError("restarts: a curve over restarts needs at least 2")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """RobustBench models judged beside ours, where there is a network."""
+    """RobustBench models that are evaluated beside ours."""
 
-    models: tuple[str, ...] = ()
+    models: tuple[str, ...] = key("their names, of the Linf list", ())
 
     def __post_init__(self) -> None:
         for name in self.models:

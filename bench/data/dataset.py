@@ -144,7 +144,7 @@ def to_unit(pixels: Tensor) -> Tensor:
 def save(dataset: Dataset, path: Path, spec: dict[str, Any] | None = None) -> None:
     """Write the dataset to one safetensors file, which appears only when it is complete.
 
-    `spec` is the section of the config that it was made for, which `bench.results.data_header` tells again.
+    `spec` is the section of the config that it was made for: see `bench.results.data_header`.
     """
     tensors = {
         f"{part}.{field}": getattr(images, field).clone(memory_format=torch.contiguous_format)
@@ -174,7 +174,7 @@ def load(path: Path) -> Dataset:
     """
     # Only what is ours may be deleted: the path may be a mistaken one, and the file the user's own.
     ours = path.name == DATA or header(path)
-    remedy = "delete it and prepare the data again" if ours else ELSEWHERE
+    fix = "delete it and prepare the data again" if ours else ELSEWHERE
     if path.is_dir():
         raise BenchError(f"{path} is a folder; {ELSEWHERE}")
     try:
@@ -199,9 +199,9 @@ def load(path: Path) -> Dataset:
     except FileNotFoundError:
         raise BenchError(f"{path}: there is no such file; prepare the data first") from None
     except (SafetensorError, OSError) as error:
-        raise BenchError(f"{path}: truncated or not a dataset ({error}); {remedy}") from error
+        raise BenchError(f"{path}: truncated or not a dataset ({error}); {fix}") from error
     except (KeyError, ValueError, BenchError) as error:
-        raise BenchError(f"{path}: not a dataset of this suite ({error}); {remedy}") from error
+        raise BenchError(f"{path}: not a dataset of this suite ({error}); {fix}") from error
     if dataset.fingerprint != written:
-        raise BenchError(f"{path}: its images are not the ones that were written; {remedy}")
+        raise BenchError(f"{path}: its images are not the ones that were written; {fix}")
     return dataset

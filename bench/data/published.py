@@ -13,6 +13,7 @@ from bench.results.records import DataRecord
 # The moments are compared to 4 decimals, as they are mostly quoted. CIFAR-10 as JPEG of quality 75
 # is 0.0018, 0.0007 and 0.0010 from the standard deviations of its channels.
 TOLERANCE = 5e-5
+ROBUSTBENCH_DATA = ("cifar10", "cifar100")  # whose test sets and models RobustBench has
 
 
 @dataclass(frozen=True)
@@ -107,4 +108,15 @@ def _counts(part: str, counts: Sequence[int], total: int, known: Published) -> s
 def _near(ours: Sequence[float], theirs: Sequence[float]) -> bool:
     return len(ours) == len(theirs) and all(
         abs(one - other) <= TOLERANCE for one, other in zip(ours, theirs, strict=True)
+    )
+
+
+def robustbench_name(name: str) -> str | None:
+    """Return RobustBench's name for the images that `name` is or is a variant of, or None.
+
+    A variant is the name with a hyphen and more, such as cifar10-jpeg; cifar10.1 and cifar10c are
+    other images.
+    """
+    return next(
+        (one for one in ROBUSTBENCH_DATA if name == one or name.startswith(f"{one}-")), None
     )

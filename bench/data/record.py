@@ -4,24 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.config.parsing import plain
 from bench.data.dataset import Dataset
 from bench.data.duplicates import count_duplicates
+from bench.results.records import DataRecord
 
 
-def images_record(dataset: Dataset) -> dict[str, Any]:
-    """Return the origin of the images, as far as it is known, and how many of them are equal."""
-    return {**(plain(dataset.origin) or {}), **count_duplicates(dataset)}
+def data_record(dataset: Dataset) -> DataRecord:
+    """Return what the images are, where they came from, and how many of them are equal."""
+    sizes = dataset.source_sizes()
+    origin = vars(dataset.origin) if dataset.origin else {}
+    known: dict[str, Any] = {**origin, **count_duplicates(dataset)}
+    return DataRecord(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        classes=dataset.classes,
+        train_images=len(dataset.train),
+        test_images=len(dataset.test),
+        source_train_images=sizes["train"],
+        source_test_images=sizes["test"],
+        image_shape=tuple(dataset.train.pixels.shape[1:]),
+        **known,
+    )
 
 
-def duplicates_note(dataset_name: str, record: dict[str, Any], test_images: int) -> str:
+def duplicates_note(record: DataRecord) -> str:
     """Return what to tell of equal images, "" where there are none."""
-    copies, shared = record["train_duplicates"], record["train_test_duplicates"]
     found = []
-    if shared:
-        found.append(f"{shared} of {test_images} test images are training images too")
-    if copies:
+    if record.train_test_duplicates:
         found.append(
-            f"{copies} training images are copies of others, which may be held out for validation"
+            f"{record.train_test_duplicates} of {record.test_images} test images are training "
+            "images too"
         )
-    return f"dataset {dataset_name!r}: {'; '.join(found)}" if found else ""
+    if record.train_duplicates:
+        found.append(
+            f"{record.train_duplicates} training images are copies of others, which may be held "
+            "out for validation"
+        )
+    return f"dataset {record.name!r}: {'; '.join(found)}" if found else ""

@@ -10,18 +10,18 @@ from torch import Tensor
 from bench.attacks import autoattack
 from bench.diagnostics.checks import Outcome, share, stronger
 from bench.diagnostics.curves import Curve
-from bench.diagnostics.target import Subject, only
-from bench.results.runs import Result
+from bench.diagnostics.target import EvaluationTarget, only
+from bench.results.evaluated import AttackResult
 
 
-def square_alone(subject: Subject, queries: int) -> Curve:
+def square_alone(subject: EvaluationTarget, queries: int) -> Curve:
     """Return what AutoAttack's Square leaves standing when it attacks first and alone.
 
     It asks the network for its logits at most `queries` times and never for a gradient
     (Andriushchenko et al. 2020, arXiv:1912.00049). The curve has one point, at those queries, and
     no losses: Square raises the margin.
     """
-    verdict = autoattack.judge(
+    result = autoattack.run_standard(
         subject.model,
         subject.images,
         subject.labels,
@@ -32,7 +32,7 @@ def square_alone(subject: Subject, queries: int) -> Curve:
         components=("square",),
         queries=queries,
     )
-    return Curve("square", (queries,), verdict.robust.cpu()[None], None)
+    return Curve("square", (queries,), result.robust.cpu()[None], None)
 
 
 def fgsm_stronger(one_step: Tensor, many_steps: Tensor) -> Outcome:
@@ -45,11 +45,11 @@ def square_stronger(black_box: Tensor, white_box: Tensor) -> Outcome:
     return stronger("square_stronger", [only(black_box, white_box)], len(black_box))
 
 
-def autoattack_gap(results: Mapping[str, Result]) -> Outcome | None:
-    """Return how much of what PGD left standing AutoAttack broke, from the verdicts on both.
+def autoattack_gap(results: Mapping[str, AttackResult]) -> Outcome | None:
+    """Return how much of what PGD left standing AutoAttack broke, from the results of both.
 
     Of several PGDs with AutoAttack's radius the one that leaves least counts; the images are those
-    that both judged, all of the test set if they did. None where either was not run.
+    that both evaluated, all of the test set if they did. None where either was not run.
     """
     ours = results.get("autoattack")
     if ours is None:
@@ -58,11 +58,11 @@ def autoattack_gap(results: Mapping[str, Result]) -> Outcome | None:
     for name, theirs in results.items():
         if name in ("clean", "autoattack") or abs(theirs.record.eps - ours.record.eps) > 1e-6:
             continue
-        shared_N = np.intersect1d(theirs.verdicts.index, ours.verdicts.index)
+        shared_N = np.intersect1d(theirs.examples["index"], ours.examples["index"])
         if not len(shared_N):
             continue
         pgd_N, autoattack_N = (
-            result.verdicts.robust[np.isin(result.verdicts.index, shared_N)]
+            result.examples["robust"].to_numpy()[np.isin(result.examples["index"], shared_N)]
             for result in (theirs, ours)
         )
         broken = int((pgd_N & ~autoattack_N).sum())

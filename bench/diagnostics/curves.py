@@ -18,7 +18,7 @@ from torch import Tensor
 from bench.attacks.linf import ascend, uniform_noise
 from bench.attacks.pgd import pgd
 from bench.diagnostics.checks import Outcome, share, stronger
-from bench.diagnostics.target import Subject, only
+from bench.diagnostics.target import EvaluationTarget, only
 
 # In units of the radius that robustness is claimed for, as long as that is below 1.
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, *(2.0**power for power in range(2, 12)))
@@ -56,7 +56,7 @@ def step_counts(most: int) -> tuple[int, ...]:
     return (*(steps for steps in STEPS if steps < most), most)
 
 
-def against_eps(subject: Subject) -> Curve:
+def against_eps(subject: EvaluationTarget) -> Curve:
     """Return PGD's curve over radii, up to the first at which nothing stands.
 
     At radius 0 these are the images themselves.
@@ -64,7 +64,7 @@ def against_eps(subject: Subject) -> Curve:
     right_N = subject.right()
     x, points = [], []
     for eps in radii(subject.eps):
-        judged = []
+        evaluated = []
         for images, labels, generator in subject.batches():
             moved = pgd(
                 subject.model,
@@ -75,21 +75,21 @@ def against_eps(subject: Subject) -> Curve:
                 steps=subject.steps if eps else 0,
                 generator=generator,
             )
-            judged.append(subject.judged(moved, labels))
+            evaluated.append(subject.evaluated(moved, labels))
         x.append(eps)
-        points.append(_joined(judged, right_N))
+        points.append(_joined(evaluated, right_N))
         if not points[-1][0].any():
             break
     return _curve("eps", x, points)
 
 
-def against_eps_fgsm(subject: Subject, x: Iterable[float]) -> Curve:
+def against_eps_fgsm(subject: EvaluationTarget, x: Iterable[float]) -> Curve:
     """Return FGSM's curve over the radii `x`."""
     right_N, x = subject.right(), tuple(x)
     points = [
         _joined(
             [
-                subject.judged(subject.one_step(images, labels, eps), labels)
+                subject.evaluated(subject.one_step(images, labels, eps), labels)
                 for images, labels, _ in subject.batches()
             ],
             right_N,
@@ -99,14 +99,14 @@ def against_eps_fgsm(subject: Subject, x: Iterable[float]) -> Curve:
     return _curve("fgsm", x, points)
 
 
-def against_steps(subject: Subject, most: int) -> Curve:
+def against_steps(subject: EvaluationTarget, most: int) -> Curve:
     """Return PGD's curve over steps of a quarter of the radius, from 1 to `most`.
 
     One ascent passes through all points: the first k steps of a longer attack are the attack with
-    k steps. What stands is judged where each attack ends, not at the best point on its way.
+    k steps. What stands is evaluated where each attack ends, not at the best point on its way.
     """
     counts = step_counts(most)
-    judged: list[list[tuple[Tensor, Tensor]]] = [[] for _ in counts]
+    evaluated: list[list[tuple[Tensor, Tensor]]] = [[] for _ in counts]
     for images, labels, generator in subject.batches():
         noise = uniform_noise(images.shape, eps=subject.eps, generator=generator)
         moved = (images + noise).clamp(0.0, 1.0)
@@ -119,21 +119,21 @@ def against_steps(subject: Subject, most: int) -> Curve:
                 step=subject.eps / 4,
                 steps=steps - before,
             )
-            judged[place].append(subject.judged(moved, labels))
+            evaluated[place].append(subject.evaluated(moved, labels))
     right_N = subject.right()
-    return _curve("steps", counts, [_joined(parts, right_N) for parts in judged])
+    return _curve("steps", counts, [_joined(parts, right_N) for parts in evaluated])
 
 
-def against_restarts(subject: Subject, most: int) -> Curve:
+def against_restarts(subject: EvaluationTarget, most: int) -> Curve:
     """Return PGD's curve over restarts, from 1 to `most`; an image stands if it stands all of them.
 
     It never rises, because the starts of fewer restarts are the first of more.
     """
-    judged: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(most)]
+    evaluated: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(most)]
     for images, labels, generator in subject.batches():
         stands_B = torch.ones_like(labels, dtype=torch.bool)
         highest_B = torch.full_like(labels, -torch.inf, dtype=images.dtype)
-        for parts in judged:
+        for parts in evaluated:
             moved = pgd(
                 subject.model,
                 images,
@@ -143,13 +143,13 @@ def against_restarts(subject: Subject, most: int) -> Curve:
                 steps=subject.steps,
                 generator=generator,
             )
-            stands_now_B, losses_B = subject.judged(moved, labels)
+            stands_now_B, losses_B = subject.evaluated(moved, labels)
             stands_B = stands_B & stands_now_B
             highest_B = torch.maximum(highest_B, losses_B)
             parts.append((stands_B, highest_B))
     right_N = subject.right()
     counts = range(1, most + 1)
-    return _curve("restarts", counts, [_joined(parts, right_N) for parts in judged])
+    return _curve("restarts", counts, [_joined(parts, right_N) for parts in evaluated])
 
 
 def zero(curve: Curve) -> Outcome:
@@ -175,8 +175,8 @@ def restarts_flat(curve: Curve) -> Outcome:
     return share("restarts_flat", int((half & ~last).sum()), len(last))
 
 
-def _joined(judged: Iterable[tuple[Tensor, Tensor]], right_N: Tensor) -> tuple[Tensor, Tensor]:
-    stands, losses = zip(*judged, strict=True)
+def _joined(parts: Iterable[tuple[Tensor, Tensor]], right_N: Tensor) -> tuple[Tensor, Tensor]:
+    stands, losses = zip(*parts, strict=True)
     return torch.cat(stands) & right_N, torch.cat(losses)
 
 

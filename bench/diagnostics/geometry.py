@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.attacks.linf import ascend, uniform_noise
 from bench.diagnostics.checks import Outcome, share
-from bench.diagnostics.target import Subject
+from bench.diagnostics.target import EvaluationTarget
 
 SEARCH = 10  # gradients spent on finding where the loss departs most from its tangent
 # What separates a sure answer from a coin toss, in nats.
@@ -45,7 +45,7 @@ def gradient(loss: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, 
     return losses_B.detach(), slope
 
 
-def zero_gradient(subject: Subject) -> Outcome:
+def zero_gradient(subject: EvaluationTarget) -> Outcome:
     """Return how many images give an attack no direction: a gradient of zero, or not finite."""
     count = 0
     for images, labels, _ in subject.batches():
@@ -55,7 +55,7 @@ def zero_gradient(subject: Subject) -> Outcome:
     return share("zero_gradient", count, len(subject.images))
 
 
-def departure(subject: Subject, images: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
+def departure(subject: EvaluationTarget, images: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
     """Return how far the loss departs from its tangent within the ball, [B], in nats.
 
     The largest |l(x + d) - l(x) - d . grad l(x)| that a few signed gradient steps from x + `noise`
@@ -80,7 +80,7 @@ def departure(subject: Subject, images: Tensor, labels: Tensor, noise: Tensor) -
         return error(worst)
 
 
-def linearity(subject: Subject) -> tuple[Outcome, Tensor]:
+def linearity(subject: EvaluationTarget) -> tuple[Outcome, Tensor]:
     """Return how many images stand one step though the loss departs from its tangent, and by what.
 
     An image counts that FGSM does not break and around which the loss is off its tangent by more
@@ -97,14 +97,14 @@ def linearity(subject: Subject) -> tuple[Outcome, Tensor]:
     for images, labels, generator in subject.batches():
         noise = uniform_noise(images.shape, eps=subject.eps, generator=generator)
         departures_B = departure(subject, images, labels, noise)
-        right_B, _ = subject.judged(images, labels)
-        stands_B, _ = subject.judged(subject.one_step(images, labels, subject.eps), labels)
+        right_B, _ = subject.evaluated(images, labels)
+        stands_B, _ = subject.evaluated(subject.one_step(images, labels, subject.eps), labels)
         counts += int((right_B & stands_B & ~(departures_B <= COIN)).sum())
         departures.append(departures_B)
     return share("linearity", counts, len(subject.images)), torch.cat(departures).cpu()
 
 
-def surfaces(subject: Subject, count: int) -> list[Surface]:
+def surfaces(subject: EvaluationTarget, count: int) -> list[Surface]:
     """Return pictures of the loss around the first `count` images that are right unattacked.
 
     Where fewer are right, wrong ones make up the number. Directions are the sign of the gradient
@@ -120,12 +120,12 @@ def surfaces(subject: Subject, count: int) -> list[Surface]:
         aside = uniform_noise(image.shape, eps=1.0, generator=generator).sign()
         along = ticks[:, None, None, None, None] * slope[0].sign()
         plane = (image + along + ticks[None, :, None, None, None] * aside).clamp(0.0, 1.0)
-        judged = [
-            subject.judged(points, label.expand(len(points)))
+        evaluated = [
+            subject.evaluated(points, label.expand(len(points)))
             for points in torch.split(plane.flatten(0, 1), subject.batch_size)
         ]
         stands, losses = (
-            torch.cat(part).reshape(SIDE, SIDE).cpu() for part in zip(*judged, strict=True)
+            torch.cat(part).reshape(SIDE, SIDE).cpu() for part in zip(*evaluated, strict=True)
         )
         found.append(Surface(index, int(label), losses, stands))
     return found

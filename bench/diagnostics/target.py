@@ -18,7 +18,7 @@ from bench.numerics.seeding import stream
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Subject:
+class EvaluationTarget:
     """A network in evaluation mode, frozen, and the test images that it is examined on.
 
     Parameters
@@ -58,14 +58,16 @@ class Subject:
         return lambda images: cross_entropy(self.model(images), labels)
 
     @torch.no_grad()
-    def judged(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluated(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return which images [B, C, H, W] are classified correctly [B], and their losses [B]."""
         logits_BK = self.model(images)
         return logits_BK.argmax(dim=1) == labels, cross_entropy(logits_BK, labels)
 
     def right(self) -> Tensor:
         """Return which images are classified correctly unattacked: bool [N]."""
-        return torch.cat([self.judged(images, labels)[0] for images, labels, _ in self.batches()])
+        return torch.cat(
+            [self.evaluated(images, labels)[0] for images, labels, _ in self.batches()]
+        )
 
     def one_step(self, images: Tensor, labels: Tensor, eps: float) -> Tensor:
         """Return FGSM's images: one signed gradient step of length `eps` from the image itself.

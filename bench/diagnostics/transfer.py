@@ -16,17 +16,19 @@ import torch
 from torch import Tensor
 
 from bench.attacks.pgd import pgd
-from bench.config.experiment import DiagnosticsSpec, spec_json
+from bench.config.experiment import DiagnosticsSpec
 from bench.data.dataset import Dataset, load
 from bench.diagnostics.checks import Outcome, stronger
-from bench.diagnostics.job import checked_weights, examined, examining, plain, table, tell
-from bench.diagnostics.target import Subject, only
+from bench.diagnostics.job import checked_weights, examined, examining, recorded, tell
+from bench.diagnostics.target import EvaluationTarget, only
 from bench.numerics.device import describe, peak_memory_mb, prepare
-from bench.results.runs import Run, read_run
-from bench.runtime.files import sha256, write_json, write_text
+from bench.results.columns import TRANSFER
+from bench.results.evaluated import EvaluatedRun, read_run
+from bench.results.paths import Paths
+from bench.results.records import Checks, ImagesRecord, TransferRecord
+from bench.results.tables import from_rows
+from bench.runtime.files import sha256
 from bench.runtime.provenance import packages, transfer_digest
-
-COLUMNS = ("checkpoint", "source", "target", "accuracy", "n")
 
 
 def transfer(
@@ -39,7 +41,7 @@ def transfer(
     Parameters
     ----------
     methods
-        Labels of at least two runs with `seed`, trained and judged, in `folder`.
+        Labels of at least two runs with `seed`, trained and evaluated, in `folder`.
     data
         The data file.
     folder
@@ -51,50 +53,53 @@ def transfer(
         As `bench.diagnostics.job.diagnose` does, for any of the runs.
     """
     began = time.perf_counter()
-    runs = [read_run(folder / "models" / label / f"seed{seed}") for label in methods]
+    paths = Paths(folder)
+    runs = [read_run(paths.run(label, seed)) for label in methods]
     dataset = load(data)
     device = prepare(spec.compute)
-    rows: list[Sequence[object]] = []
-    checkpoints: dict[str, Any] = {}
+    rows: list[dict[str, Any]] = []
+    checkpoints: dict[str, dict[str, Checks]] = {}
     for name in spec.diagnostics.checkpoints:
         model, stands = _matrix(runs, dataset, spec, name, device)
         rows += [
-            (name, source, target, f"{100 * int(kept.sum()) / len(kept):.2f}", len(kept))
+            {
+                "checkpoint": name,
+                "source": source,
+                "target": target,
+                "accuracy": 100 * int(kept.sum()) / len(kept),
+                "n": len(kept),
+            }
             for (source, target), kept in stands.items()
         ]
         outcomes = {label: _outcome(label, methods, stands) for label in methods}
         checkpoints[name] = {
-            run.training.method: {
-                "weights_sha256": run.training.checkpoints[name].weights_sha256,
-                "checks": {"transfer_stronger": plain(outcomes[run.training.method])},
-            }
+            run.training.method: Checks(
+                weights_sha256=run.training.checkpoints[name].weights_sha256,
+                checks={"transfer_stronger": recorded(outcomes[run.training.method])},
+            )
             for run in runs
         }
         for label, outcome in outcomes.items():
             tell(f"{label} seed {seed} {name}", {"transfer_stronger": outcome})
-    place = folder / "transfer"
-    write_text(place / f"seed{seed}.csv", table(COLUMNS, rows))
-    write_json(
-        place / f"seed{seed}.json",
-        {
-            "experiment": runs[0].training.experiment,
-            "methods": list(methods),
-            "seed": seed,
-            "spec": spec_json(spec),
-            "code_digest": transfer_digest(model),
-            "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
-            "device": describe(device),
-            "threads": spec.compute.threads,
-            "packages": packages(),
-            "seconds": round(time.perf_counter() - began, 2),
-            "peak_memory_mb": peak_memory_mb(device),
-            "sha256": sha256(place / f"seed{seed}.csv"),
-            "checkpoints": checkpoints,
-        },
-    )
+    TRANSFER.write(paths.transfer(seed), from_rows(TRANSFER, rows))
+    TransferRecord(
+        experiment=runs[0].training.experiment,
+        methods=tuple(methods),
+        seed=seed,
+        spec=spec,
+        code_digest=transfer_digest(model),
+        data=ImagesRecord(name=dataset.name, fingerprint=dataset.fingerprint),
+        device=describe(device),
+        threads=spec.compute.threads,
+        packages=packages(),
+        seconds=round(time.perf_counter() - began, 2),
+        peak_memory_mb=peak_memory_mb(device),
+        sha256=sha256(paths.transfer(seed)),
+        checkpoints=checkpoints,
+    ).write(paths.transfer_record(seed))
 
 
-def attacked(subject: Subject) -> Tensor:
+def attacked(subject: EvaluationTarget) -> Tensor:
     """Return the images [N, C, H, W] that PGD makes of those of `subject`, on the CPU."""
     return torch.cat(
         [
@@ -112,10 +117,10 @@ def attacked(subject: Subject) -> Tensor:
     )
 
 
-def standing(subject: Subject, moved: Tensor) -> Tensor:
+def standing(subject: EvaluationTarget, moved: Tensor) -> Tensor:
     """Return which images [N] are right unattacked and also as `moved`, on the CPU."""
     right = [
-        subject.judged(images.to(labels.device), labels)[0]
+        subject.evaluated(images.to(labels.device), labels)[0]
         for images, labels in zip(
             torch.split(moved, subject.batch_size),
             torch.split(subject.labels, subject.batch_size),
@@ -126,7 +131,7 @@ def standing(subject: Subject, moved: Tensor) -> Tensor:
 
 
 def _matrix(
-    runs: Sequence[Run],
+    runs: Sequence[EvaluatedRun],
     dataset: Dataset,
     spec: DiagnosticsSpec,
     checkpoint: str,

@@ -29,7 +29,7 @@ class Engine(ABC):
         self.model, self.precision = model, precision
 
     @abstractmethod
-    def lay_out(self, images: Tensor) -> Tensor:
+    def to_memory_format(self, images: Tensor) -> Tensor:
         """Return images [B, C, H, W] in the memory layout that the network is run in."""
 
     @abstractmethod
@@ -43,5 +43,5 @@ class Engine(ABC):
         """Return what `attack`, called with the same arguments, makes of the network."""
 
     @abstractmethod
-    def judged(self) -> nn.Module:
-        """Return the network as it is now, to be judged in evaluation mode and float32."""
+    def eval_model(self) -> nn.Module:
+        """Return the network as it is now, to be eval_model in evaluation mode and float32."""

@@ -8,9 +8,11 @@ from torch import nn
 
 from bench.engine.base import Engine
 
+CLASSES = {"eager": "Eager", "folded": "Folded", "cuda_graph": "CudaGraph"}
+
 
 def create(name: str, model: nn.Module, *, precision: str = "float32") -> Engine:
-    """Return the engine `name`, such as "plain" or "fast", that runs `model`.
+    """Return the engine `name`, such as "eager" or "folded", that runs `model`.
 
     Parameters
     ----------
@@ -19,6 +21,6 @@ def create(name: str, model: nn.Module, *, precision: str = "float32") -> Engine
         has them.
     """
     # By name, so that the code of the other engines decides nothing of a result.
-    kind = getattr(importlib.import_module(f"bench.engine.{name}"), name.capitalize())
+    kind = getattr(importlib.import_module(f"bench.engine.{name}"), CLASSES[name])
     engine: Engine = kind(model, precision)
     return engine

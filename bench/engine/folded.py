@@ -1,123 +1,78 @@
-"""A network in evaluation mode with its batch-norms folded into the convolutions before them.
+"""The same training, faster: what measurement showed to pay (docs/performance.md).
 
-In evaluation mode batch-norm multiplies each channel by a constant and adds another, which the
-convolution before it can do at no cost:
+Attacks run on a copy of the network with its batch-norms folded; maps lie with their channels
+together; where asked for, passes compute in bfloat16 while weights, losses and the descent are
+float32. The last linear layer is in bfloat16 too, and logits become float32 after it. The passes of
+a step share one cast of the weights, so the gradients of a weight are summed over them in bfloat16.
 
-    W' = W * g / sqrt(v + e)        b' = beta + (b - m) * g / sqrt(v + e)
-
-with mean m, variance v, weight g and bias beta of the batch-norm. A gradient attack on the folded
-network is the same attack up to rounding, without a pass over every map for every batch-norm.
+On a CUDA device "float32" means TF32 in convolutions where `compute.tf32` is true.
 """
 
 from __future__ import annotations
 
-import copy
-from collections import Counter
-from typing import cast
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
+
+from bench.attacks.inner import Budget, InnerAttack
+from bench.engine.base import Engine
+from bench.engine.folding import FoldedNetwork
+from bench.engine.memory_format import layout
 
 
-class Folded(nn.Module):
-    """A copy of `model` for attacks: evaluation mode, frozen, folded where batch-norms allow it.
-
-    The copy has weights of its own. `refresh` brings them up to date after `model` has changed.
+class Folded(Engine):
+    """Attacks on a copy with folded batch-norms, and channels-last maps.
 
     Parameters
     ----------
     model
-        Given back untouched. One that cannot be traced, because its forward pass depends on values,
-        is copied unfolded, which is as right and only slower.
-    dtype
-        What the copy computes in; logits are float32 in any case.
+        Laid out again in place.
+    precision
+        "float32", or "bfloat16" for passes and attacks. Of a KL attack the target p(x) and the
+        first gradient stay float32 (TF32 with its 10 bits where that is allowed): bfloat16 does not
+        hold the 0.001 of its start, and where v is that near to x the gradient is a difference of
+        nearly equal numbers.
     """
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        self.dtype = dtype
-        own = copy.deepcopy(model).eval()
-        self.network, self._pairs = _folded(own)
-        self.network.requires_grad_(False).to(dtype)
-        self.eval()
-        self.refresh(model)
+    def __init__(self, model: nn.Module, precision: str) -> None:
+        super().__init__(model, precision)
+        self.layout = layout(model)
+        model.to(memory_format=self.layout)
+        self.bfloat16 = precision == "bfloat16"
+        self._exact = FoldedNetwork(model)
+        self._coarse = FoldedNetwork(model, torch.bfloat16) if self.bfloat16 else None
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images [B, C, H, W] to float32 logits [B, K]."""
-        logits: Tensor = self.network(images.to(self.dtype))
-        return logits.to(torch.float32)
+    def to_memory_format(self, images: Tensor) -> Tensor:
+        """See `Engine.to_memory_format`."""
+        return images.contiguous(memory_format=self.layout)
 
-    @torch.no_grad()
-    def refresh(self, model: nn.Module) -> None:
-        """Take over the weights and statistics of `model`, which the copy was made from."""
-        folded = set()
-        for convolution, norm in self._pairs:
-            weight, bias = folded_weights(
-                cast(nn.Conv2d, model.get_submodule(convolution)),
-                cast(nn.BatchNorm2d, model.get_submodule(norm)),
-            )
-            own = cast(nn.Conv2d, self.network.get_submodule(convolution))
-            own.weight.copy_(weight)
-            cast(Tensor, own.bias).copy_(bias)
-            folded |= {f"{convolution}.weight", f"{convolution}.bias"}
-        theirs = model.state_dict()
-        for name, own_value in self.network.state_dict().items():
-            if name not in folded:
-                own_value.copy_(theirs[name])
+    def logits(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `Engine.logits`."""
+        self.model.train()
+        kind = next(self.model.parameters()).device.type
+        # One context for all passes: weights are cast once, so their gradients are summed as cast.
+        with torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16):
+            logits = {name: self.model(batch) for name, batch in images.items()}
+        return {name: value.to(torch.float32) for name, value in logits.items()}
 
-    @torch.no_grad()
-    def copy(self, other: Folded) -> None:
-        """Take over the weights of `other`, a copy of the same network, as they are folded there.
+    def attack(
+        self, attack: InnerAttack, images: Tensor, labels: Tensor, budget: Budget, noise: Tensor
+    ) -> Tensor:
+        """See `Engine.attack`."""
+        network: nn.Module = self.model
+        opening = None
+        # An attack in train mode moves the statistics of the network itself.
+        if attack.mode == "eval":
+            network = exact = self.eval_model()
+            if self._coarse is not None:
+                opening = exact if attack.loss == "kl" else None
+                # Folded once, for both.
+                self._coarse.copy(exact)
+                network = self._coarse
+        return attack(network, images, labels, budget, noise, opening)
 
-        Rounded to another precision they are what `refresh` gives, without folding once more.
-        """
-        theirs = other.network.state_dict()
-        for name, own_value in self.network.state_dict().items():
-            own_value.copy_(theirs[name])
-
-
-def folded_weights(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return W' and b' of a convolution that does its batch-norm's work too."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale_C = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    shift_C = norm.bias - norm.running_mean * scale_C
-    if convolution.bias is not None:
-        shift_C = shift_C + convolution.bias * scale_C
-    return convolution.weight * scale_C[:, None, None, None], shift_C
-
-
-def _folded(model: nn.Module) -> tuple[nn.Module, list[tuple[str, str]]]:
-    """Return `model` without the batch-norms that could be folded, and the names of the pairs."""
-    try:
-        traced = fx.symbolic_trace(model)
-    except Exception:
-        # Tracing fails in as many ways as a forward pass can be written.
-        return model, []
-    modules = dict(traced.named_modules())
-    calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
-    pairs = []
-    for node in list(traced.graph.nodes):
-        if node.op != "call_module" or not _foldable(modules[node.target]):
-            continue
-        before = node.args[0] if node.args else None
-        if (
-            not isinstance(before, fx.Node)
-            or before.op != "call_module"
-            or type(modules[str(before.target)]) is not nn.Conv2d
-            or len(before.users) > 1
-            or calls[before.target] > 1
-        ):
-            continue
-        node.replace_all_uses_with(before)
-        traced.graph.erase_node(node)
-        convolution = modules[str(before.target)]
-        convolution.bias = nn.Parameter(torch.zeros_like(convolution.weight[:, 0, 0, 0]))
-        pairs.append((str(before.target), str(node.target)))
-    traced.recompile()
-    traced.delete_all_unused_submodules()
-    return traced, pairs
-
-
-def _foldable(module: nn.Module) -> bool:
-    return type(module) is nn.BatchNorm2d and module.affine and module.track_running_stats
+    def eval_model(self) -> FoldedNetwork:
+        """Return a folded copy, float32."""
+        self._exact.refresh(self.model)
+        return self._exact

@@ -1,1 +1,1 @@
-"""Verdicts on saved weights, one per test image, checkpoint and attack."""
+"""Per-example results of saved weights, one per test image, checkpoint and attack."""

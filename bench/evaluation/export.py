@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
-from bench.config.parsing import nearest
+from bench.config.parsing import nearest, plain
 from bench.evaluation.architecture import standalone
 from bench.evaluation.export_readme import readme
 from bench.models import checkpoint as weights
+from bench.results.paths import RunPaths
+from bench.results.records import AttackRecord, EvaluationRecord, TrainRecord
 from bench.runtime.errors import BenchError
-from bench.runtime.files import read_json, sha256, write_json, write_text
+from bench.runtime.files import sha256, write_json, write_text
 
-REMEDY = "train and evaluate the run with `python -m bench run`, or name another with --folder"
+HINT = "train and evaluate the run with `python -m bench run`, or name another with --folder"
 
 
 def export(run_dir: Path, checkpoint: str, out: Path) -> Path:
     """Write a checkpoint of a run into the folder `out`, to be loaded without this suite.
 
     ``model.safetensors`` are the run's weights, byte for byte; ``model.py`` is the architecture
-    with a function `load`; ``record.json`` is train.json with the accuracies that were judged;
+    with a function `load`; ``record.json`` is train.json with the accuracies that were measured;
     ``README.md`` says how to load and score it.
 
     Parameters
     ----------
     run_dir
-        Folder of the run: train.json, the weights and, once it was judged, evaluation.json.
+        Folder of the run: train.json, the weights and, once it was evaluated, evaluation.json.
     checkpoint
         Such as "best" or "last".
     out
@@ -43,44 +44,41 @@ def export(run_dir: Path, checkpoint: str, out: Path) -> Path:
         `out` holds something, a file of the run is missing, truncated or another run's, or the
         architecture cannot stand alone. Nothing was written then.
     """
-    run_dir, out = Path(run_dir), Path(out)
+    run, out = RunPaths(Path(run_dir)), Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise BenchError(f"{out} is not an empty folder: name one that is not there yet")
-    path = run_dir / f"{checkpoint}.safetensors"
-    try:
-        record = _record(run_dir, checkpoint)
-        source = _source(path, record["checkpoints"][checkpoint]["weights_sha256"])
-        guide = readme(record)
-    except (KeyError, TypeError) as error:
-        raise BenchError(
-            f"{run_dir}: train.json or evaluation.json is not a whole record"
-            f" ({type(error).__name__}: {error}); train and evaluate the run again"
-        ) from error
+    trained = TrainRecord.read(run.train_record, HINT)
+    if checkpoint not in trained.checkpoints:
+        known = nearest(checkpoint, trained.checkpoints)
+        raise BenchError(f"{run.folder} has no checkpoint {checkpoint!r}; {known}")
+    weights_sha256 = trained.checkpoints[checkpoint].weights_sha256
+    attacks = _attacks(run, checkpoint, weights_sha256)
+    path = run.weights(checkpoint)
+    source, guide = _source(path, weights_sha256), readme(trained, checkpoint, attacks)
+    accuracy = {
+        attack: {**plain(record), "percent": round(100 * record.correct / record.n, 2)}
+        for attack, record in attacks.items()
+    }
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, out / "model.safetensors")
     write_text(out / "model.py", source)
+    record = {**plain(trained), "exported": checkpoint, "accuracy": accuracy}
     write_json(out / "record.json", record)
     write_text(out / "README.md", guide)
     return out / "README.md"
 
 
-def _record(run_dir: Path, checkpoint: str) -> dict[str, Any]:
-    train = read_json(run_dir / "train.json", REMEDY)
-    if checkpoint not in train["checkpoints"]:
-        known = nearest(checkpoint, train["checkpoints"])
-        raise BenchError(f"{run_dir} has no checkpoint {checkpoint!r}; {known}")
-    accuracy: dict[str, Any] = {}
-    path = run_dir / "evaluation.json"
-    found = read_json(path, REMEDY) if path.exists() else {"checkpoints": {}}
-    judged = found["checkpoints"].get(checkpoint)
-    if judged is not None:
-        if judged["weights_sha256"] != train["checkpoints"][checkpoint]["weights_sha256"]:
-            raise BenchError(
-                f"{path} judged other weights than train.json describes: evaluate the run again"
-            )
-        for attack, entry in judged["attacks"].items():
-            accuracy[attack] = {**entry, "percent": round(100 * entry["correct"] / entry["n"], 2)}
-    return {**train, "exported": checkpoint, "accuracy": accuracy}
+def _attacks(run: RunPaths, checkpoint: str, weights_sha256: str) -> dict[str, AttackRecord]:
+    """Return the attacks on a checkpoint, none where it was not evaluated."""
+    path = run.evaluation_record
+    if not path.exists():
+        return {}
+    evaluated = EvaluationRecord.read(path, HINT).checkpoints.get(checkpoint)
+    if evaluated is not None and evaluated.weights_sha256 != weights_sha256:
+        raise BenchError(
+            f"{path} is of other weights than train.json describes: evaluate the run again"
+        )
+    return {} if evaluated is None else evaluated.attacks
 
 
 def _source(path: Path, expected: str) -> str:

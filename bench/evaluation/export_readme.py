@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from bench.evaluation.reference import listed_dataset
+from bench.data.published import robustbench_name
+from bench.results.records import AttackRecord, TrainRecord
+from bench.results.text import eps_text
 
 HEAD = """\
 # {method}, seed {seed}, checkpoint `{exported}` ({label})
@@ -59,76 +60,62 @@ run; the line before it fixes the seed. Random starts are drawn per batch: the b
 the result.
 """
 OTHER_DATA = """
-The accuracies above are on `{data}`. RobustBench judges on the original {dataset} images, so its
+The accuracies above are on `{data}`. RobustBench evaluates on the original {dataset} images, so its
 numbers differ.
 """
 SHARDED = """
-The images were judged in {shards} shards, each with batches of its own; RobustBench judges them in
-one piece, so its AutoAttack count may differ by a few images.
+The images were evaluated in {shards} shards, each with batches of its own; RobustBench evaluates
+them in one piece, so its AutoAttack count may differ by a few images.
 """
 NO_SCORE = """
 RobustBench has no test set for `{data}`, so `robustbench.eval.benchmark` cannot score this model.
 """
 CHOSEN = """
 The images above are a choice of {chosen} of the {all} test images of `{data}`, the same share of
-every class. `robustbench.eval.benchmark` can judge the first images only, so it would score others:
-no lines for it are given here.
+every class. `robustbench.eval.benchmark` can evaluate the first images only, so it would score
+others: no lines for it are given here.
 """
 
 
-def readme(record: Mapping[str, Any]) -> str:
-    """Return the text for a record of train.json's keys, `exported` and `accuracy`.
-
-    Raises
-    ------
-    KeyError
-        A key of the record is missing.
-    """
-    data = record["data"]["name"]
-    judged = record["accuracy"].get("autoattack", {})
-    details = judged.get("details", {})
-    eps = fraction(judged.get("eps", record["spec"]["threat"]["eps"]))
+def readme(trained: TrainRecord, checkpoint: str, attacks: Mapping[str, AttackRecord]) -> str:
+    """Return the text for a checkpoint of a run and the attacks on it, by name."""
+    data, eps = trained.data, eps_text(trained.spec.threat.eps)
     text = HEAD.format(
-        method=record["method"],
-        seed=record["seed"],
-        exported=record["exported"],
-        label=record["model"]["label"],
-        data=data,
-        classes=len(record["data"]["classes"]),
-        eps=fraction(record["spec"]["threat"]["eps"]),
-        selected_on=record["selected_on"],
+        method=trained.method,
+        seed=trained.seed,
+        exported=checkpoint,
+        label=trained.model.label,
+        data=data.name,
+        classes=len(data.classes),
+        eps=eps,
+        selected_on=trained.selected_on,
     )
     rows = [
-        f"| {attack} | {fraction(entry['eps'])} | {entry['correct']} | {entry['n']} |"
-        f" {entry['percent']:.2f} | {entry['source']} |"
-        for attack, entry in record["accuracy"].items()
+        f"| {attack} | {eps_text(one.eps)} | {one.correct} | {one.n} |"
+        f" {100 * one.correct / one.n:.2f} | {one.source} |"
+        for attack, one in attacks.items()
     ]
     if rows:
         text += TABLE.format(rows="\n".join(rows))
-    dataset = listed_dataset(data)
+    dataset = robustbench_name(data.name)
     if dataset is None:
-        return text + NO_SCORE.format(data=data)
-    there = record["data"]["test_images"]
-    # A record without the source's count is of before it was kept.
-    whole = record["data"].get("source_test_images", there)
-    if there < whole:
-        return text + CHOSEN.format(chosen=there, all=whole, data=data)
+        return text + NO_SCORE.format(data=data.name)
+    if data.test_images < data.source_test_images:
+        return text + CHOSEN.format(
+            chosen=data.test_images, all=data.source_test_images, data=data.name
+        )
+    auto = attacks.get("autoattack")
+    details = auto.details if auto else {}
     text += SCORE.format(
-        seed=judged.get("seed", 0),
+        seed=auto.seed if auto else 0,
         dataset=dataset,
-        eps=eps,
-        n=judged.get("n", there),
+        eps=eps_text(auto.eps) if auto else eps,
+        n=auto.n if auto else data.test_images,
         batch_size=details.get("batch_size", 500),
-        device="cpu" if record["device"] == "cpu" else "cuda",
+        device="cpu" if trained.device == "cpu" else "cuda",
     )
     if details.get("shards", 1) != 1:
         text += SHARDED.format(shards=details["shards"])
-    if data != dataset:
-        text += OTHER_DATA.format(data=data, dataset=dataset)
+    if data.name != dataset:
+        text += OTHER_DATA.format(data=data.name, dataset=dataset)
     return text
-
-
-def fraction(eps: float) -> str:
-    """Return a distance as papers give it, such as 8/255, where it is a whole number of 255ths."""
-    steps = round(eps * 255)
-    return f"{steps}/255" if steps and abs(eps * 255 - steps) < 1e-6 else repr(eps)

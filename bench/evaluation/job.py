@@ -1,11 +1,9 @@
-"""Judge every checkpoint of a run under every attack and leave verdicts and a record."""
+"""Evaluate every checkpoint of a run under every attack; leave per-example results and a record."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,34 +13,30 @@ from torch import nn
 
 from bench.config.experiment import EvaluationSpec, TrainSpec, spec_json
 from bench.data.dataset import Dataset, Images, load
-from bench.evaluation.halving import judge_in_memory
-from bench.evaluation.judge import Verdicts
+from bench.evaluation.batch_halving import evaluate_in_memory
+from bench.evaluation.per_example import ExampleResults
 from bench.evaluation.state import State, forget
 from bench.models import checkpoint as weights
 from bench.numerics.device import describe, prepare
-from bench.results.changes import ELSE, changes, listed
+from bench.results.changes import ELSE, differences, listed
+from bench.results.examples import examples_text
 from bench.results.flags import HALVED
+from bench.results.paths import RunPaths
+from bench.results.records import (
+    AttackRecord,
+    EvaluatedCheckpoint,
+    EvaluationRecord,
+    ImagesRecord,
+    TrainRecord,
+)
 from bench.runtime.errors import BenchError
-from bench.runtime.files import read_json, sha256, write_json, write_text
+from bench.runtime.files import sha256, write_text
 from bench.runtime.provenance import evaluate_digest, packages
 from bench.runtime.signals import stopping_cleanly
 
-STATE = "state/evaluation"
-KEPT = "judged"  # no rule's output, which Snakemake would delete before the job runs again
-# What is needed of the record of a training, by its dotted key.
-NEEDED: dict[str, Any] = {
-    "experiment": str,
-    "method": str,
-    "seed": int,
-    "data.fingerprint": str,
-    "spec.model.name": str,
-    "spec.threat.eps": int | float,
-    "checkpoints": dict,
-}
-
 
 def attacks_on(checkpoint: str, spec: EvaluationSpec) -> list[str]:
-    """Return the names of the attacks that `checkpoint` is judged under, clean first."""
+    """Return the names of the attacks that `checkpoint` is evaluated under, clean first."""
     evaluation = spec.evaluation
     names = ["clean"]
     names += [name for name, pgd in evaluation.pgd.items() if checkpoint in pgd.checkpoints]
@@ -54,10 +48,11 @@ def attacks_on(checkpoint: str, spec: EvaluationSpec) -> list[str]:
 def evaluate(
     spec: EvaluationSpec, *, data: Path, folder: Path, training: TrainSpec | None = None
 ) -> None:
-    """Judge the run in `folder` on the test images of the data file `data`.
+    """Evaluate the run in `folder` on the test images of the data file `data`.
 
-    Writes ``verdicts/<checkpoint>/<attack>.csv`` and, when all is done, ``evaluation.json``. With
-    `training`, the settings that the run should have been trained under, no other run is judged.
+    Writes the per-example results of every checkpoint and attack and, when all is done,
+    evaluation.json. With `training`, the settings that the run should have been trained under, no
+    other run is evaluated.
 
     Raises
     ------
@@ -65,93 +60,85 @@ def evaluate(
         The run was trained on other images, in another ball or under other settings, or its weights
         are not those it recorded.
     """
-    record = training_record(folder / "train.json")
+    run = RunPaths(folder)
+    trained = TrainRecord.read(
+        run.train_record, "train this run with `python -m bench train`, or name another --folder"
+    )
+    if not trained.checkpoints:
+        raise BenchError(f"{run.train_record}: checkpoints is empty; train this run again")
     dataset = load(data)
-    check_data(record["data"]["fingerprint"], dataset, folder / "train.json")
-    keys = changes(training, record["spec"]) if training else []
-    if record["spec"]["threat"]["eps"] != spec.threat.eps:
+    check_data(trained.data.fingerprint, dataset, run.train_record)
+    keys = differences(training, trained.spec) if training else []
+    if trained.spec.threat.eps != spec.threat.eps:
         keys = keys or ["threat.eps"]
     if keys:
         raise BenchError(
-            f"{folder / 'train.json'}: trained with another {listed(keys)} than the config has; "
+            f"{run.train_record}: trained with another {listed(keys)} than the config has; "
             f"train this run again, {ELSE}"
         )
     device = prepare(spec.compute)
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
-    digest = evaluate_digest(record["spec"]["model"]["name"])
+    digest = evaluate_digest(trained.spec.model.name)
     checkpoints = {}
-    for checkpoint, trained in record["checkpoints"].items():
-        path = folder / f"{checkpoint}.safetensors"
+    for name, checkpoint in trained.checkpoints.items():
+        path = run.weights(name)
         model, description = weights.load(path)
         check_data(description.fingerprint, dataset, path)
-        if sha256(path) != trained["weights_sha256"]:
+        if sha256(path) != checkpoint.weights_sha256:
             raise BenchError(
                 f"{path}: not the weights that train.json records; train this run again"
             )
-        checkpoints[checkpoint] = {
-            "weights_sha256": trained["weights_sha256"],
-            "attacks": judge_all(
-                model.to(device),
-                test,
-                attacks_on(checkpoint, spec),
-                spec,
-                folder,
-                checkpoint,
-                {**surroundings(dataset, device, digest), "weights": trained["weights_sha256"]},
+        identity = {**surroundings(dataset, device, digest), "weights": checkpoint.weights_sha256}
+        checkpoints[name] = EvaluatedCheckpoint(
+            weights_sha256=checkpoint.weights_sha256,
+            attacks=evaluate_attacks(
+                model.to(device), test, attacks_on(name, spec), spec, run, name, identity
             ),
-        }
-    write_json(
-        folder / "evaluation.json",
-        {
-            "experiment": record["experiment"],
-            "method": record["method"],
-            "seed": record["seed"],
-            "spec": spec_json(spec),
-            "code_digest": digest,
-            "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
-            "device": describe(device),
-            "threads": spec.compute.threads,
-            "packages": packages(),
-            "peak_memory_mb": most_memory(
-                record for judged in checkpoints.values() for record in judged["attacks"].values()
-            ),
-            "checkpoints": checkpoints,
-        },
-    )
-    forget(folder / STATE)
+        )
+    evaluation_record(
+        spec,
+        dataset,
+        device,
+        digest,
+        checkpoints,
+        experiment=trained.experiment,
+        method=trained.method,
+        seed=trained.seed,
+    ).write(run.evaluation_record)
+    forget(run.evaluation_state)
 
 
-def training_record(path: Path) -> dict[str, Any]:
-    """Return the record of a training; BenchError where a key that is needed here is not right."""
-    record = read_json(
-        path, "train this run with `python -m bench train`, or name another with --folder"
-    )
-    for key, kind in NEEDED.items():
-        value = _at(record, key)
-        if not isinstance(value, kind) or value == {}:
-            raise _no_record(path, key)
-    for name, kept in record["checkpoints"].items():
-        if not isinstance(_at(kept, "weights_sha256"), str):
-            raise _no_record(path, f"checkpoints.{name}.weights_sha256")
-    return dict(record)
-
-
-def _at(value: Any, key: str) -> Any:
-    """Return what a record has at a dotted key, None where it has nothing there."""
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
-
-
-def _no_record(path: Path, key: str) -> BenchError:
-    return BenchError(
-        f"{path}: not the record of a training, as {key} is missing, empty or of another type; "
-        "train this run again"
+def evaluation_record(
+    spec: EvaluationSpec,
+    dataset: Dataset,
+    device: torch.device,
+    digest: str,
+    checkpoints: dict[str, EvaluatedCheckpoint],
+    *,
+    experiment: str | None,
+    method: str,
+    seed: int | None,
+) -> EvaluationRecord:
+    """Return the record of an evaluation by this process."""
+    attacks = [record for one in checkpoints.values() for record in one.attacks.values()]
+    peaks = [record.peak_memory_mb for record in attacks if record.peak_memory_mb is not None]
+    return EvaluationRecord(
+        experiment=experiment,
+        method=method,
+        seed=seed,
+        spec=spec,
+        code_digest=digest,
+        data=ImagesRecord(name=dataset.name, fingerprint=dataset.fingerprint),
+        device=describe(device),
+        threads=spec.compute.threads,
+        packages=packages(),
+        peak_memory_mb=max(peaks, default=None),
+        checkpoints=checkpoints,
     )
 
 
 def surroundings(dataset: Dataset, device: torch.device, digest: str) -> dict[str, Any]:
-    """Return what every verdict of a job depends on: images, code, packages and device."""
+    """Return what every result of a job depends on: images, code, packages and device."""
     return {
         "images": dataset.fingerprint,
         "code": digest,
@@ -172,64 +159,58 @@ def settings(spec: EvaluationSpec, name: str) -> dict[str, Any]:
     return {"attack": own, "threat": every["threat"], "compute": every["compute"], **shared}
 
 
-def judge_all(
+def evaluate_attacks(
     model: nn.Module,
     test: Images,
     names: list[str],
     spec: EvaluationSpec,
-    folder: Path,
+    run: RunPaths,
     checkpoint: str,
     identity: dict[str, Any],
-) -> dict[str, Any]:
-    """Judge one checkpoint under the attacks `names`, write the verdicts, return their records.
+) -> dict[str, AttackRecord]:
+    """Evaluate one checkpoint under the attacks `names`, write the results, return their records.
 
-    Attacks that an earlier evaluation had finished are taken over, if all is as it was: `identity`
-    is what the verdicts depend on besides `spec`. An attack that does not fit into the memory is
-    made with a smaller batch, and its record is flagged.
+    Attacks that an earlier evaluation had finished are reused if their inputs are unchanged:
+    `identity` is what the results depend on besides `spec`. An attack that does not fit into the
+    memory is made with a smaller batch, and its record is flagged.
     """
 
     def state_of(name: str, spec: EvaluationSpec) -> State:
         key = json.dumps([identity, checkpoint, name, settings(spec, name)])
-        return State(folder / STATE, folder / KEPT / checkpoint / f"{name}.json", key)
+        return State(run.evaluation_state, run.cached(checkpoint, name), key)
 
-    records: dict[str, Any] = {}
+    records: dict[str, AttackRecord] = {}
     with stopping_cleanly():
         for name in names:
-            verdicts = judge_in_memory(model, test, name, spec, partial(state_of, name))
-            path = folder / "verdicts" / checkpoint / f"{name}.csv"
-            write_text(path, verdicts_csv(verdicts, test))
-            right, count = int(verdicts.robust.sum()), len(verdicts.robust)
+            results = evaluate_in_memory(model, test, name, spec, partial(state_of, name))
+            path = run.examples(checkpoint, name)
+            write_text(path, examples_text(_rows(results, test)))
+            right, count = int(results.robust.sum()), len(results.robust)
             print(
                 f"{checkpoint} {name}: {right} of {count} ({100 * right / count:.2f} %)"
-                f" in {verdicts.seconds:.1f} s",
+                f" in {results.seconds:.1f} s",
                 flush=True,
             )
-            halved = verdicts.details["batch_size"] < spec.evaluation.batch_size
-            records[name] = _record(verdicts, sha256(path), [HALVED] if halved else [])
+            halved = results.details["batch_size"] < spec.evaluation.batch_size
+            records[name] = AttackRecord(
+                source=results.source,
+                seed=results.seed,
+                eps=results.eps,
+                n=count,
+                correct=right,
+                seconds=round(results.seconds, 2),
+                peak_memory_mb=results.peak_memory_mb,
+                sha256=sha256(path),
+                flags=(HALVED,) if halved else (),
+                details=results.details,
+            )
     return records
 
 
-def most_memory(attacks: Iterable[Mapping[str, Any]]) -> float | None:
-    """Return the peak memory of the attack that had most, from their records; None on a CPU."""
-    peaks = [record["peak_memory_mb"] for record in attacks]
-    return max((peak for peak in peaks if peak is not None), default=None)
-
-
-def _record(verdicts: Verdicts, digest: str, flags: list[str]) -> dict[str, Any]:
-    return {
-        "source": verdicts.source,
-        "seed": verdicts.seed,
-        "eps": verdicts.eps,
-        "n": len(verdicts.robust),
-        "correct": int(verdicts.robust.sum()),
-        "seconds": round(verdicts.seconds, 2),
-        "peak_memory_mb": verdicts.peak_memory_mb,
-        "sha256": digest,
-        "precision": "float32",
-        "tf32": False,
-        "flags": flags,
-        "details": verdicts.details,
-    }
+def _rows(results: ExampleResults, test: Images) -> Iterator[tuple[int, int, bool, bool, str]]:
+    clean, robust = results.clean.tolist(), results.robust.tolist()
+    labels = test.labels[: len(clean)].tolist()
+    return zip(range(len(clean)), labels, clean, robust, results.broken_by, strict=True)
 
 
 def check_data(fingerprint: str, dataset: Dataset, path: Path) -> None:
@@ -239,15 +220,3 @@ def check_data(fingerprint: str, dataset: Dataset, path: Path) -> None:
             f"{path}: trained on other images than {dataset.name} (fingerprint {fingerprint[:12]}, "
             f"here {dataset.fingerprint[:12]}); train this run again or give its own data file"
         )
-
-
-def verdicts_csv(verdicts: Verdicts, test: Images) -> str:
-    """Return a row for each judged image: index, label, clean, robust, broken_by."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["index", "label", "clean", "robust", "broken_by"])
-    clean, robust = verdicts.clean.int().tolist(), verdicts.robust.int().tolist()
-    labels = test.labels[: len(clean)].tolist()
-    for index, row in enumerate(zip(labels, clean, robust, verdicts.broken_by, strict=True)):
-        writer.writerow([index, *row])
-    return out.getvalue()

@@ -1,4 +1,4 @@
-"""Models that others trained and RobustBench lists, to judge beside ours."""
+"""Models that others trained and RobustBench lists, to evaluate beside ours."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from pathlib import Path
 from torch import nn
 
 from bench.attacks.autoattack import provide
-from bench.config.experiment import EvaluationSpec, spec_json
+from bench.config.experiment import EvaluationSpec
 from bench.data.dataset import Images, load
-from bench.evaluation.job import STATE, attacks_on, judge_all, most_memory, surroundings
+from bench.data.published import ROBUSTBENCH_DATA, robustbench_name
+from bench.evaluation.job import attacks_on, evaluate_attacks, evaluation_record, surroundings
 from bench.evaluation.state import forget
-from bench.numerics.device import describe, prepare
+from bench.numerics.device import prepare
+from bench.results.paths import RunPaths
+from bench.results.records import EvaluatedCheckpoint, UnavailableRecord
 from bench.runtime.errors import BenchError, ConfigError
-from bench.runtime.files import refusal, sha256, write_json
+from bench.runtime.files import refusal, sha256
 from bench.runtime.out_of_memory import out_of_memory
-from bench.runtime.provenance import packages, reference_digest
+from bench.runtime.provenance import reference_digest
 
 THREAT = "Linf"
-LISTED = ("cifar10", "cifar100")
 
 
 class UnavailableError(BenchError):
@@ -29,12 +31,11 @@ class UnavailableError(BenchError):
 
 
 def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: Path) -> None:
-    """Judge RobustBench's model `name` as ours are judged, on the test images of `data`.
+    """Evaluate RobustBench's model `name` as ours are, on the test images of `data`.
 
-    Writes ``verdicts/best/<attack>.csv`` and ``evaluation.json`` into `folder`. The model's own
-    checkpoint is kept beside `data`, in ``robustbench/``. Where it is not there and cannot be
-    fetched, ``evaluation.json`` says so instead: a machine without a network can still finish all
-    that needs none.
+    Writes per-example results and evaluation.json into `folder`. The model's own checkpoint is kept
+    beside `data`, in ``robustbench/``. Where it is not there and cannot be fetched, evaluation.json
+    says so instead: a machine without a network can still finish all that needs none.
 
     Raises
     ------
@@ -43,52 +44,33 @@ def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: P
     BenchError
         The data file is not to be had, or the checkpoint is not what it should be.
     """
-    dataset = load(data)
-    listed = listed_dataset(dataset.name)
+    run, dataset = RunPaths(folder), load(data)
+    listed = robustbench_name(dataset.name)
     if listed is None:
         raise ConfigError(
-            f"RobustBench has no models for {dataset.name!r}, only for {', '.join(LISTED)}: remove"
-            " reference.models from the configuration"
+            f"RobustBench has no models for {dataset.name!r}, only for "
+            f"{', '.join(ROBUSTBENCH_DATA)}: remove reference.models from the configuration"
         )
     device = prepare(spec.compute)
-    checkpoints = data.parent / "robustbench"
+    downloads = data.parent / "robustbench"
     try:
-        model = load_reference(name, folder=checkpoints, dataset=listed).to(device)
+        model = load_reference(name, folder=downloads, dataset=listed).to(device)
     except UnavailableError as error:
         print(error, flush=True)
-        write_json(folder / "evaluation.json", {"method": name, "unavailable": str(error)})
+        absent = UnavailableRecord(method=name, unavailable=str(error))
+        absent.write(run.evaluation_record)
         return
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
-    files = reference_files(name, folder=checkpoints, dataset=listed)
+    files = reference_files(name, folder=downloads, dataset=listed)
     weights = ",".join(sha256(path) for path in files)
     code = reference_digest()
     identity = {**surroundings(dataset, device, code), "weights": weights}
-    attacks = judge_all(model, test, attacks_on("best", spec), spec, folder, "best", identity)
-    write_json(
-        folder / "evaluation.json",
-        {
-            "method": name,
-            "seed": None,
-            "spec": spec_json(spec),
-            "code_digest": code,
-            "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
-            "device": describe(device),
-            "threads": spec.compute.threads,
-            "packages": packages(),
-            "peak_memory_mb": most_memory(attacks.values()),
-            "checkpoints": {"best": {"weights_sha256": weights, "attacks": attacks}},
-        },
-    )
-    forget(folder / STATE)
-
-
-def listed_dataset(name: str) -> str | None:
-    """Return RobustBench's name for the images that `name` is or is a variant of, or None.
-
-    A variant is the name with a hyphen and more, such as cifar10-jpeg; cifar10.1 and cifar10c are
-    other images.
-    """
-    return next((one for one in LISTED if name == one or name.startswith(f"{one}-")), None)
+    attacks = evaluate_attacks(model, test, attacks_on("best", spec), spec, run, "best", identity)
+    checkpoints = {"best": EvaluatedCheckpoint(weights_sha256=weights, attacks=attacks)}
+    evaluation_record(
+        spec, dataset, device, code, checkpoints, experiment=None, method=name, seed=None
+    ).write(run.evaluation_record)
+    forget(run.evaluation_state)
 
 
 def load_reference(name: str, *, folder: Path, dataset: str = "cifar10") -> nn.Module:

@@ -19,7 +19,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from bench.attacks.autoattack import AutoAttackVerdict
+from bench.attacks.autoattack import AutoAttackState
 from bench.runtime.errors import BenchError
 from bench.runtime.files import appearing, read_json, write_text
 
@@ -40,7 +40,7 @@ class State:
         The file of the finished attack. It stays: an evaluation that asks for one more attack makes
         that one alone.
     identity
-        Text of all that the attack's verdicts depend on.
+        Text of all that the attack's per-example results depend on.
     """
 
     folder: Path
@@ -56,17 +56,17 @@ class State:
         """Return what `finish` was given for this very identity, None where there is nothing."""
         try:
             found = read_json(self.kept)
-            verdicts: dict[str, Any] = found["verdicts"]
-            return verdicts if found["identity"] == self.identity else None
+            results: dict[str, Any] = found["results"]
+            return results if found["identity"] == self.identity else None
         except (BenchError, KeyError, TypeError):
             return None
 
-    def finish(self, verdicts: dict[str, Any]) -> None:
-        """Keep the verdicts of the finished attack, as what JSON can hold."""
+    def finish(self, results: dict[str, Any]) -> None:
+        """Keep the per-example results of the finished attack, as what JSON can hold."""
         # Without write_json's indents, which would make it twice as large.
-        write_text(self.kept, json.dumps({"identity": self.identity, "verdicts": verdicts}))
+        write_text(self.kept, json.dumps({"identity": self.identity, "results": results}))
 
-    def begun(self, part: str) -> AutoAttackVerdict | None:
+    def begun(self, part: str) -> AutoAttackState | None:
         """Return where AutoAttack was on `part` of the images, None where it had not begun."""
         try:
             with safe_open(self.path(part), framework="pt") as file:
@@ -74,23 +74,23 @@ class State:
                 tensors = {name: file.get_tensor(name) for name in TENSORS}
         except (SafetensorError, OSError, KeyError, ValueError):
             return None
-        return AutoAttackVerdict(**tensors, **{**about, "warnings": tuple(about["warnings"])})
+        return AutoAttackState(**tensors, **{**about, "warnings": tuple(about["warnings"])})
 
-    def keeper(self, part: str) -> Callable[[AutoAttackVerdict], None]:
+    def keeper(self, part: str) -> Callable[[AutoAttackState], None]:
         """Return what AutoAttack reports to after every batch; it writes now and then."""
         written = time.monotonic()
 
-        def keep(verdict: AutoAttackVerdict) -> None:
+        def keep(result: AutoAttackState) -> None:
             nonlocal written
             if time.monotonic() - written >= EVERY:
-                self.write(part, verdict)
+                self.write(part, result)
                 written = time.monotonic()
 
         return keep
 
-    def write(self, part: str, verdict: AutoAttackVerdict) -> None:
+    def write(self, part: str, result: AutoAttackState) -> None:
         """Keep where AutoAttack is on `part` of the images."""
-        fields = dict(vars(verdict))
+        fields = dict(vars(result))
         tensors = {
             name: fields.pop(name).detach().to("cpu", copy=True).contiguous() for name in TENSORS
         }

@@ -53,7 +53,7 @@ def load(path: Path) -> tuple[nn.Module, Description]:
     BenchError
         The file is missing, truncated, no checkpoint, or of another or an unknown architecture.
     """
-    remedy = "train this run again: delete the file and call snakemake"
+    fix = "train this run again: delete the file and call snakemake"
     try:
         with safe_open(path, framework="pt") as file:
             raw = json.loads((file.metadata() or {})[KEY])
@@ -62,9 +62,9 @@ def load(path: Path) -> tuple[nn.Module, Description]:
     except FileNotFoundError:
         raise BenchError(f"{path}: there is no such file; train this run first") from None
     except (SafetensorError, OSError) as error:
-        raise BenchError(f"{path}: truncated or not a checkpoint ({error}); {remedy}") from error
+        raise BenchError(f"{path}: truncated or not a checkpoint ({error}); {fix}") from error
     except (KeyError, TypeError, ValueError, ConfigError):
-        raise BenchError(f"{path}: not a checkpoint of this suite; {remedy}") from None
+        raise BenchError(f"{path}: not a checkpoint of this suite; {fix}") from None
     try:
         model = description.build()
     except BenchError as error:
@@ -76,7 +76,5 @@ def load(path: Path) -> tuple[nn.Module, Description]:
         model.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
-        raise BenchError(
-            f"{path}: not weights of {description.model} ({first}); {remedy}"
-        ) from None
+        raise BenchError(f"{path}: not weights of {description.model} ({first}); {fix}") from None
     return model.eval(), description

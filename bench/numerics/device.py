@@ -18,13 +18,10 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 TF32_WARNING = "Please use the new API settings to control TF32 behavior"  # its beginning
 
 
-def prepare(compute: Compute, *, pages: bool = True) -> torch.device:
+def prepare(compute: Compute) -> torch.device:
     """Return the device that `compute` asks for, with its threads set; a job calls it first.
 
-    Parameters
-    ----------
-    pages
-        Whether a process that computes on the CPU keeps the memory that it frees, see `keep_pages`.
+    A process that computes on the CPU keeps the memory that it frees, see `keep_pages`.
 
     Raises
     ------
@@ -35,7 +32,7 @@ def prepare(compute: Compute, *, pages: bool = True) -> torch.device:
     warnings.filterwarnings("ignore", TF32_WARNING, UserWarning)
     if compute.threads is not None:
         torch.set_num_threads(compute.threads)
-    if compute.device == "cpu" and pages:
+    if compute.device == "cpu":
         keep_pages()
     if compute.device == "cuda" and not torch.cuda.is_available():
         raise BenchError(ABSENT)
@@ -45,8 +42,8 @@ def prepare(compute: Compute, *, pages: bool = True) -> torch.device:
     return torch.device(compute.device)
 
 
-def keep_pages() -> bool:
-    """Let this process keep the memory that it frees; return whether that could be set.
+def keep_pages() -> None:
+    """Let this process keep the memory that it frees.
 
     The maps of a large batch are freed and asked for again at every layer. By default glibc gives
     each back to the system, which then has to clear fresh pages. No number depends on it.
@@ -55,8 +52,9 @@ def keep_pages() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         # Another C library, which keeps pages in its own way.
-        return False
-    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def describe(device: torch.device) -> str:

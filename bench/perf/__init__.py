@@ -1,4 +1,1 @@
-"""How fast training and evaluation are here, beside code as the papers released it."""
-
-# Before matplotlib, which perf.figure imports: it decides which backend that takes.
-import bench.analysis.figures  # noqa: F401
+"""A benchmark of training steps and attacks: how much faster one engine is than another, here."""

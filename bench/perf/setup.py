@@ -1,104 +1,158 @@
-"""What is measured, and the paths it is measured on. Standard library only."""
+"""What is measured: tasks, engines, how often and on how many images. Standard library only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import argparse
+import os
+from dataclasses import dataclass, replace
 
-from bench.config.experiment import Compute, TrainSpec
-from bench.config.parsing import Count, Positive
-from bench.planning.sizes import Size
+from bench.config.experiment import Compute, Experiment, Model, TrainSpec
+from bench.config.parsing import nearest
+from bench.planning.sizes import Size, size_of
+from bench.results.paths import Paths
+from bench.results.records import DataRecord
+from bench.runtime.errors import BenchError, ConfigError
 
-# In the order in which they run. "breakdown" goes with "autoattack" on CUDA.
-TASKS = ("step", "epoch", "data", "attack", "memory", "pgd", "autoattack")
-BY_METHOD = ("step", "memory")
-COMPONENTS = ("apgd-ce", "apgd-t", "fab-t", "square")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Route:
-    """One path: a way to compute the same training and the same attacks.
-
-    `pages` says whether the process keeps the memory that it frees; `against` names the plain path
-    with the same allocator, which is what an engine is compared with. `judges` says whether
-    AutoAttack, which is long, is measured on it.
-    """
-
-    name: str
-    engine: Literal["plain", "fast", "graph"]
-    precision: Literal["float32", "bfloat16"] = "float32"
-    pages: bool = False
-    against: str = "plain"
-    judges: bool = True
-
-    def measures(self, task: str) -> bool:
-        """Say whether `task` is measured on it; PGD and AutoAttack are float32 on any path."""
-        if task not in ("pgd", "autoattack", "breakdown"):
-            return True
-        if self.engine == "graph" or self.precision != "float32":
-            return False
-        return self.judges or task == "pgd"
-
-
-KEPT = "plain, pages kept"
-COARSE = "fast bfloat16, pages kept"
-ROUTES = {
-    "cpu": (
-        Route(name="plain", engine="plain"),
-        Route(name="fast", engine="fast", judges=False),
-        Route(name=KEPT, engine="plain", pages=True, against=KEPT, judges=False),
-        Route(name="fast, pages kept", engine="fast", pages=True, against=KEPT),
-        Route(name=COARSE, engine="fast", precision="bfloat16", pages=True, against=KEPT),
-    ),
-    "cuda": (
-        Route(name="plain", engine="plain"),
-        Route(name="fast", engine="fast"),
-        Route(name="graph", engine="graph"),
-        Route(name="fast bfloat16", engine="fast", precision="bfloat16"),
-        Route(name="graph bfloat16", engine="graph", precision="bfloat16"),
-    ),
+# In the order in which they run: two of each method, and two of a network.
+TASKS = ("step", "attack", "pgd", "autoattack")
+REFERENCE = "eager"
+# `training.engine`, with `training.precision` where that is not float32. A CPU without
+# instructions for bfloat16 computes in it many times slower: there it must be named.
+ENGINES = {
+    "cpu": ("eager", "folded"),
+    "cuda": ("eager", "folded", "cuda_graph", "folded-bfloat16", "cuda_graph-bfloat16"),
 }
+NAMED = {"cpu": ("folded-bfloat16",), "cuda": ()}
+EVALUATING = ("eager", "folded")  # evaluation has neither CUDA graphs nor bfloat16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How much is measured, and how often.
+    """How much is measured.
 
-    Parameters
+    Attributes
     ----------
-    rounds, autoattack_rounds
-        How often every path is asked for a measurement.
+    rounds
+        How often each engine is measured on each task.
     steps
-        Training steps, or attacks, of one measurement.
-    epoch_batches, data_batches
-        Batches of one measurement of an epoch, and of its data path alone.
+        Training steps, or attacks on a batch, of one measurement.
+    batch_size
+        Of training.
     pgd_images, attack_images
-        Images that PGD and AutoAttack attack; `attack_batch` of them at a time.
-    components
-        Of AutoAttack.
-    product
-        Rows of the square matrices whose product is the device's ceiling.
+        Images that PGD and AutoAttack attack; the latter with `components`.
     """
 
-    rounds: Count
-    autoattack_rounds: Count
-    steps: Count
-    epoch_batches: Count
-    data_batches: Count
-    pgd_images: Count
-    attack_images: Count
-    attack_batch: Count
-    components: tuple[str, ...] = COMPONENTS
-    product: Count
+    rounds: int
+    steps: int
+    batch_size: int
+    pgd_images: int
+    attack_images: int
+    components: tuple[str, ...] = ("apgd-ce", "apgd-t", "fab-t", "square")
+
+
+# The papers' batch where it takes a fraction of a second, and a quarter of it where it takes half
+# a minute. A robust image costs AutoAttack as much as hundreds of training images.
+DEFAULTS = {
+    "cpu": Settings(rounds=2, steps=1, batch_size=32, pgd_images=32, attack_images=1),
+    "cuda": Settings(rounds=5, steps=10, batch_size=128, pgd_images=1000, attack_images=128),
+}
+QUICK = Settings(
+    rounds=2, steps=1, batch_size=8, pgd_images=8, attack_images=4, components=("apgd-ce",)
+)
+QUICK_IMAGES = 80
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """All that the process of one path is told."""
+    """What one command measures; `specs` by the label of the method."""
 
-    route: Route
-    compute: Compute
-    settings: Settings
-    size: Size
-    eps: Positive
+    engines: tuple[str, ...]
+    tasks: tuple[str, ...]
     specs: dict[str, TrainSpec]
+    compute: Compute
+    size: Size
+    settings: Settings
+    quick: bool
+
+    def jobs(self) -> list[tuple[str, str | None]]:
+        """Return every task with the label of its method, None where it depends on none."""
+        # Standard training attacks nothing.
+        attackers = [label for label, spec in self.specs.items() if spec.method != "standard"]
+        labels = {"step": list(self.specs), "attack": attackers}
+        return [(t, label) for t in TASKS if t in self.tasks for label in labels.get(t, [None])]
+
+    def asked(self, task: str) -> tuple[str, ...]:
+        """Return the engines that `task` is measured on."""
+        training = task in ("step", "attack")
+        return tuple(name for name in self.engines if training or name in EVALUATING)
+
+
+def choose(chosen: argparse.Namespace, experiment: Experiment) -> Setup:
+    """Return what the command `chosen` asks for.
+
+    Raises
+    ------
+    ConfigError
+        A method or an engine is unknown.
+    BenchError
+        The images of the experiment are not known yet, or fewer than a batch.
+    """
+    device, quick = chosen.device or experiment.compute.device, chosen.quick
+    settings = QUICK if quick else DEFAULTS[device]
+    given = {name: getattr(chosen, name) for name in ("rounds", "batch_size", "attack_images")}
+    settings = replace(settings, **{name: value for name, value in given.items() if value})
+    about = DataRecord.find(Paths.of(experiment.experiment).data_record)
+    size = size_of(experiment, about)
+    if size is None:
+        raise BenchError(
+            "the images of this config are not known yet: prepare them first with `python -m bench"
+            f" data --config {chosen.config}`"
+        )
+    size = replace(size, train=QUICK_IMAGES) if quick else size
+    if size.train < settings.batch_size:
+        raise BenchError(
+            f"--batch-size {settings.batch_size}: there are {size.train} training images; lower it"
+        )
+    # Threads of a tiny network wait for each other more than they compute.
+    usual = 1 if quick else experiment.compute.threads or os.cpu_count() or 1
+    threads = None if device == "cuda" else chosen.threads or usual
+    # TF32 as PyTorch itself has it.
+    compute = Compute(device=device, threads=threads, tf32=device == "cuda")
+    specs = {}
+    for label in chosen.methods or _one_of_each(experiment):
+        method = experiment.method(label)
+        specs[label] = TrainSpec(
+            method=method.name,
+            options=method.options,
+            seed=experiment.seeds[0],
+            model=Model(name="small_cnn", width=4) if quick else experiment.model,
+            threat=experiment.threat,
+            training=replace(method.training, batch_size=settings.batch_size),
+            compute=compute,
+        )
+    return Setup(
+        engines=_engines(device, chosen.engines),
+        tasks=tuple(chosen.only or TASKS),
+        specs=specs,
+        compute=compute,
+        size=size,
+        settings=settings,
+        quick=quick,
+    )
+
+
+def _engines(device: str, names: list[str] | None) -> tuple[str, ...]:
+    known = (*ENGINES[device], *NAMED[device])
+    for name in names or ():
+        if name not in known:
+            raise ConfigError(
+                f"--engines: unknown engine {name!r} on {device}; {nearest(name, known)}"
+            )
+    # In one order, with the reference first.
+    return tuple(name for name in known if name in (names or ENGINES[device]))
+
+
+def _one_of_each(experiment: Experiment) -> list[str]:
+    """Return the first label of each method."""
+    first = {method.name: method.label for method in reversed(experiment.methods)}
+    return [method.label for method in experiment.methods if method.label in first.values()]

@@ -6,22 +6,27 @@ Comparable is what has the same architecture, image shape, kind of device and, o
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.config.experiment import Evaluation, Experiment, Method
-from bench.config.parsing import parse, plain
+from bench.config.experiment import Evaluation, Experiment, Method, Training
 from bench.config.schema import Diagnostics
 from bench.planning.sizes import SOURCES, Size
-from bench.results.staleness import attacks, record
-from bench.runtime.errors import ConfigError
+from bench.results.paths import Paths
+from bench.results.records import DataRecord, DiagnosticsRecord, EvaluationRecord, TrainRecord
 from bench.training.held_out import held_out
 
 # Of the curve over radii, those at which something still stands; two attacks of 10 gradients.
 RADII, LINEARITY = 8, 20
-QUERIES = 3  # forward passes that take as long as one gradient
+FORWARDS = 3  # forward passes that take as long as one gradient
+# Per image that stays robust through AutoAttack's standard version (arXiv 2003.01690): APGD-CE has
+# 100 gradient steps, APGD-T and FAB-T have 100 for each of 9 targets; Square has 5,000 queries, and
+# every step of FAB looks at its result once more.
+GRADIENTS, QUERIES = 100 + 900 + 900, 5000 + 900
+ROBUST = 0.5  # assumed share: AutoAttack goes on only with what still stands
 
 
 @dataclass
@@ -40,36 +45,32 @@ class Rates:
     parameters: set[int] = field(default_factory=set)
 
 
-def kind_of(name: str, options: dict[str, Any], training: dict[str, Any]) -> str:
+def kind_of(name: str, options: Mapping[str, Any], training: Training) -> str:
     """Return what makes two trainings cost the same for each image.
 
     That is method, variant, the attack's steps, engine and precision. Factors such as beta cost
     nothing; a variant or an alignment may add a pass.
     """
     words = {key: value for key, value in options.items() if isinstance(value, str)}
-    steps = training["attack"]["steps"]
-    how = [training["engine"], training["precision"]]
-    return json.dumps([name, words, steps, *how], sort_keys=True)
+    how = [training.engine, training.precision]
+    return json.dumps([name, words, training.attack.steps, *how], sort_keys=True)
 
 
 def recorded_rates(experiment: Experiment, size: Size, results: Path) -> Rates:
     """Return the rates of all comparable runs below `results`, of any experiment."""
     rates = Rates()
-    for path in sorted(results.glob("*/models/*/seed*/train.json")):
-        training = record(path)
-        if training is None or not _comparable(training, path.parents[3], experiment, size):
-            continue
-        try:
+    for folder in sorted(results.iterdir()) if results.is_dir() else ():
+        paths = Paths(folder)
+        about = DataRecord.find(paths.data_record)
+        for run in paths.runs():
+            training = TrainRecord.find(run.train_record)
+            if training is None or not _comparable(training, about, experiment, size):
+                continue
             _add_training(rates, training)
-            evaluation = record(path.with_name("evaluation.json"))
-            if evaluation is not None:
-                _add_attacks(rates, training["spec"]["method"], evaluation)
-            examined = record(path.with_name("diagnostics") / "record.json")
-            if examined is not None:
-                _add_diagnostics(rates, training["spec"]["method"], examined)
-        except (KeyError, TypeError, ZeroDivisionError, ConfigError):
-            # A record of another version: it only fails to help.
-            continue
+            if evaluation := EvaluationRecord.find(run.evaluation_record):
+                _add_attacks(rates, training.spec.method, evaluation)
+            if diagnosed := DiagnosticsRecord.find(run.diagnostics_record):
+                _add_diagnostics(rates, training.spec.method, diagnosed)
     return rates
 
 
@@ -82,10 +83,10 @@ def training_seconds(method: Method, size: Size, rates: Rates) -> float | None:
 
 def method_kind(method: Method) -> str:
     """Return `kind_of` a method of a config."""
-    return kind_of(method.name, method.options, plain(method.training))
+    return kind_of(method.name, method.options, method.training)
 
 
-def judging_seconds(
+def evaluation_seconds(
     evaluation: Evaluation, method: Method, size: Size, rates: Rates
 ) -> float | None:
     """Return the seconds of all attacks on one run of `method`; None where a rate is missing."""
@@ -105,7 +106,7 @@ def judging_seconds(
     return seconds
 
 
-def examining_seconds(
+def diagnostics_seconds(
     diagnostics: Diagnostics, method: Method, others: int, rates: Rates
 ) -> float | None:
     """Return the seconds of the diagnostics of one run of `method`; None where no rate is known.
@@ -117,7 +118,7 @@ def examining_seconds(
     """
     gradients = _gradients(diagnostics)
     if others:
-        gradients += diagnostics.steps + others / QUERIES
+        gradients += diagnostics.steps + others / FORWARDS
     # A gradient of PGD is the same pass, where no diagnostics were made yet.
     for kind in ("diagnostics", "pgd"):
         known = rates.attacks.get((method.name, kind)) or _of_any_method(rates, kind)
@@ -131,9 +132,9 @@ def _gradients(diagnostics: Diagnostics) -> float:
     """Return about how many gradients are taken of each image, queries counted in."""
     return (
         (RADII + diagnostics.restarts) * diagnostics.steps
-        + diagnostics.most_steps
+        + diagnostics.max_steps
         + LINEARITY
-        + diagnostics.square_queries / QUERIES
+        + diagnostics.square_queries / FORWARDS
     )
 
 
@@ -141,45 +142,37 @@ def _of_any_method(rates: Rates, kind: str) -> list[float]:
     return [rate for (_, of), known in rates.attacks.items() if of == kind for rate in known]
 
 
-def _comparable(training: dict[str, Any], folder: Path, experiment: Experiment, size: Size) -> bool:
-    compute, device = experiment.compute, training.get("device")
-    if (device == "cpu") != (compute.device == "cpu"):
-        return False
-    if compute.device == "cpu" and training.get("threads") != compute.threads:
-        return False
-    model = training.get("model")
-    if not isinstance(model, dict) or model.get("label") != experiment.model.label:
-        return False
-    return _shape(training, folder) == size.shape
+def _comparable(
+    training: TrainRecord, about: DataRecord | None, experiment: Experiment, size: Size
+) -> bool:
+    compute, usual = experiment.compute, SOURCES.get(training.data.name)
+    shape = training.data.image_shape or (about.image_shape if about else usual and usual[2])
+    return (
+        (training.device == "cpu") == (compute.device == "cpu")
+        and (compute.device != "cpu" or training.threads == compute.threads)
+        and training.model.label == experiment.model.label
+        and shape == size.shape
+    )
 
 
-def _shape(training: dict[str, Any], folder: Path) -> tuple[int, ...] | None:
-    about = record(folder / "data.json")
-    if about and "image_shape" in about:
-        return tuple(about["image_shape"])
-    data = training.get("data")
-    usual = SOURCES.get(str(data.get("name"))) if isinstance(data, dict) else None
-    return usual[2] if usual else None
+def _add_training(rates: Rates, training: TrainRecord) -> None:
+    spec = training.spec
+    units = spec.training.epochs * training.data.train_images
+    kind = kind_of(spec.method, spec.options, spec.training)
+    rates.training.setdefault(kind, []).append(training.seconds / units)
+    rates.devices.add(training.device)
+    rates.parameters.add(training.model.parameters)
 
 
-def _add_training(rates: Rates, training: dict[str, Any]) -> None:
-    spec = training["spec"]
-    units = spec["training"]["epochs"] * training["data"]["train_images"]
-    kind = kind_of(spec["method"], spec["options"], spec["training"])
-    rates.training.setdefault(kind, []).append(training["seconds"] / units)
-    rates.devices.add(training["device"])
-    rates.parameters.add(training["model"]["parameters"])
-
-
-def _add_attacks(rates: Rates, method: str, evaluation: dict[str, Any]) -> None:
-    for _, name, judged in attacks(evaluation):
-        details, kind, units = judged["details"], name, judged["n"]
+def _add_attacks(rates: Rates, method: str, evaluation: EvaluationRecord) -> None:
+    for _, name, record in evaluation.attacks():
+        details, kind, units = record.details, name, record.n
         if "steps" in details:
             kind, units = "pgd", units * details["steps"] * details["restarts"]
-        rates.attacks.setdefault((method, kind), []).append(judged["seconds"] / units)
+        rates.attacks.setdefault((method, kind), []).append(record.seconds / units)
 
 
-def _add_diagnostics(rates: Rates, method: str, examined: dict[str, Any]) -> None:
-    spec = parse(Diagnostics, examined["spec"]["diagnostics"], where="diagnostics")
+def _add_diagnostics(rates: Rates, method: str, record: DiagnosticsRecord) -> None:
+    spec = record.spec.diagnostics
     units = spec.images * len(spec.checkpoints) * _gradients(spec)
-    rates.attacks.setdefault((method, "diagnostics"), []).append(examined["seconds"] / units)
+    rates.attacks.setdefault((method, "diagnostics"), []).append(record.seconds / units)

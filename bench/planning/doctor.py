@@ -1,4 +1,4 @@
-"""What this machine has of what an experiment needs, and the remedy for what it lacks.
+"""What this machine has of what an experiment needs, and the fix for what it lacks.
 
 It must work where nothing is installed, so torch is imported only to ask it for its device.
 """
@@ -44,11 +44,11 @@ class Check:
 
     state: Literal["ok", "note", "fail"]
     what: str
-    remedy: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
         line = f"{self.state:<4}  {self.what}"
-        return f"{line}: {self.remedy}" if self.remedy else line
+        return f"{line}: {self.fix}" if self.fix else line
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,8 @@ def device_checks(torch: Torch, driver: tuple[str, str] | None) -> Iterator[Chec
     elif torch.error is not None:
         yield Check("ok", f"{name}, driver {version}, new enough for torch's CUDA {cuda}")
     elif torch.cuda is None:
-        remedy = f"install the torch that environment.yml pins; {ENVIRONMENT}"
-        yield Check("note", f"{name}, driver {version}, but torch is built for a CPU", remedy)
+        fix = f"install the torch that environment.yml pins; {ENVIRONMENT}"
+        yield Check("note", f"{name}, driver {version}, but torch is built for a CPU", fix)
     else:
         yield Check(
             "note",
@@ -199,7 +199,7 @@ def code_checks(folder: Path) -> Iterator[Check]:
             # Every job imports all of them.
             yield Check("fail", str(error))
             continue
-        if not declared and path.stem not in ("__init__", "base"):
+        if not declared and path.stem not in ("__init__", "base", "checkpoint"):
             yield Check("note", f"{path}: it registers nothing", f'@register("{path.stem}") would')
         for name, node in declared.items():
             found.append(name)
@@ -259,7 +259,7 @@ def _parts(requirement: str) -> tuple[str, list[tuple[str, str]]]:
 def _fits(version: str, relation: str, bound: str) -> bool:
     here, there = _numbers(version), _numbers(bound)
     fits = {"==": here == there, "<": here < there, ">=": here >= there}
-    # The project has no other relation; an unknown one is for an installer to judge.
+    # The project has no other relation; an unknown one is for an installer to decide.
     return fits.get(relation, True)
 
 

@@ -9,41 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from bench.config.experiment import Experiment, Method
-from bench.config.schema import CHECKPOINTS
 from bench.planning.costs import (
     Rates,
-    examining_seconds,
-    judging_seconds,
+    diagnostics_seconds,
+    evaluation_seconds,
     recorded_rates,
     training_seconds,
 )
 from bench.planning.sizes import Size, disk_bytes, size_of
 from bench.planning.text import amount, hours, table
-from bench.results.staleness import (
-    Recorded,
-    about_images,
-    examining_differs,
-    images_differ,
-    images_of,
-    judging_differs,
-    recorded,
-    training_differs,
-)
+from bench.results.staleness import Staleness
 from bench.runtime.errors import Problems
 from bench.training.sizes import check_training, smallest_batch
 
 # Of each kind of job: what has been done, the doing, and what there is of it.
 KINDS = {
     "train": ("trained", "training", "trainings"),
-    "evaluate": ("judged", "judging", "evaluations"),
+    "evaluate": ("evaluated", "evaluating", "evaluations"),
     "diagnose": ("examined", "examining", "diagnostics"),
 }
-UNKNOWN = "unknown: run with --trial"
+UNKNOWN = "unknown: run with --trial, or --tflops where the device is not here"
 UNREAD = "unknown until `python -m bench data` has read the images"
 KEPT = (
-    "{} of the evaluations were made before: less, as attacks that are as they were are taken over"
+    "{} of the evaluations were made before: less, as attacks whose inputs are unchanged are reused"
 )
-ASSUMED = "a trial reckons AutoAttack from one gradient and one query, half of the images robust"
+ASSUMED = (
+    "the cost of AutoAttack is computed from one gradient and one query, with half of the images "
+    "robust"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +87,7 @@ class Plan:
     devices: tuple[str, ...]
     disk: dict[str, int] | None
     free: int
+    device_memory: int | None
     data_ready: bool
     sized: bool
 
@@ -119,15 +113,20 @@ class Plan:
             "seconds_whole": _sum([row.whole for row in self.rows]),
             "disk_bytes": self.disk,
             "free_bytes": self.free,
+            "device_bytes": self.device_memory,
         }
 
 
 def make_plan(
-    experiment: Experiment, results: Path, trial: Callable[[Size], Rates] | None = None
+    experiment: Experiment,
+    results: Path,
+    trial: Callable[[Size], Rates] | None = None,
+    counted: Callable[[Size], Rates] | None = None,
 ) -> Plan:
     """Return the plan of `experiment`, whose results are in a folder of its name below `results`.
 
-    `trial` measures what no record tells; without it those times stay unknown.
+    `trial` measures what no record tells, and `counted` computes what is still missing; without
+    them those times stay unknown.
 
     Raises
     ------
@@ -135,7 +134,8 @@ def make_plan(
         An attack needs more classes or test images than the experiment's images have, or a
         method cannot be trained on them.
     """
-    size = size_of(experiment, results)
+    stale = Staleness(experiment, results)
+    size = size_of(experiment, stale.images)
     if size:
         needs = experiment.needs
         needs.check(experiment.data.name, classes=size.classes, test_images=size.test)
@@ -148,20 +148,19 @@ def make_plan(
     if size:
         _check_networks(experiment, size, tried=bool(past.parameters))
     tried = trial(size) if trial and size else Rates()
-    runs, about = recorded(experiment, results), about_images(experiment, results)
-    rows = tuple(
-        _row(experiment, method, runs, about.get("fingerprint"), size, (past, tried))
-        for method in experiment.methods
-    )
-    parameters = past.parameters | tried.parameters or _counted(experiment, size)
+    computed = counted(size) if counted and size else Rates()
+    rates = {"recorded": past, "trial": tried, "counted": computed}
+    rows = tuple(_row(stale, method, size, rates) for method in experiment.methods)
+    network = _counted(experiment, size)
+    parameters = past.parameters | tried.parameters or ({network[0]} if network else set())
     return Plan(
         experiment=experiment,
         rows=rows,
-        devices=tuple(sorted(past.devices | tried.devices)),
+        devices=tuple(sorted(past.devices | tried.devices | computed.devices)),
         disk=disk_bytes(experiment, size, max(parameters)) if size and parameters else None,
         free=shutil.disk_usage(_existing(results)).free,
-        data_ready=images_of(experiment, results).is_file()
-        and not images_differ(experiment, results),
+        device_memory=network[1] if network else None,
+        data_ready=stale.paths.data.is_file() and not stale.data(),
         sized=size is not None,
     )
 
@@ -194,67 +193,61 @@ def _check_networks(experiment: Experiment, size: Size, *, tried: bool) -> None:
     problems.settle()
 
 
-def _counted(experiment: Experiment, size: Size | None) -> set[int]:
-    """Return the parameters of the model, if torch is here to build it."""
+def _counted(experiment: Experiment, size: Size | None) -> tuple[int, int] | None:
+    """Return parameters and bytes of device memory, if torch is here to count them."""
     if size is None:
-        return set()
+        return None
     try:
         from bench.models.base import build
+        from bench.planning.counted import device_bytes
     except ImportError:
-        return set()
+        return None
     model = experiment.model
     network = build(
         model.name, classes=size.classes, channels=size.shape[0], seed=0, width=model.width
     )
-    return {sum(p.numel() for p in network.parameters())}
+    return sum(p.numel() for p in network.parameters()), device_bytes(experiment, size)
 
 
-def _row(
-    experiment: Experiment,
-    method: Method,
-    runs: list[Recorded],
-    fingerprint: str | None,
-    size: Size | None,
-    rates: tuple[Rates, Rates],
-) -> Row:
-    own = [run for run in runs if run.label == method.label]
-    train = [run for run in own if not _trained(run, experiment, fingerprint)]
-    evaluate = [run for run in own if run in train or judging_differs(run, experiment, fingerprint)]
-    asked = [run for run in own if (run.label, run.seed) in experiment.diagnosed()]
-    examine = [run for run in asked if run in evaluate or examining_differs(run, experiment)]
+def _row(stale: Staleness, method: Method, size: Size | None, rates: dict[str, Rates]) -> Row:
+    experiment, label = stale.experiment, method.label
+    train = {seed for seed in experiment.seeds if stale.training(label, seed)}
+    evaluate = {seed for seed in experiment.seeds if seed in train or stale.evaluation(label, seed)}
+    asked = experiment.diagnosed_seeds()
+    diagnose = [seed for seed in asked if seed in evaluate or stale.diagnostics(label, seed)]
+    evaluated = {
+        seed
+        for seed in experiment.seeds
+        if stale.paths.run(label, seed).evaluation_record.is_file()
+    }
     tried_on = len(experiment.methods) if experiment.transfer_seeds() else 0
-    trained = judged = examined = None
+    train_seconds = evaluate_seconds = examine_seconds = None
     sources = []
-    for name, known in zip(("recorded", "trial"), rates, strict=True):
+    for name, known in rates.items():
         if size is None:
             break
-        if trained is None:
-            trained = training_seconds(method, size, known)
-            sources += [name] if trained is not None else []
-        if judged is None:
-            judged = judging_seconds(experiment.evaluation, method, size, known)
-            sources += [name] if judged is not None else []
-        if examined is None and experiment.diagnostics is not None:
-            examined = examining_seconds(experiment.diagnostics, method, tried_on, known)
-            sources += [name] if examined is not None else []
+        if train_seconds is None:
+            train_seconds = training_seconds(method, size, known)
+            sources += [name] if train_seconds is not None else []
+        if evaluate_seconds is None:
+            evaluate_seconds = evaluation_seconds(experiment.evaluation, method, size, known)
+            sources += [name] if evaluate_seconds is not None else []
+        if examine_seconds is None and experiment.diagnostics is not None:
+            examine_seconds = diagnostics_seconds(experiment.diagnostics, method, tried_on, known)
+            sources += [name] if examine_seconds is not None else []
     return Row(
         label=method.label,
-        jobs=len(own),
+        jobs=len(experiment.seeds),
         train=len(train),
         evaluate=len(evaluate),
-        again=sum(run.evaluation is not None and run not in train for run in evaluate),
+        again=len((evaluate & evaluated) - train),
         examined=len(asked),
-        examine=len(examine),
-        train_seconds=trained,
-        evaluate_seconds=judged,
-        examine_seconds=examined,
+        examine=len(diagnose),
+        train_seconds=train_seconds,
+        evaluate_seconds=evaluate_seconds,
+        examine_seconds=examine_seconds,
         basis=", ".join(dict.fromkeys(sources)) or "unknown",
     )
-
-
-def _trained(run: Recorded, experiment: Experiment, fingerprint: str | None) -> bool:
-    weights = all((run.folder / f"{name}.safetensors").is_file() for name in CHECKPOINTS)
-    return weights and not training_differs(run, experiment, fingerprint)
 
 
 def as_text(plan: Plan) -> str:
@@ -299,9 +292,16 @@ def as_text(plan: Plan) -> str:
     )
     if again := sum(row.again for row in plan.rows):
         lines.append(KEPT.format(again))
-    if any("trial" in row.basis for row in plan.rows) and experiment.evaluation.autoattack:
+    if (
+        any(row.basis.endswith(("trial", "counted")) for row in plan.rows)
+        and experiment.evaluation.autoattack
+    ):
         lines.append(ASSUMED)
     lines.append(_disk_line(plan, missing))
+    if plan.device_memory and compute.device != "cpu":
+        lines.append(
+            f"device memory: about {amount(plan.device_memory)}, counted; the allocator takes more"
+        )
     return "\n".join(lines)
 
 
@@ -319,7 +319,7 @@ def _disk_line(plan: Plan, missing: str) -> str:
     if plan.disk is None:
         return f"disk: {missing}; {free}"
     disk = plan.disk
-    at_work = max(disk["while_training"], disk["while_judging"])
+    at_work = max(disk["while_training"], disk["while_evaluating"])
     return (
         f"disk: weights {amount(disk['weights'])}, data {amount(disk['data'])}, and for each job "
         f"at work up to {amount(at_work)}; {free}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config.experiment import Experiment, Training
-from bench.results.staleness import about_images, record
+from bench.results.records import DataRecord
 from bench.training.sizes import check_training
 
 # Images and shapes of sources that are always the same; the others' are known once data.json is.
@@ -38,18 +38,15 @@ class Size:
         return count
 
 
-def size_of(experiment: Experiment, results: Path) -> Size | None:
+def size_of(experiment: Experiment, about: DataRecord | None) -> Size | None:
     """Return the size of the images, from data.json or the source; None where neither tells."""
-    data, about = experiment.data, about_images(experiment, results)
+    data = experiment.data
     usual = SOURCES.get(data.source)
-    if usual is None and "image_shape" not in about:
+    if usual is None and about is not None and about.image_shape:
+        usual = (about.train_images, about.test_images, about.image_shape, len(about.classes))
+    if usual is None:
         return None
-    train, test, shape, classes = usual or (
-        about["train_images"],
-        about["test_images"],
-        tuple(about["image_shape"]),
-        len(about["classes"]),
-    )
+    train, test, shape, classes = usual
     return Size(
         train=data.train_images or train,
         test=data.test_images or test,
@@ -63,9 +60,9 @@ def check_beside(training: Training, label: str, data: Path) -> None:
 
     Without one, only who opens the file knows its images.
     """
-    about = record(data.with_suffix(".json")) or {}
-    if "image_shape" in about:
-        check_training(training, label, about["train_images"], about["image_shape"])
+    about = DataRecord.find(data.with_suffix(".json"))
+    if about is not None and about.image_shape:
+        check_training(training, label, about.train_images, about.image_shape)
 
 
 def disk_bytes(experiment: Experiment, size: Size, parameters: int) -> dict[str, int]:
@@ -76,12 +73,12 @@ def disk_bytes(experiment: Experiment, size: Size, parameters: int) -> dict[str,
     """
     weights = parameters * FLOAT
     memories = [_memory(method.options, size) for method in experiment.methods]
-    judged = experiment.evaluation.autoattack
+    attacked = experiment.evaluation.autoattack
     return {
         "weights": 2 * weights * len(experiment.runs()),
         "data": (size.train + size.test) * (size.values + LABEL),
         "while_training": 3 * weights + max(memories),
-        "while_judging": size.test * size.values * FLOAT if judged else 0,
+        "while_evaluating": size.test * size.values * FLOAT if attacked else 0,
     }
 
 

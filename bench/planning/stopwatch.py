@@ -13,7 +13,7 @@ from bench.data.dataset import Dataset, Images
 
 @contextmanager
 def timed(device: torch.device) -> Iterator[list[float]]:
-    """Lend a list that holds the seconds of the block, the device's work included, at its end."""
+    """Yield a list that holds the seconds of the block, the device's work included, at its end."""
     spent: list[float] = []
     wait(device)
     began = time.perf_counter()

@@ -10,22 +10,17 @@ import torch
 from bench.attacks.pgd import pgd
 from bench.config.experiment import Experiment, Method
 from bench.data.dataset import to_unit
-from bench.evaluation.judge import correct, searched
+from bench.evaluation.per_example import correct, searched
 from bench.numerics.device import convolutions, describe, prepare
 from bench.numerics.seeding import stream
-from bench.planning.costs import Rates, method_kind
+from bench.planning.costs import GRADIENTS, QUERIES, ROBUST, Rates, method_kind
 from bench.planning.sizes import Size
 from bench.planning.stopwatch import synthetic, timed
 from bench.training.held_out import held_out
-from bench.training.metrics import Tally, clean_accuracy, pgd_accuracy
+from bench.training.metrics import EpochMetrics, clean_accuracy, pgd_accuracy
 from bench.training.run import Run
 
 STEPS = 2  # each of two epochs: the memory is empty in the first, and kernels are still loaded
-# Per image that stays robust through AutoAttack's standard version (arXiv 2003.01690): APGD-CE has
-# 100 gradient steps, APGD-T and FAB-T have 100 for each of 9 targets; Square has 5,000 queries, and
-# every step of FAB looks at its result once more.
-GRADIENTS, QUERIES = 100 + 900 + 900, 5000 + 900
-ROBUST = 0.5  # assumed share: AutoAttack goes on only with what still stands
 
 
 def trial(experiment: Experiment, size: Size, tell: Callable[[str], None] = print) -> Rates:
@@ -65,39 +60,41 @@ def _training(
 ) -> tuple[Run, float]:
     """Return the run and its seconds for each training image and epoch, selection included."""
     held = held_out(method.training, size.train)
-    judged = min(held or size.test, 2 * method.training.batch_size)
+    selected_on = min(held or size.test, 2 * method.training.batch_size)
     images = STEPS * method.training.batch_size
     spec = experiment.train_spec(method.label, experiment.seeds[0])
     # OneCycle counts its steps: there must be more than are taken here.
-    shell = replace(spec.training, epochs=max(3, spec.training.epochs), validation_images=judged)
-    train = images + (judged if held else 0)
-    data = synthetic(size.shape, size.classes, train, judged)
-    run = Run(replace(spec, training=shell), data, device)
+    recipe = replace(
+        spec.training, epochs=max(3, spec.training.epochs), validation_images=selected_on
+    )
+    train = images + (selected_on if held else 0)
+    data = synthetic(size.shape, size.classes, train, selected_on)
+    run = Run(replace(spec, training=recipe), data, device)
     seconds = 0.0
     with convolutions(tf32=spec.compute.tf32):
         for epoch in (1, 2):
-            tally = Tally(device)
+            metrics = EpochMetrics(device)
             with timed(device) as spent:
                 for step, index_B in enumerate(run.batches(epoch)):
-                    run.step(run.images(epoch, step, index_B), run.labels_N[index_B], tally)
+                    run.step(run.images(epoch, step, index_B), run.labels_N[index_B], metrics)
             seconds = spent[0] / images
         with timed(device) as spent:
             _select(run)
-    selecting = spent[0] / judged * (held or size.test)
+    selecting = spent[0] / selected_on * (held or size.test)
     return run, seconds + selecting / (size.train - held)
 
 
 def _select(run: Run) -> None:
-    """Judge the held-out images as the end of an epoch does."""
-    shell, batch = run.spec.training, 2 * run.spec.training.batch_size
-    attack, model = shell.validation_attack, run.engine.judged()
-    clean_accuracy(model, run.judged, batch)
+    """Evaluate the held-out images as the end of an epoch does."""
+    recipe, batch = run.spec.training, 2 * run.spec.training.batch_size
+    attack, model = recipe.validation_attack, run.engine.eval_model()
+    clean_accuracy(model, run.selection_images, batch)
     pgd_accuracy(
         model,
-        run.judged,
+        run.selection_images,
         batch,
         eps=run.spec.threat.eps,
-        step=attack.length,
+        step=attack.size,
         steps=attack.steps,
         seed=run.spec.seed,
     )
@@ -108,7 +105,7 @@ def _attack_costs(
 ) -> tuple[float, float]:
     """Return the seconds of one gradient step and of one query of one image.
 
-    They are taken on what an evaluation searches on, not on what the training's engine judges.
+    They are taken on what an evaluation searches on, not on what the training's engine evaluates.
     """
     # As it is read from a file: an engine lays it out in its own way.
     loaded = run.model.to(memory_format=torch.contiguous_format)

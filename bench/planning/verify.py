@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.config.experiment import TAKEN, Experiment
-from bench.results.changes import changes, listed
-from bench.results.staleness import (
-    Recorded,
-    about_images,
-    attacks,
-    examining_differs,
-    images_differ,
-    images_of,
-    judging_differs,
-    record,
-    recorded,
-    training_differs,
-    transfer_differs,
-    weights,
-)
+from bench.config.loading import is_experiment, read_config, read_yaml
+from bench.results.paths import Paths, RunPaths
+from bench.results.records import EvaluationRecord, TrainRecord, UnavailableRecord
+from bench.results.staleness import Staleness, weights
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
-from bench.runtime.provenance import packages, reference_digest
+from bench.runtime.places import of_suite
+from bench.runtime.provenance import packages
 
 # What else is installed has no part in the weights.
 TRAINING_PACKAGES = ("python", "torch", "torchvision")
@@ -38,11 +27,11 @@ class Finding:
 
     where: str
     what: str
-    remedy: str
+    fix: str
     stale: Path | None = None
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}; {self.remedy}"
+        return f"{self.where}: {self.what}; {self.fix}"
 
 
 def remake(config: Path, *stale: Path) -> str:
@@ -60,157 +49,125 @@ def verify(experiment: Experiment, config: Path, results: Path) -> list[Finding]
 
     `config` is the file it was read from, for the commands that are printed.
     """
-    name, about = experiment.experiment, about_images(experiment, results)
-    fingerprint = about.get("fingerprint")
-    runs = recorded(experiment, results)
-    findings = [*_images(experiment, results, config), *_absent(name, runs, config)]
-    installed = packages()
-    for run in runs:
-        if run.training is not None:
-            findings += _training(run, experiment, fingerprint, installed, config)
-        if run.training is not None and run.evaluation is not None:
-            findings += _evaluation(run, experiment, fingerprint, installed, config)
-            findings += _diagnostics(run, experiment, config)
+    stale = Staleness(experiment, results)
+    paths, installed = stale.paths, packages()
+    findings = []
+    if stale.images is None:
+        what = "its images have not been read (no data.json)"
+        findings.append(Finding(experiment.experiment, what, f"run {remake(config)}"))
+    else:
+        findings += _stale(paths.data, stale.data(), config, "reads the images again")
+    findings += _absent(experiment, paths, config)
+    for label, seed in experiment.runs():
+        run = paths.run(label, seed)
+        training = TrainRecord.find(run.train_record)
+        evaluation = EvaluationRecord.find(run.evaluation_record)
+        if not run.train_record.is_file():
+            continue
+        reasons = stale.training(label, seed)
+        findings += _stale(run.train_record, reasons, config, "trains it again")
+        if training is not None:
+            findings += _weights(run, training, config)
+            alone = not reasons
+            findings += _packages(
+                run.train_record, training.packages, installed, config, TRAINING_PACKAGES, alone
+            )
+        if not run.evaluation_record.is_file():
+            continue
+        reasons = stale.evaluation(label, seed)
+        findings += _stale(run.evaluation_record, reasons, config, "evaluates it again")
+        if evaluation is not None:
+            findings += _evaluated(run, evaluation, installed, config, alone=not reasons)
+        if (label, seed) in experiment.diagnosed():
+            reasons = stale.diagnostics(label, seed)
+            findings += _stale(run.diagnostics_record, reasons, config, "diagnoses it again")
     for seed in experiment.transfer_seeds():
-        if all(run.evaluation is not None for run in runs if run.seed == seed):
-            findings += _transfer(results / name, seed, experiment, config)
+        runs = [paths.run(method.label, seed) for method in experiment.methods]
+        if all(run.evaluation_record.is_file() for run in runs):
+            path = paths.transfer_record(seed)
+            findings += _stale(path, stale.transfer(seed), config, "makes it again")
     for model in experiment.reference.models:
-        findings += _reference(
-            results / name / "reference" / model, experiment, fingerprint, installed, config
-        )
+        findings += _reference(stale, model, installed, config)
     return findings
 
 
-def _images(experiment: Experiment, results: Path, config: Path) -> Iterator[Finding]:
-    if not about_images(experiment, results):
-        what = "its images have not been read (no data.json)"
-        yield Finding(experiment.experiment, what, f"run {remake(config)}")
-    elif reasons := images_differ(experiment, results):
-        path = images_of(experiment, results)
-        again = f"{remake(config, path)} reads the images again"
+def _stale(path: Path, reasons: list[str], config: Path, does: str) -> Iterator[Finding]:
+    if reasons:
+        again = f"{remake(config, path)} {does}"
         yield Finding(str(path), " and ".join(reasons), again, path)
 
 
-def _absent(name: str, runs: list[Recorded], config: Path) -> Iterator[Finding]:
-    for what, missing in (
-        ("not trained", [run for run in runs if run.training is None]),
-        ("trained but not judged", [run for run in runs if run.training and not run.evaluation]),
-    ):
+def _absent(experiment: Experiment, paths: Paths, config: Path) -> Iterator[Finding]:
+    runs = [(label, seed, paths.run(label, seed)) for label, seed in experiment.runs()]
+    untrained = [run for run in runs if not run[2].train_record.is_file()]
+    waiting = [
+        run for run in runs if run not in untrained and not run[2].evaluation_record.is_file()
+    ]
+    for what, missing in (("not trained", untrained), ("trained but not evaluated", waiting)):
         if missing:
-            first = f"{missing[0].label} seed {missing[0].seed}"
+            first = f"{missing[0][0]} seed {missing[0][1]}"
             more = f"{first} and {len(missing) - 1} more" if len(missing) > 1 else first
             text = f"{len(missing)} of {len(runs)} runs are {what} ({more})"
-            yield Finding(name, text, f"run {remake(config)}")
+            yield Finding(experiment.experiment, text, f"run {remake(config)}")
 
 
-def _training(
-    run: Recorded,
-    experiment: Experiment,
-    fingerprint: str | None,
+def _weights(run: RunPaths, training: TrainRecord, config: Path) -> Iterator[Finding]:
+    for checkpoint, digest in weights(training).items():
+        path = run.weights(checkpoint)
+        if path.is_file() and sha256(path) != digest:
+            what, again = (
+                "not the weights that train.json records",
+                remake(config, run.train_record),
+            )
+            yield Finding(str(path), what, f"{again} trains it again", run.train_record)
+
+
+def _evaluated(
+    run: RunPaths,
+    evaluation: EvaluationRecord,
     installed: dict[str, str],
     config: Path,
+    *,
+    alone: bool,
 ) -> Iterator[Finding]:
-    assert run.training is not None
-    where = run.folder / "train.json"
-    again = f"{remake(config, where)} trains it again"
-    reasons = training_differs(run, experiment, fingerprint)
-    if reasons:
-        yield Finding(str(where), " and ".join(reasons), again, where)
-    for checkpoint, digest_then in weights(run.training).items():
-        path = run.folder / f"{checkpoint}.safetensors"
+    where = run.evaluation_record
+    again = f"{remake(config, where)} evaluates it again"
+    for checkpoint, attack, record in evaluation.attacks():
+        path = run.examples(checkpoint, attack)
         if not path.is_file():
-            yield Finding(str(path), "the weights are missing", again, where)
-        elif sha256(path) != digest_then:
-            yield Finding(str(path), "not the weights that train.json records", again, where)
-    yield from _packages(
-        where, run.training, installed, config, only=TRAINING_PACKAGES, alone=not reasons
-    )
-
-
-def _evaluation(
-    run: Recorded,
-    experiment: Experiment,
-    fingerprint: str | None,
-    installed: dict[str, str],
-    config: Path,
-) -> Iterator[Finding]:
-    assert run.evaluation is not None
-    path = run.folder / "evaluation.json"
-    reasons = judging_differs(run, experiment, fingerprint)
-    if reasons:
-        again = f"{remake(config, path)} judges it again"
-        yield Finding(str(path), " and ".join(reasons), again, path)
-    yield from _verdicts(run.folder, run.evaluation, config)
-    yield from _packages(path, run.evaluation, installed, config, alone=not reasons)
-
-
-def _diagnostics(run: Recorded, experiment: Experiment, config: Path) -> Iterator[Finding]:
-    if (run.label, run.seed) not in experiment.diagnosed():
-        return
-    if reasons := examining_differs(run, experiment):
-        path = run.folder / "diagnostics" / "record.json"
-        again = f"{remake(config, path)} examines it again"
-        yield Finding(str(path), " and ".join(reasons), again, path)
-
-
-def _transfer(folder: Path, seed: int, experiment: Experiment, config: Path) -> Iterator[Finding]:
-    if reasons := transfer_differs(folder, seed, experiment):
-        path = folder / "transfer" / f"seed{seed}.json"
-        again = f"{remake(config, path)} tries it again"
-        yield Finding(str(path), " and ".join(reasons), again, path)
+            yield Finding(str(path), "the per-example results are missing", again, where)
+        elif sha256(path) != record.sha256:
+            what = "not the per-example results that evaluation.json records"
+            yield Finding(str(path), what, again, where)
+    yield from _packages(where, evaluation.packages, installed, config, None, alone)
 
 
 def _reference(
-    folder: Path,
-    experiment: Experiment,
-    fingerprint: str | None,
-    installed: dict[str, str],
-    config: Path,
+    stale: Staleness, model: str, installed: dict[str, str], config: Path
 ) -> Iterator[Finding]:
-    path = folder / "evaluation.json"
-    found = record(path)
-    if found is None:
-        yield Finding(str(path), "the model is not judged", f"run {remake(config)}")
+    run = stale.paths.reference(model)
+    if UnavailableRecord.find(run.evaluation_record) is not None:
+        # It has no results that could be old.
         return
-    if "unavailable" in found:
-        # It has no verdicts that could be old.
+    evaluation = EvaluationRecord.find(run.evaluation_record)
+    if evaluation is None:
+        what = "the model is not evaluated"
+        yield Finding(str(run.evaluation_record), what, f"run {remake(config)}")
         return
-    keys = changes(experiment.evaluation_spec(), found.get("spec"))
-    reasons = [f"the config has another {listed(keys)}"] if keys else []
-    if found.get("code_digest") != reference_digest():
-        reasons.append("the code that judges it has changed")
-    if fingerprint is not None and found.get("data", {}).get("fingerprint") != fingerprint:
-        reasons.append("it was judged on other images")
-    if reasons:
-        again = f"{remake(config, path)} judges it again"
-        yield Finding(str(path), " and ".join(reasons), again, path)
-    yield from _verdicts(folder, found, config)
-    yield from _packages(path, found, installed, config, alone=not reasons)
-
-
-def _verdicts(folder: Path, evaluation: dict[str, Any], config: Path) -> Iterator[Finding]:
-    where = folder / "evaluation.json"
-    again = f"{remake(config, where)} judges it again"
-    for checkpoint, attack, judged in attacks(evaluation):
-        path = folder / "verdicts" / checkpoint / f"{attack}.csv"
-        if not path.is_file():
-            yield Finding(str(path), "the verdicts are missing", again, where)
-        elif sha256(path) != judged.get("sha256"):
-            what = "not the verdicts that evaluation.json records"
-            yield Finding(str(path), what, again, where)
+    reasons = stale.reference(model)
+    yield from _stale(run.evaluation_record, reasons, config, "evaluates it again")
+    yield from _evaluated(run, evaluation, installed, config, alone=not reasons)
 
 
 def _packages(
     path: Path,
-    found: dict[str, Any],
+    then: dict[str, str],
     installed: dict[str, str],
     config: Path,
-    *,
-    only: tuple[str, ...] | None = None,
+    only: tuple[str, ...] | None,
     alone: bool,
 ) -> Iterator[Finding]:
     """Yield one finding for all packages; `alone` says that nothing besides them differs."""
-    then = found.get("packages") or {}
     names = only or tuple(dict.fromkeys((*then, *installed)))
     differ = [
         f"{name} {then.get(name, 'absent')} then, {installed.get(name, 'absent')} here"
@@ -218,16 +175,20 @@ def _packages(
         if then.get(name) != installed.get(name)
     ]
     if differ:
-        remedy = f"only the package differs: {remake(config, path)} if you want"
+        fix = f"only the package differs: {remake(config, path)} if you want"
         if not alone:
-            remedy = "the same command puts it right"
-        yield Finding(str(path), ", ".join(differ), remedy)
+            fix = "the same command fixes it"
+        yield Finding(str(path), ", ".join(differ), fix)
 
 
-def configs_of(results: Path, *folders: Path) -> dict[str, Path | None]:
-    """Return every experiment that has results, with its config in `folders`; None if it has none.
+def config_folders() -> list[Path]:
+    """Return the folders of configs: the suite's own, and that of the working directory."""
+    ours, here = of_suite("config"), Path("config")
+    return [ours] if ours == here else [ours, here]
 
-    Of two folders that have one the last counts.
+
+def configs_of(results: Path, folders: Sequence[Path]) -> dict[str, Path | None]:
+    """Return every experiment that has results, with its config in `folders`; None without one.
 
     A config with mistakes in it still names its experiment.
 
@@ -236,31 +197,27 @@ def configs_of(results: Path, *folders: Path) -> dict[str, Path | None]:
     BenchError
         There are no results at all.
     """
-    from bench.config.loading import read_yaml
-
     present = sorted(
         path.name
         for path in (results.iterdir() if results.is_dir() else ())
-        if path.is_dir() and path.name not in TAKEN and (path / "models").is_dir()
+        if path.is_dir() and path.name not in TAKEN and Paths(path).models.is_dir()
     )
     if not present:
         raise BenchError(f"{results}: no results here; give their folder with --results")
-    wrong = wrong_configs(*folders)
-    known: dict[Any, Path] = {}
+    wrong = wrong_configs(folders)
+    known: dict[str, Path] = {}
     for path in _configs(folders):
         with suppress(BenchError):
             raw = read_yaml(path, flag="--config")
             name = raw.get("experiment") if isinstance(raw, dict) else None
             # A config that can be read goes before one that cannot.
-            if isinstance(name, str) and (known.get(name) in (None, *wrong) or path not in wrong):
+            if isinstance(name, str) and (name not in known or known[name] in wrong):
                 known[name] = path
     return {name: known.get(name) for name in present}
 
 
-def wrong_configs(*folders: Path) -> dict[Path, str]:
+def wrong_configs(folders: Sequence[Path]) -> dict[Path, str]:
     """Return the configs in `folders` that cannot be read as experiments, and what is wrong."""
-    from bench.config.loading import is_experiment, read_config
-
     wrong = {}
     for path in _configs(folders):
         try:
@@ -271,5 +228,5 @@ def wrong_configs(*folders: Path) -> dict[Path, str]:
     return wrong
 
 
-def _configs(folders: Iterable[Path]) -> list[Path]:
+def _configs(folders: Sequence[Path]) -> list[Path]:
     return [path for folder in folders for path in sorted(folder.glob("*.yaml"))]

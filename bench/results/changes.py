@@ -1,37 +1,26 @@
-"""Where the settings that a record was made under are not those of the config.
-
-Standard library only: what is planned or compared must not wait for torch.
-"""
+"""Where the settings of a record are not those of a config. Standard library only."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from bench.config.experiment import Data, DiagnosticsSpec, EvaluationSpec, TrainSpec, spec_json
+from bench.config.parsing import plain
 
 ELSE = "or give the changed config another name under `experiment`"
-# Keys of the section `data` that records of before have not, with the value that changes nothing.
-ADDED = {"allow_duplicate_files": False}
 
 
-def changes(spec: TrainSpec | EvaluationSpec | DiagnosticsSpec | Data, recorded: Any) -> list[str]:
-    """Return the dotted keys in which a record's spec is not `spec`, in the order of the keys."""
-    now = json.loads(json.dumps(spec_json(spec)))
-    if isinstance(spec, Data) and isinstance(recorded, Mapping):
-        recorded = {**ADDED, **recorded}
-    return differences(now, recorded or {})
+def differences(now: Any, then: Any) -> list[str]:
+    """Return the dotted keys that have another value in `then`, or are in one of the two alone.
 
-
-def differences(now: Mapping[str, Any], then: Any) -> list[str]:
-    """Return the dotted keys that have another value in `then`, or are in one of the two alone."""
-    ours, theirs, absent = _flat(now), _flat(then), object()
+    Both are dataclasses or mappings; the order is that of the keys of `now`.
+    """
+    ours, theirs, absent = _flat(plain(now)), _flat(plain(then)), object()
     return [key for key in {**ours, **theirs} if ours.get(key, absent) != theirs.get(key, absent)]
 
 
 def listed(keys: list[str]) -> str:
-    """Return the first few keys as a reader is told of them."""
+    """Return the first few keys as a sentence names them."""
     shown = ", ".join(keys[:3])
     return shown if len(keys) <= 3 else f"{shown} and {len(keys) - 3} more keys"
 

@@ -1,12 +1,11 @@
-"""The CSV files of the suite: reading them, and the numbers in them."""
+"""Reads CSV files as spreadsheets leave them, too."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.runtime.errors import BenchError
@@ -16,7 +15,7 @@ SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
 def read_table(
-    path: Path, columns: Iterable[str], remedy: str, *, empty: bool = False
+    path: Path, columns: Iterable[str], fix: str, *, empty: bool = False
 ) -> list[dict[str, str]]:
     """Return the rows of a CSV file that must have `columns`, and rows unless it may be `empty`.
 
@@ -26,35 +25,35 @@ def read_table(
     Raises
     ------
     BenchError
-        If the file is missing or damaged or lacks rows or a column; it names file and remedy.
+        If the file is missing or damaged or lacks rows or a column; it names file and fix.
     """
-    text = _text(path, remedy)
+    text = _text(path, fix)
     try:
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
     except csv.Error as error:
-        raise BenchError(f"{path}: it is damaged, no CSV text ({error}); {remedy}") from None
+        raise BenchError(f"{path}: it is damaged, no CSV text ({error}); {fix}") from None
     lines = _without_empty_ends(lines)
     header = lines[0] if lines else []
     if said := _wrong_header(header, columns):
-        raise BenchError(f"{path}: {said}; {remedy}")
+        raise BenchError(f"{path}: {said}; {fix}")
     for line, cells in enumerate(lines[1:], 1):
         if not any(cells):
-            raise BenchError(f"{path}: row {line} is empty; remove it or {remedy}")
+            raise BenchError(f"{path}: row {line} is empty; remove it or {fix}")
         if len(cells) != len(header):
             raise BenchError(
                 f"{path}: row {line} has not as many cells as the header; it was cut or edited: "
-                f"{remedy}"
+                f"{fix}"
             )
     if len(lines) < 2 and not empty:
-        raise BenchError(f"{path} has no rows; {remedy}")
+        raise BenchError(f"{path} has no rows; {fix}")
     return [dict(zip(header, cells, strict=True)) for cells in lines[1:]]
 
 
-def _text(path: Path, remedy: str) -> str:
+def _text(path: Path, fix: str) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise BenchError(f"{path} is missing; {remedy}") from None
+        raise BenchError(f"{path} is missing; {fix}") from None
     except NotADirectoryError:
         raise BenchError(
             f"{path.parent} is a file; name the folder of an experiment, such as results/digits"
@@ -63,14 +62,14 @@ def _text(path: Path, remedy: str) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
         raise BenchError(
             f"{path}: it is damaged or in UTF-16; save it as CSV in UTF-8, separated by commas, or "
-            f"{remedy}"
+            f"{fix}"
         )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BenchError(
             f"{path}: it is damaged or not in UTF-8, but perhaps in cp1252 ({error}); save it as "
-            f"CSV in UTF-8, separated by commas, or {remedy}"
+            f"CSV in UTF-8, separated by commas, or {fix}"
         ) from None
 
 
@@ -98,47 +97,7 @@ def _wrong_header(header: Sequence[str], columns: Iterable[str]) -> str:
     return f"the column {missing[0]!r} is missing" if missing else ""
 
 
-def cell_number(row: Mapping[str, str], column: str, path: Path) -> float:
-    """Return a cell of a row that `read_table` read from `path` as a number; `8/255` is one."""
-    text = row[column]
-    try:
-        return float(Fraction(text.strip()))
-    except (ValueError, ZeroDivisionError):
-        raise BenchError(
-            f"{path}: {column} holds {text!r} where a number was expected, in row "
-            f"{_place(row, path)}{comma(text)}; restore the file or make it again"
-        ) from None
-
-
-def cell_eps(row: Mapping[str, str], path: Path) -> float:
-    """Return the radius in a row that `read_table` read from `path`, 0 where nothing attacks.
-
-    Raises
-    ------
-    BenchError
-        It is no number, or one of 8 bits, which would be comparable with nothing.
-    """
-    eps = cell_number(row, "eps", path)
-    if not 0 <= eps <= 1:
-        raise BenchError(
-            f"{path}: eps holds {row['eps']!r} where a distance in [0, 1] such as 8/255 was "
-            f"expected (divide by 255?), in row {_place(row, path)}; restore the file or make it "
-            "again"
-        )
-    return eps
-
-
 def comma(text: str) -> str:
     """Return a hint where `text` is a number with a comma, as some spreadsheets write it."""
     number = re.fullmatch(r"[+-]?\d+(,\d+)+(\.\d+)?", text.strip())
     return " (write a decimal point, and nothing between thousands)" if number else ""
-
-
-def _place(row: Mapping[str, str], path: Path) -> int:
-    """Return which row of a file this is, from 1; of equal ones the first."""
-    return 1 + read_table(path, (), "make it again").index(dict(row))
-
-
-def decimal(value: float, digits: int = 2, sign: str = "") -> str:
-    """Return a number as a cell has it, rounded; "+" as `sign` marks all that is not negative."""
-    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # the sum turns -0.0 into 0.0

@@ -34,8 +34,8 @@ class Reported:
     where there is none, and `options` all of its options, those the source leaves open at their
     defaults.
 
-    `eps` is the radius of training and attack and `n` how many test images were judged, None where
-    the source does not say; a number of another count than ours is not compared. `kind` is
+    `eps` is the radius of training and attack and `n` how many test images were evaluated, None
+    where the source does not say; a number of another count than ours is not compared. `kind` is
     "paper" for the method's own authors, "secondary" for everyone else.
     """
 
@@ -181,3 +181,77 @@ def _row(row: dict[str, str], where: str) -> Reported:
 
 def _number(unit: Unit, row: dict[str, str], column: str, where: str) -> float | int:
     return unit.check(row[column], f"{where}: {column}{comma(row[column])}")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model as RobustBench lists it: accuracies in percent, clean and under AutoAttack.
+
+    `data` says what it was trained on beside the data set's own images.
+    """
+
+    dataset: str
+    name: str
+    architecture: str
+    clean: float
+    autoattack: float
+    eps: float | None
+    data: Literal["plain", "extra", "generated"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What figures and the report show beside our results."""
+
+    reported: tuple[Reported, ...] = ()
+    cards: tuple[ModelCard, ...] = ()
+
+    @classmethod
+    def read(cls, reported: Path | None, reference: Path | None) -> Published:
+        """Read reported numbers and RobustBench's cards; None leaves one of them out.
+
+        Raises
+        ------
+        BenchError
+            Naming the file, the line and the column that does not hold what it should.
+        """
+        return cls(
+            read_reported(reported) if reported else (),
+            _cards(reference) if reference else (),
+        )
+
+
+def _cards(path: Path) -> tuple[ModelCard, ...]:
+    values = {(card.dataset, card.method, card.metric): card for card in read_cards(path)}
+    needed = (*CARD_COLUMNS, "architecture", "extra_data", "generated_data")
+    found = []
+    for where, row in _lines(path, needed):
+        clean, robust = (
+            values[row["dataset"], row["name"], metric] for metric in ("clean", "autoattack")
+        )
+        extra, generated = (_yes(row, name, where) for name in ("extra_data", "generated_data"))
+        data: Literal["plain", "extra", "generated"] = "plain"
+        if extra:
+            data = "extra"
+        elif generated:
+            data = "generated"
+        found.append(
+            ModelCard(
+                dataset=row["dataset"],
+                name=row["name"],
+                architecture=row["architecture"].strip(),
+                clean=clean.value,
+                autoattack=robust.value,
+                eps=robust.eps,
+                data=data,
+            )
+        )
+    return tuple(found)
+
+
+def _yes(row: dict[str, str], column: str, where: str) -> bool:
+    # Spreadsheets write TRUE.
+    text = row[column].strip().lower()
+    if text not in ("true", "yes", "1", "false", "no", "0", ""):
+        raise BenchError(f"{where}: {column} is true or false, got {row[column]!r}")
+    return text in ("true", "yes", "1")

@@ -1,35 +1,80 @@
-"""The records train.json and evaluation.json, as far as those who read them need them."""
+"""The JSON record of each job: one class each, by which it is written and read.
+
+Standard library only: planning reads records too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
 
-from bench.config.parsing import Pixels, parse
+from bench.config.experiment import DiagnosticsSpec, EvaluationSpec, TrainSpec
+from bench.config.parsing import parse, plain
+from bench.runtime.errors import BenchError
+from bench.runtime.files import read_json, write_json
 
-T = TypeVar("T")
+
+class Record:
+    """A JSON file that a job leaves when it is done."""
+
+    @classmethod
+    def read(cls, path: Path, hint: str) -> Self:
+        """Return the record at `path`.
+
+        Raises
+        ------
+        BenchError
+            The file is missing, is not JSON, or lacks a key; it ends with `hint`.
+        """
+        if not path.is_file():
+            raise BenchError(f"{path}: missing; {hint}")
+        raw = read_json(path, hint)
+        try:
+            return parse(cls, raw, where=path.name)
+        except (BenchError, ValueError) as error:
+            first, *more = getattr(error, "problems", (str(error),))
+            what = first + (f", and {len(more)} more problems" if more else "")
+            raise BenchError(f"{path}: damaged or of another version ({what}); {hint}") from None
+
+    @classmethod
+    def find(cls, path: Path) -> Self | None:
+        """Return the record at `path`; None where it is missing or is not complete."""
+        try:
+            return cls.read(path, "")
+        except BenchError:
+            return None
+
+    def write(self, path: Path) -> None:
+        """Write the record, whole or not at all."""
+        write_json(path, plain(self))
 
 
-@dataclass(frozen=True)
-class DataRecord:
-    """The images of a run: test images are counted as the data has them, judged or not.
-
-    `source_train_images` and `source_test_images` are those of the source, of which the data may
-    have a part; a record without them is taken to have all.
-
-    What follows them is of the images before a part of them was taken: see `bench.data.origin`. The
-    two counts of equal images are of those that the run was given. Records of before have none.
-    `image_shape` is channels, rows and columns.
-    """
+@dataclass(frozen=True, kw_only=True)
+class ImagesRecord:
+    """Which images a result is of, by name and by the SHA-256 of pixels and labels."""
 
     name: str
     fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecord(ImagesRecord, Record):
+    """data.json: the images of an experiment, and the source that they were taken from.
+
+    The sizes of the source, `class_counts` (by part, "train" and "test") and the channel means and
+    standard deviations of the training pixels in [0, 1] are those before a part was taken.
+    `lossless`: no image came from a lossy encoding. The two counts of equal images are of those
+    that were taken.
+    """
+
+    classes: tuple[str, ...]
+    train_images: int
     test_images: int
-    train_images: int | None = None
-    validation_images: int = 0
-    source_train_images: int | None = None
-    source_test_images: int | None = None
+    source_train_images: int
+    source_test_images: int
+    image_shape: tuple[int, ...] = ()
     source: str = ""
     lossless: bool | None = None
     class_counts: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -37,203 +82,226 @@ class DataRecord:
     channel_std: tuple[float, ...] = ()
     train_duplicates: int | None = None
     train_test_duplicates: int | None = None
-    image_shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingImages(DataRecord):
+    """The images of a run: `train_images` were trained on, `validation_images` held out."""
+
+    validation_images: int
 
     @property
-    def all_test_images(self) -> int:
-        """Test images of the source."""
-        if self.source_test_images is None:
-            return self.test_images
-        return self.source_test_images
-
-    @property
-    def train_subset(self) -> bool:
+    def subset(self) -> bool:
         """Whether the source has training images that the run was not given."""
-        if self.train_images is None or self.source_train_images is None:
-            return False
         return self.train_images + self.validation_images < self.source_train_images
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """The architecture, by the label that configurations and reported numbers use."""
+    """The architecture, by the label that configurations and published numbers use."""
 
     label: str
     parameters: int
 
 
-@dataclass(frozen=True)
-class TrainedCheckpoint:
-    """Weights that training kept; accuracies on the held-out images, in percent."""
-
-    epoch: int
-    weights_sha256: str
-    validation_clean: float | None = None
-    validation_pgd: float | None = None
-
-
-@dataclass(frozen=True)
-class ThreatRecord:
-    """The ball that the run trained in; `eps` in pixels scaled to [0, 1]."""
-
-    eps: Pixels
-
-
-@dataclass(frozen=True)
-class ShellRecord:
-    """Of the training shell, how many epochs it had."""
-
-    epochs: int | None = None
-
-
-@dataclass(frozen=True)
-class SpecRecord:
-    """What decided the weights: the method behind the label, its options, its threat."""
-
-    method: str
-    options: dict[str, Any]
-    threat: ThreatRecord
-    training: ShellRecord = ShellRecord()
-
-
-@dataclass(frozen=True)
-class PassesRecord:
+@dataclass(frozen=True, kw_only=True)
+class Passes:
     """Passes of one image in one training step, of attack and update together."""
 
     forward: int
     backward: int
 
 
-@dataclass(frozen=True)
-class TrainRecord:
-    """The part of train.json that is read; `seconds` of wall time."""
+@dataclass(frozen=True, kw_only=True)
+class TrainedCheckpoint:
+    """Weights that training kept; accuracies on the held-out images, in percent.
+
+    `chance_level`: the clean one is no better than naming one class always.
+    """
+
+    epoch: int
+    weights_sha256: str
+    validation_clean: float
+    validation_pgd: float
+    chance_level: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRecord(Record):
+    """train.json: how one run was trained.
+
+    `method` is its label in the config, `spec.method` the registered method behind it;
+    `start_sha256` is of the weights that it began with, None from scratch. `seconds` are of wall
+    time, of all processes together where it was interrupted.
+    """
 
     experiment: str
     method: str
     seed: int
-    spec: SpecRecord
+    spec: TrainSpec
+    start_sha256: str | None
     code_digest: str
-    data: DataRecord
+    data: TrainingImages
     model: ModelRecord
+    passes: Passes
     selected_on: Literal["validation", "test"]
+    selected_by: str
     precision: str
     tf32: bool
     engine: str
     checkpoints: dict[str, TrainedCheckpoint]
     device: str
+    threads: int | None
+    packages: dict[str, str]
     seconds: float
-    peak_memory_mb: float | None = None
-    selected_by: str = ""
-    passes: PassesRecord | None = None
+    peak_memory_mb: float | None
 
 
-@dataclass(frozen=True)
-class AttackDetails:
-    """What an attack said of itself: AutoAttack's own warnings, its engine, and what PGD did."""
-
-    warnings: tuple[str, ...] = ()
-    search_engine: str = ""
-    steps: int | None = None
-    restarts: int | None = None
-    loss: str = ""
-
-    @property
-    def is_pgd20(self) -> bool:
-        """Whether it is what papers call PGD-20: 20 steps on the cross-entropy from one start."""
-        return (self.steps, self.restarts, self.loss) == (20, 1, "ce")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AttackRecord:
-    """What evaluation.json says of one attack on one checkpoint."""
+    """What one attack did to one checkpoint.
+
+    `sha256` is of the file of per-example results. `details` are the attack's own: its settings,
+    AutoAttack's warnings, how the search was computed.
+    """
 
     source: str
+    seed: int | None
     eps: float
     n: int
     correct: int
     seconds: float
+    peak_memory_mb: float | None
     sha256: str
-    precision: str
-    tf32: bool
-    seed: int | None = None
-    flags: tuple[str, ...] = ()
-    details: AttackDetails = AttackDetails()
-    peak_memory_mb: float | None = None
+    flags: tuple[str, ...]
+    details: dict[str, Any]
+
+    @property
+    def is_pgd20(self) -> bool:
+        """Whether it is what papers call PGD-20: 20 steps on the cross-entropy from one start."""
+        found = tuple(self.details.get(key) for key in ("steps", "restarts", "loss"))
+        return found == (20, 1, "ce")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What AutoAttack's own checks said."""
+        return tuple(self.details.get("warnings", ()))
+
+    @property
+    def search_engine(self) -> str:
+        """The engine that adversarial images were searched with; empty where none were."""
+        return str(self.details.get("search_engine", ""))
 
 
-@dataclass(frozen=True)
-class JudgedCheckpoint:
-    """What evaluation.json says of one checkpoint."""
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedCheckpoint:
+    """The attacks on one checkpoint, by name."""
 
     weights_sha256: str
     attacks: dict[str, AttackRecord]
 
 
-@dataclass(frozen=True)
-class JudgedData:
-    """The images that an evaluation was made on."""
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRecord(Record):
+    """evaluation.json: how the checkpoints of one network were evaluated.
 
-    name: str
-    fingerprint: str
+    Of a RobustBench model `method` is RobustBench's name, and it has neither seed nor experiment.
+    """
+
+    experiment: str | None
+    method: str
+    seed: int | None
+    spec: EvaluationSpec
+    code_digest: str
+    data: ImagesRecord
+    device: str
+    threads: int | None
+    packages: dict[str, str]
+    peak_memory_mb: float | None
+    checkpoints: dict[str, EvaluatedCheckpoint]
+
+    def attacks(self) -> Iterator[tuple[str, str, AttackRecord]]:
+        """Yield (checkpoint, attack, its record)."""
+        for checkpoint, evaluated in self.checkpoints.items():
+            for attack, record in evaluated.attacks.items():
+                yield checkpoint, attack, record
 
 
-@dataclass(frozen=True)
-class EvaluationRecord:
-    """The part of evaluation.json that is read."""
+@dataclass(frozen=True, kw_only=True)
+class UnavailableRecord(Record):
+    """evaluation.json of a RobustBench model whose checkpoint could not be fetched."""
+
+    method: str
+    unavailable: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRecord:
+    """The outcome of one diagnostic check: see `bench.diagnostics.checks.Outcome`."""
+
+    value: float
+    threshold: float
+    chance: float
+    n: int
+    passed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checks:
+    """The checks on one network."""
+
+    weights_sha256: str
+    checks: dict[str, CheckRecord]
+
+    @property
+    def failed(self) -> list[str]:
+        """The names of the checks that failed."""
+        return [name for name, check in self.checks.items() if not check.passed]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnosedCheckpoint(Checks):
+    """The checks on one checkpoint of a run."""
+
+    departure_quartiles_nats: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnosticsRecord(Record):
+    """diagnostics/record.json: every check on one run; `sha256` are of its tables."""
 
     experiment: str
     method: str
     seed: int
+    spec: DiagnosticsSpec
     code_digest: str
-    data: JudgedData
+    data: ImagesRecord
     device: str
-    checkpoints: dict[str, JudgedCheckpoint]
+    threads: int | None
+    packages: dict[str, str]
+    seconds: float
+    peak_memory_mb: float | None
+    sha256: dict[str, str]
+    checkpoints: dict[str, DiagnosedCheckpoint]
 
 
-@dataclass(frozen=True)
-class ReferenceRecord:
-    """The evaluation.json of a RobustBench model, which has no training record beside it."""
+@dataclass(frozen=True, kw_only=True)
+class TransferRecord(Record):
+    """transfer/seed<k>.json: attacks transferred between the methods of a seed.
 
-    method: str
-    code_digest: str
-    data: JudgedData
-    device: str
-    checkpoints: dict[str, JudgedCheckpoint]
-
-
-@dataclass(frozen=True)
-class Absence:
-    """The part of a reference's evaluation.json that says why there are no verdicts, if so."""
-
-    method: str
-    unavailable: str | None = None
-
-
-def typed(kind: type[T], raw: Any, *, where: str) -> T:
-    """Return `raw` as the record `kind`; keys that nobody reads here may stand beside.
-
-    Raises
-    ------
-    ConfigError
-        Naming the dotted key that is missing or of the wrong type.
+    `checkpoints` has the checks by checkpoint and method; `sha256` is of the table beside it.
     """
-    return parse(kind, _known(kind, raw), where=where)
 
-
-def _known(kind: type[Any], raw: Any) -> Any:
-    if not isinstance(raw, Mapping):
-        return raw
-    hints = get_type_hints(kind)
-    return {
-        field.name: _inner(hints[field.name], raw[field.name])
-        for field in fields(kind)
-        if field.name in raw
-    }
-
-
-def _inner(hint: Any, raw: Any) -> Any:
-    if is_dataclass(hint) and isinstance(hint, type):
-        return _known(hint, raw)
-    if get_origin(hint) is dict and isinstance(raw, Mapping):
-        return {key: _inner(get_args(hint)[1], item) for key, item in raw.items()}
-    return raw
+    experiment: str
+    methods: tuple[str, ...]
+    seed: int
+    spec: DiagnosticsSpec
+    code_digest: str
+    data: ImagesRecord
+    device: str
+    threads: int | None
+    packages: dict[str, str]
+    seconds: float
+    peak_memory_mb: float | None
+    sha256: str
+    checkpoints: dict[str, dict[str, Checks]]

@@ -1,205 +1,218 @@
-"""The records that runs left below results/, and where they no longer fit config, code or images.
+"""What each job's result depends on, and why a result that is there must be made again.
 
-Standard library only: what is planned or compared must not wait for torch.
+Snakemake's `params`, the local runner, `plan` and `verify` all ask here. Standard library only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.config.experiment import Data, Experiment
+from bench.config.job_specs import spec_json
+from bench.config.parsing import parse
 from bench.config.schema import CHECKPOINTS
-from bench.results.changes import changes, listed
+from bench.results.changes import differences, listed
 from bench.results.data_header import header
-from bench.runtime.errors import BenchError
-from bench.runtime.files import read_json
-from bench.runtime.provenance import diagnose_digest, evaluate_digest, train_digest, transfer_digest
+from bench.results.paths import RESULTS, Paths
+from bench.results.records import (
+    DataRecord,
+    DiagnosticsRecord,
+    EvaluationRecord,
+    TrainRecord,
+    TransferRecord,
+)
+from bench.runtime import provenance
+from bench.runtime.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """One run of an experiment and its two records, None where there is none that can be read."""
+class Inputs:
+    """What decides the result of a job, besides images and weights."""
 
-    label: str
-    seed: int
-    folder: Path
-    training: dict[str, Any] | None
-    evaluation: dict[str, Any] | None
+    spec: Any
+    code: str
 
-
-def recorded(experiment: Experiment, results: Path) -> list[Recorded]:
-    """Return every run of `experiment` with what `results` (the folder above it) has of it."""
-    models = results / experiment.experiment / "models"
-    return [
-        Recorded(
-            label=label,
-            seed=seed,
-            folder=(folder := models / label / f"seed{seed}"),
-            training=record(folder / "train.json"),
-            evaluation=record(folder / "evaluation.json"),
-        )
-        for label, seed in experiment.runs()
-    ]
+    @property
+    def json(self) -> dict[str, Any]:
+        """The settings as what JSON can hold."""
+        return spec_json(self.spec)
 
 
-def record(path: Path) -> dict[str, Any] | None:
-    """Return the record at `path`, or None where it is missing or damaged."""
-    try:
-        found = read_json(path)
-    except BenchError:
-        return None
-    return found if isinstance(found, dict) else None
+def data_inputs(experiment: Experiment) -> Inputs:
+    """Return what decides the images."""
+    return Inputs(spec=experiment.data, code=provenance.data_digest())
 
 
-def about_images(experiment: Experiment, results: Path) -> dict[str, Any]:
-    """Return data.json of `experiment`; nothing where it has not been made."""
-    return record(results / experiment.experiment / "data.json") or {}
+def train_inputs(experiment: Experiment, label: str, seed: int) -> Inputs:
+    """Return what decides the weights of a run."""
+    spec = experiment.train_spec(label, seed)
+    code = provenance.train_digest(spec.method, spec.model.name, spec.training.engine)
+    return Inputs(spec=spec, code=code)
 
 
-def section_differs(data: Data, path: Path) -> list[str]:
+def evaluation_inputs(experiment: Experiment) -> Inputs:
+    """Return what decides the per-example results of a run."""
+    code = provenance.evaluate_digest(experiment.model.name)
+    return Inputs(spec=experiment.evaluation_spec(), code=code)
+
+
+def reference_inputs(experiment: Experiment) -> Inputs:
+    """Return what decides the per-example results of a RobustBench model."""
+    return Inputs(spec=experiment.evaluation_spec(), code=provenance.reference_digest())
+
+
+def diagnostics_inputs(experiment: Experiment) -> Inputs:
+    """Return what decides the diagnostics of a run; the config must have them."""
+    code = provenance.diagnose_digest(experiment.model.name)
+    return Inputs(spec=experiment.diagnostics_spec(), code=code)
+
+
+def transfer_inputs(experiment: Experiment) -> Inputs:
+    """Return what decides the transfer between the methods of a seed."""
+    code = provenance.transfer_digest(experiment.model.name)
+    return Inputs(spec=experiment.diagnostics_spec(), code=code)
+
+
+class Staleness:
+    """Why results of `experiment` below the folder `results` are not those that would come out now.
+
+    Each method returns reasons, none where the result is there and still right. A result that
+    another one depends on counts by itself: weights that must be trained again do not make an
+    evaluation stale.
+    """
+
+    def __init__(self, experiment: Experiment, results: Path = RESULTS) -> None:
+        self.experiment = experiment
+        self.paths = Paths.of(experiment.experiment, results)
+
+    @property
+    def images(self) -> DataRecord | None:
+        """What the images are; None where they have not been read."""
+        return DataRecord.find(self.paths.data_record)
+
+    def data(self) -> list[str]:
+        """Return why the images must be read again."""
+        about = self.images
+        if about is None:
+            return ["they have not been read"]
+        reasons = []
+        if keys := data_section_differs(self.experiment, self.paths.data):
+            reasons.append(f"the config has another {listed(keys)}")
+        said = header(self.paths.data)
+        ours = {"name": about.name, "classes": list(about.classes)}
+        ours["fingerprint"] = about.fingerprint
+        # One of the two files may be a copy, or what a killed process left of a pair.
+        if said and any(said.get(key) != value for key, value in ours.items()):
+            reasons.append("data.json is about other images than data.safetensors has")
+        if said and "origin" not in said:
+            reasons.append("the data file does not say whether its images are lossless")
+        return reasons
+
+    def training(self, label: str, seed: int) -> list[str]:
+        """Return why a run must be trained again."""
+        run = self.paths.run(label, seed)
+        record = TrainRecord.find(run.train_record)
+        if record is None:
+            return [_unread(run.train_record, "it is not trained")]
+        reasons = self._inputs(train_inputs(self.experiment, label, seed), record, "trains")
+        start = self.experiment.method(label).training.start
+        if start is not None:
+            begun = weights(TrainRecord.find(self.paths.run(start, seed).train_record))
+            if begun.get("best") != record.start_sha256:
+                reasons.append(f"it did not start from the weights that {start} has now")
+        return reasons + _lost(*(run.weights(name) for name in CHECKPOINTS), run.history)
+
+    def evaluation(self, label: str, seed: int) -> list[str]:
+        """Return why a run must be evaluated again."""
+        run = self.paths.run(label, seed)
+        record = EvaluationRecord.find(run.evaluation_record)
+        if record is None:
+            return [_unread(run.evaluation_record, "it is not evaluated")]
+        reasons = self._inputs(evaluation_inputs(self.experiment), record, "evaluates")
+        trained = weights(TrainRecord.find(run.train_record))
+        if trained and trained != weights(record):
+            reasons.append("it was evaluated with other weights than train.json has")
+        return reasons + _lost(run.examples_folder)
+
+    def reference(self, name: str) -> list[str]:
+        """Return why a RobustBench model must be evaluated again."""
+        path = self.paths.reference(name).evaluation_record
+        record = EvaluationRecord.find(path)
+        if record is None:
+            return [_unread(path, "it is not evaluated")]
+        return self._inputs(reference_inputs(self.experiment), record, "evaluates")
+
+    def diagnostics(self, label: str, seed: int) -> list[str]:
+        """Return why a run must be diagnosed again."""
+        run = self.paths.run(label, seed)
+        record = DiagnosticsRecord.find(run.diagnostics_record)
+        if record is None:
+            return [_unread(run.diagnostics_record, "it is not diagnosed")]
+        reasons = self._inputs(diagnostics_inputs(self.experiment), record, "diagnoses")
+        trained = weights(TrainRecord.find(run.train_record))
+        if any(trained.get(name) != digest for name, digest in weights(record).items()):
+            reasons.append("it was diagnosed with other weights than train.json has")
+        if _newer(run.evaluation_record, run.diagnostics_record):
+            reasons.append("it was evaluated since")
+        return reasons + _lost(run.curves, run.surfaces)
+
+    def transfer(self, seed: int) -> list[str]:
+        """Return why the transfer between the methods of a seed must be made again."""
+        path = self.paths.transfer_record(seed)
+        record = TransferRecord.find(path)
+        if record is None:
+            return [_unread(path, "it has not been made")]
+        reasons = self._inputs(transfer_inputs(self.experiment), record, "diagnoses")
+        labels = [method.label for method in self.experiment.methods]
+        if list(record.methods) != labels:
+            reasons.append("the config has other methods")
+        runs = [self.paths.run(label, seed) for label in labels]
+        if any(_newer(run.evaluation_record, path) for run in runs):
+            reasons.append("a run was evaluated since")
+        return reasons + _lost(self.paths.transfer(seed))
+
+    def _inputs(self, now: Inputs, record: Any, verb: str) -> list[str]:
+        reasons = []
+        if keys := differences(now.spec, record.spec):
+            reasons.append(f"the config has another {listed(keys)}")
+        if record.code_digest != now.code:
+            reasons.append(f"the code that {verb} it has changed")
+        about = self.images
+        if about is not None and record.data.fingerprint != about.fingerprint:
+            reasons.append("it is of other images")
+        return reasons
+
+
+def data_section_differs(experiment: Experiment, path: Path) -> list[str]:
     """Return the keys of the section `data` that were others when the data file `path` was made.
 
     None of a file that does not say, as those of before the section was kept in them.
     """
     made = header(path).get("spec")
-    return [f"data.{key}" for key in changes(data, made)] if made else []
+    if made is None:
+        return []
+    try:
+        then = parse(Data, made, where="data")
+    except ConfigError:
+        return ["section data"]
+    return [f"data.{key}" for key in differences(experiment.data, then)]
 
 
-def images_differ(experiment: Experiment, results: Path) -> list[str]:
-    """Return why the images must be read again: nothing if they are those of the config."""
-    about, path = about_images(experiment, results), images_of(experiment, results)
-    if not about:
-        return ["they have not been read"]
-    reasons = []
-    if keys := section_differs(experiment.data, path):
-        reasons.append(f"the config has another {listed(keys)}")
-    # One of the two files may be a copy, or what a killed process left of a pair.
-    said = header(path)
-    if said and "origin" not in said:
-        reasons.append(
-            f"{path.name} does not say whether its images are lossless and of which source"
-        )
-    if said and any(about.get(key) != said.get(key) for key in ("name", "classes", "fingerprint")):
-        reasons.append("data.json is about other images than data.safetensors has")
-    return reasons
+def weights(record: TrainRecord | EvaluationRecord | DiagnosticsRecord | None) -> dict[str, str]:
+    """Return the digest of each checkpoint's weights that a record names."""
+    found = {} if record is None else record.checkpoints
+    return {name: found[name].weights_sha256 for name in CHECKPOINTS if name in found}
 
 
-def images_of(experiment: Experiment, results: Path) -> Path:
-    """Return where the data file of `experiment` is."""
-    return results / experiment.experiment / "data.safetensors"
+def _lost(*paths: Path) -> list[str]:
+    return [f"{path.name} is missing" for path in paths if not path.exists()]
 
 
-def training_differs(run: Recorded, experiment: Experiment, fingerprint: str | None) -> list[str]:
-    """Return why the weights of `run` are not those that would be trained now: nothing if they are.
-
-    `fingerprint` is that of the images now, None if it is not known.
-    """
-    if run.training is None:
-        return ["it is not trained"]
-    spec = experiment.train_spec(run.label, run.seed)
-    reasons = []
-    if keys := changes(spec, run.training.get("spec")):
-        reasons.append(f"the config has another {listed(keys)}")
-    if run.training.get("code_digest") != train_digest(
-        spec.method, spec.model.name, spec.training.engine
-    ):
-        reasons.append("the code that trains it has changed")
-    then = _part(run.training, "data").get("fingerprint")
-    if fingerprint is not None and then != fingerprint:
-        reasons.append("it was trained on other images")
-    if (start := spec.training.start) is not None:
-        begun = record(run.folder.parents[1] / start / run.folder.name / "train.json")
-        if weights(begun)["best"] != run.training.get("start_sha256"):
-            reasons.append(f"it did not start from the weights that {start} has now")
-    return reasons
+def _unread(path: Path, absent: str) -> str:
+    return f"{path.name} is damaged or of another version" if path.is_file() else absent
 
 
-def judging_differs(run: Recorded, experiment: Experiment, fingerprint: str | None) -> list[str]:
-    """Return why the verdicts on `run` are not those that would come out now: nothing if they are.
-
-    Weights that must be trained again count by themselves: see `training_differs`.
-    """
-    if run.evaluation is None:
-        return ["it is not judged"]
-    reasons = []
-    if keys := changes(experiment.evaluation_spec(), run.evaluation.get("spec")):
-        reasons.append(f"the config has another {listed(keys)}")
-    if run.evaluation.get("code_digest") != evaluate_digest(experiment.model.name):
-        reasons.append("the code that judges it has changed")
-    then = _part(run.evaluation, "data").get("fingerprint")
-    if fingerprint is not None and then != fingerprint:
-        reasons.append("it was judged on other images")
-    trained, judged = weights(run.training), weights(run.evaluation)
-    if run.training is not None and trained != judged:
-        reasons.append("it was judged with other weights than train.json has")
-    return reasons
-
-
-def examining_differs(run: Recorded, experiment: Experiment) -> list[str]:
-    """Return why the diagnostics of `run` are not those that would come out now: nothing if so.
-
-    Weights or verdicts that must be made again count by themselves.
-    """
-    path = run.folder / "diagnostics" / "record.json"
-    found = record(path)
-    if found is None:
-        return ["it is not examined"]
-    reasons = _examined_otherwise(found, experiment, diagnose_digest(experiment.model.name))
-    examined, trained = weights(found), weights(run.training)
-    if any(digest not in (None, trained[name]) for name, digest in examined.items()):
-        reasons.append("it was examined with other weights than train.json has")
-    judged = run.folder / "evaluation.json"
-    if judged.is_file() and judged.stat().st_mtime > path.stat().st_mtime:
-        reasons.append("it was judged since")
-    return reasons
-
-
-def transfer_differs(folder: Path, seed: int, experiment: Experiment) -> list[str]:
-    """Return why a seed's transfer is not what would come out now: nothing if it is.
-
-    `folder` is the experiment's, and all its runs with that seed are trained and judged.
-    """
-    path = folder / "transfer" / f"seed{seed}.json"
-    found = record(path)
-    if found is None or not path.with_suffix(".csv").is_file():
-        return ["it has not been tried"]
-    reasons = _examined_otherwise(found, experiment, transfer_digest(experiment.model.name))
-    labels = [method.label for method in experiment.methods]
-    if found.get("methods") != labels:
-        reasons.append("the config has other methods")
-    judged = [folder / "models" / label / f"seed{seed}" / "evaluation.json" for label in labels]
-    if any(one.stat().st_mtime > path.stat().st_mtime for one in judged if one.is_file()):
-        reasons.append("a run was judged since")
-    return reasons
-
-
-def _examined_otherwise(found: dict[str, Any], experiment: Experiment, code: str) -> list[str]:
-    reasons = []
-    if keys := changes(experiment.diagnostics_spec(), found.get("spec")):
-        reasons.append(f"the config has another {listed(keys)}")
-    if found.get("code_digest") != code:
-        reasons.append("the code that examines it has changed")
-    return reasons
-
-
-def weights(found: dict[str, Any] | None) -> dict[str, str | None]:
-    """Return the digest of each checkpoint's weights that a record of either kind names."""
-    checkpoints = _part(found or {}, "checkpoints")
-    return {name: _part(checkpoints, name).get("weights_sha256") for name in CHECKPOINTS}
-
-
-def attacks(evaluation: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield (checkpoint, attack, what evaluation.json says of it)."""
-    checkpoints = _part(evaluation, "checkpoints")
-    for checkpoint in checkpoints:
-        judged = _part(_part(checkpoints, checkpoint), "attacks")
-        for attack in judged:
-            yield checkpoint, attack, _part(judged, attack)
-
-
-def _part(found: dict[str, Any], key: str) -> dict[str, Any]:
-    inner = found.get(key)
-    return inner if isinstance(inner, dict) else {}
+def _newer(path: Path, than: Path) -> bool:
+    return path.is_file() and path.stat().st_mtime > than.stat().st_mtime

@@ -61,7 +61,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """Lend a temporary name beside `path`; what was written there becomes `path` at the end.
+    """Yield a temporary name beside `path`; what was written there becomes `path` at the end.
 
     Raises
     ------
@@ -121,29 +121,29 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, remedy: str | None = None) -> Any:
+def read_json(path: Path, fix: str | None = None) -> Any:
     """Return what `write_json` wrote.
 
     Raises
     ------
     BenchError
-        The file is missing or is not JSON. It ends with `remedy`, which a file must have that
+        The file is missing or is not JSON. It ends with `fix`, which a file must have that
         the user named: it may be the user's own, and not ours to delete.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BenchError(f"{path}: there is no such file; {remedy or MAKE}") from None
+        raise BenchError(f"{path}: there is no such file; {fix or MAKE}") from None
     except PermissionError as error:
         raise BenchError(f"{path}: cannot be read ({error.strerror}); {CLOSED}") from None
     except (IsADirectoryError, NotADirectoryError) as error:
-        said = remedy or IN_THE_WAY
+        said = fix or IN_THE_WAY
         raise BenchError(f"{path}: cannot be read ({error.strerror}); {said}") from None
     except OSError as error:
-        said = remedy or AGAIN
+        said = fix or AGAIN
         raise BenchError(f"{path}: cannot be read ({error.strerror}); {said}") from None
     except ValueError as error:
-        raise BenchError(f"{path}: not JSON ({error}); {remedy or AGAIN}") from None
+        raise BenchError(f"{path}: not JSON ({error}); {fix or AGAIN}") from None
 
 
 def sha256(path: Path) -> str:

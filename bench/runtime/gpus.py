@@ -46,7 +46,7 @@ def devices() -> list[str]:
     """Return the devices that this process may use, each by a name that CUDA understands.
 
     A cluster's own CUDA_VISIBLE_DEVICES is respected. Where the driver tells, a device goes by its
-    UUID: numbers are counted anew in every allocation, so two jobs' "0" need not be the same. A
+    UUID: numbers are counted again in every allocation, so two jobs' "0" need not be the same. A
     number stays one where cards differ and CUDA counts the fastest first, as it does unless
     CUDA_DEVICE_ORDER says otherwise: the driver's tool counts by slot.
     """

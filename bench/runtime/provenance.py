@@ -18,14 +18,10 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# They parse, write or print what others computed; no weight and no result depends on them.
-UNDECIDING = (
-    "bench.config.",
-    "bench.results.",
-    "bench.runtime.",
-    "bench.training.fitting",
-    "bench.training.progress",
-)
+# They read what was asked for, or print: nothing that a job computes depends on them.
+ASKED = ("bench.config.", "bench.runtime.")
+# Nor do weights and per-example results on how they are written, read and resumed.
+UNDECIDING = (*ASKED, "bench.results.", "bench.training.progress")
 PACKAGES = ("torch", "torchvision", "pyautoattack", "autoattack", "robustbench", "safetensors")
 
 
@@ -45,7 +41,7 @@ def train_digest(method: str, model: str, engine: str) -> str:
 
 
 def evaluate_digest(model: str) -> str:
-    """Return the digest of all code that decides the verdicts on weights of `model`."""
+    """Return the digest of all code that decides the per-example results on weights of `model`."""
     return digest(("bench.evaluation.job", f"bench.models.{model}"))
 
 
@@ -60,20 +56,28 @@ def transfer_digest(model: str) -> str:
 
 
 def reference_digest() -> str:
-    """Return the digest of all code that decides the verdicts on others' models."""
+    """Return the digest of all code that decides the per-example results on others' models."""
     return digest(("bench.evaluation.reference",))
 
 
-def digest(roots: Iterable[str]) -> str:
-    """Return the digest of the modules `roots` and of all that they import from the package."""
+def analysis_digest(stage: str, *others: str) -> str:
+    """Return the digest of all code of a stage of the analysis, such as "claims.table"."""
+    return digest([f"bench.analysis.{name}" for name in (stage, *others)], ASKED)
+
+
+def digest(roots: Iterable[str], undeciding: tuple[str, ...] = UNDECIDING) -> str:
+    """Return the digest of the modules `roots` and of all that they import from the package.
+
+    Modules whose names begin as one of `undeciding` do not count.
+    """
     hashed = hashlib.sha256()
-    for name, path in sorted(sources(roots).items()):
+    for name, path in sorted(sources(roots, undeciding).items()):
         code, _ = _read(name, path)
         hashed.update(f"{name}\n{code}\n".encode())
     return hashed.hexdigest()
 
 
-def sources(roots: Iterable[str]) -> dict[str, Path]:
+def sources(roots: Iterable[str], undeciding: tuple[str, ...] = UNDECIDING) -> dict[str, Path]:
     """Return the files of `roots` and of every module of the package they import, by name."""
     found: dict[str, Path] = {}
     waiting = list(roots)
@@ -88,7 +92,7 @@ def sources(roots: Iterable[str]) -> dict[str, Path]:
         _, imports = _read(name, path)
         # An import runs the packages around a module before the module itself.
         for imported in (name.rpartition(".")[0], *imports):
-            if not imported.startswith(UNDECIDING) and _file(imported) is not None:
+            if not imported.startswith(undeciding) and _file(imported) is not None:
                 waiting.append(imported)
     return found
 

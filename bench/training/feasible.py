@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
 
 import torch
 
 from bench.config.experiment import Experiment, Model, Training
 from bench.models.base import build
+from bench.results.records import DataRecord
 from bench.runtime.errors import BenchError, ConfigError, Problems
 from bench.runtime.exit_code import named
 from bench.runtime.out_of_memory import out_of_memory
@@ -49,25 +49,25 @@ def check_network(
     )
 
 
-def check_all(experiment: Experiment, labels: Iterable[str], about: Mapping[str, Any]) -> None:
+def check_all(experiment: Experiment, labels: Iterable[str], about: DataRecord | None) -> None:
     """Raise ConfigError with what stops any of the methods `labels` from being trained.
 
-    `about` is data.json; where it is an older one that does not tell, each training looks itself.
+    Where the record `about` of the images does not tell their shape, each training looks itself.
     """
-    if "image_shape" not in about:
+    if about is None or not about.image_shape:
         return
-    problems, shape, count = Problems(), about["image_shape"], about["train_images"]
+    problems = Problems()
     for label in labels:
         training = experiment.method(label).training
         with problems.collecting():
-            check_training(training, label, count, shape)
+            check_training(training, label, about.train_images, about.image_shape)
             check_network(
                 experiment.model,
                 training,
                 label,
-                train_images=count,
-                shape=shape,
-                classes=len(about["classes"]),
+                train_images=about.train_images,
+                shape=about.image_shape,
+                classes=len(about.classes),
             )
     problems.settle()
 

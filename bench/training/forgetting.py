@@ -27,11 +27,11 @@ AGES = (0, 1, 2, 4, 8)  # epochs
 QUANTILES = (10, 50, 90)  # percent
 FRAME = ("top", "left", "mirrored")  # the tensors of a frame
 COLUMNS = (
-    "remembered_fooling",
-    "remembered_forgotten",
-    "remembered_cosine",
-    *(f"remembered_loss_age{age}" for age in AGES),
-    *(f"remembered_weight_p{percent}" for percent in QUANTILES),
+    "replay_success_rate",
+    "forgetting_rate",
+    "replay_cosine",
+    *(f"replay_loss_age{age}" for age in AGES),
+    *(f"replay_weight_p{percent}" for percent in QUANTILES),
 )
 
 
@@ -65,7 +65,7 @@ class Examples:
         return self.frame.undo(delta_PCHW), self.frame.undo(torch.ones_like(delta_PCHW))
 
 
-class Probe:
+class ForgettingTracker:
     """Follows the adversarial examples of up to 256 training images, chosen by the seed.
 
     Parameters
@@ -127,13 +127,14 @@ class Probe:
 
         Shares are in percent, losses in nats. With x'(e) made in epoch e:
 
-        - ``fooling``: share of x'(epoch - 1) that fool the network now;
-        - ``forgotten``: of the x'(epoch - 1) that did not fool it one epoch ago, the share that
-          fool it now;
-        - ``cosine``: mean cosine of the perturbations of x'(epoch - 1) and x'(epoch), on the
+        - ``replay_success_rate``: share of x'(epoch - 1) that fool the network now;
+        - ``forgetting_rate``: of the x'(epoch - 1) that did not fool it one epoch ago, the share
+          that fool it now;
+        - ``replay_cosine``: mean cosine of the perturbations of x'(epoch - 1) and x'(epoch), on the
           pixels that both show;
-        - ``loss_age<k>``: mean cross-entropy of x'(epoch - k);
-        - ``weight_p<q>``: quantile of 1.0000001 - p_y(x'(epoch - 1)), the weight of MemLoss V1.
+        - ``replay_loss_age<k>``: mean cross-entropy of x'(epoch - k);
+        - ``replay_weight_p<q>``: quantile of 1.0000001 - p_y(x'(epoch - 1)), the weight of MemLoss
+          V1.
         """
         found: dict[str, float | None] = dict.fromkeys(COLUMNS)
         fooled_before_P = self._fooled_P
@@ -146,21 +147,19 @@ class Probe:
                     [network(part) for part in torch.split(images_PCHW, batch_size)]
                 )
             fools_P = logits_PK.argmax(dim=1) != self.labels_P
-            found[f"remembered_loss_age{age}"] = float(
-                cross_entropy(logits_PK, self.labels_P).mean()
-            )
+            found[f"replay_loss_age{age}"] = float(cross_entropy(logits_PK, self.labels_P).mean())
             if age == 0:
                 self._fooled_P = fools_P
             elif age == 1:
-                found["remembered_fooling"] = 100 * float(fools_P.float().mean())
+                found["replay_success_rate"] = 100 * float(fools_P.float().mean())
                 known_P = ~fooled_before_P
                 if known_P.any():
-                    found["remembered_forgotten"] = 100 * float(fools_P[known_P].float().mean())
+                    found["forgetting_rate"] = 100 * float(fools_P[known_P].float().mean())
                 weight_P = 1.0000001 - of_class(logits_PK.softmax(dim=1), self.labels_P)
                 for percent in QUANTILES:
                     quantile = torch.quantile(weight_P, percent / 100)
-                    found[f"remembered_weight_p{percent}"] = float(quantile)
-                found["remembered_cosine"] = self._cosine(epoch)
+                    found[f"replay_weight_p{percent}"] = float(quantile)
+                found["replay_cosine"] = self._cosine(epoch)
         return found
 
     def _cosine(self, epoch: int) -> float:

@@ -16,19 +16,26 @@ from torch import Tensor
 from bench.config.experiment import TrainSpec, spec_json
 from bench.config.schema import CHECKPOINTS
 from bench.data.dataset import Dataset, load
-from bench.data.record import images_record
+from bench.data.record import data_record
 from bench.methods.base import Method
 from bench.models.checkpoint import Description, save
 from bench.models.checkpoint import load as load_weights
 from bench.numerics.device import describe, peak_memory_mb, prepare
+from bench.results.paths import RunPaths
+from bench.results.records import (
+    ModelRecord,
+    Passes,
+    TrainedCheckpoint,
+    TrainingImages,
+    TrainRecord,
+)
 from bench.runtime.errors import BenchError
-from bench.runtime.files import sha256, write_json, write_text
+from bench.runtime.files import sha256, write_text
 from bench.runtime.out_of_memory import out_of_memory
 from bench.runtime.provenance import packages, train_digest
 from bench.runtime.signals import stopping_cleanly
 from bench.training.feasible import check_network
-from bench.training.fitting import too_large
-from bench.training.metrics import Tally
+from bench.training.metrics import EpochMetrics
 from bench.training.progress import Progress
 from bench.training.run import DivergedError, Epoch, Run
 from bench.training.sizes import check_training
@@ -71,8 +78,13 @@ def train(spec: TrainSpec, *, experiment: str, label: str, data: Path, folder: P
             raise
     else:
         return
-    # Only here is the memory free that the error's traceback held.
-    raise too_large(spec, dataset, device)
+    # Outside of the handler, whose error keeps the tensors of every frame. The batch is not halved,
+    # because its size is part of the protocol.
+    raise BenchError(
+        f"{label}: out of memory on {describe(device)} with training.batch_size"
+        f" {spec.training.batch_size}; lower training.batch_size or use another device (finished"
+        " epochs are kept, and resumed with these settings on this device)"
+    )
 
 
 def _train(
@@ -85,14 +97,15 @@ def _train(
     folder: Path,
 ) -> None:
     began = time.perf_counter()
-    start, start_digest = start_of(spec, dataset, folder)
+    paths = RunPaths(folder)
+    start, start_digest = start_of(spec, dataset, paths)
     run = Run(spec, dataset, device, start)
-    state = folder / "state" / "training.safetensors"
+    state = paths.training_state
     identity = identity_of(spec, dataset, device, start_digest)
     kept = load_state(state, identity, run) or Kept(history=[], checkpoints={}, best={})
     if kept.history:
-        print(f"going on after epoch {len(kept.history)} of an interrupted training", flush=True)
-        _write_outputs(folder, run, kept, about(spec, dataset))
+        print(f"resuming from epoch {len(kept.history)}", flush=True)
+        _write_outputs(paths, run, kept, about(spec, dataset))
     history, checkpoints, best_weights = kept.history, kept.checkpoints, kept.best
     progress = Progress(spec.training.epochs, run.steps, done=len(history))
     with stopping_cleanly():
@@ -100,8 +113,8 @@ def _train(
             progress.start_epoch()
             started = time.perf_counter()
 
-            def watch(step: int, tally: Tally, number: int = number) -> None:
-                progress.step(number, step, tally.images, tally.latest_loss)
+            def watch(step: int, metrics: EpochMetrics, number: int = number) -> None:
+                progress.step(number, step, metrics.images, metrics.latest_loss)
 
             try:
                 epoch = run.epoch(number, watch)
@@ -115,65 +128,56 @@ def _train(
             history.append(_history_row(epoch, len(run.index_N), seconds, device))
             kept = Kept(history=history, checkpoints=checkpoints, best=best_weights)
             save_state(state, identity, run, kept)
-            _write_outputs(folder, run, kept, about(spec, dataset))
+            _write_outputs(paths, run, kept, about(spec, dataset))
             progress.epoch(number, _summary(epoch), len(run.index_N), seconds)
     if run.at_chance(checkpoints["best"]):
         print(_warning(label, checkpoints["best"], run), flush=True)
-    write_json(
-        folder / "train.json",
-        {
-            "experiment": experiment,
-            "method": label,
-            "seed": spec.seed,
-            "spec": spec_json(spec),
-            "start_sha256": start_digest,
-            "code_digest": train_digest(spec.method, spec.model.name, spec.training.engine),
-            "data": {
-                "name": dataset.name,
-                "fingerprint": dataset.fingerprint,
-                "classes": list(dataset.classes),
-                "train_images": len(run.index_N),
-                # None is held out where the test set selects.
-                "validation_images": len(dataset.train) - len(run.index_N),
-                "test_images": len(dataset.test),
-                "image_shape": list(dataset.train.pixels.shape[1:]),
-                "source_train_images": dataset.source_sizes()["train"],
-                "source_test_images": dataset.source_sizes()["test"],
-                **images_record(dataset),
-            },
-            "model": {
-                "label": spec.model.label,
-                "parameters": sum(p.numel() for p in run.model.parameters()),
-            },
-            "passes": passes_of(spec, run.method),
-            "selected_on": spec.training.selection,
-            "selected_by": "clean accuracy" if run.method.attack is None else "PGD accuracy",
-            "precision": spec.training.precision,
-            "tf32": spec.compute.tf32,
-            "engine": spec.training.engine,
-            "checkpoints": {
-                name: {
-                    **_checkpoint(checkpoints[name], folder / f"{name}.safetensors"),
-                    "chance_level": run.at_chance(checkpoints[name]),
-                }
-                for name in CHECKPOINTS
-            },
-            "device": describe(device),
-            "threads": spec.compute.threads,
-            "packages": packages(),
-            # Of all processes together, where the training was interrupted.
-            "seconds": round(max(spent(history), time.perf_counter() - began), 1),
-            "peak_memory_mb": peak_memory_mb(device),
+    TrainRecord(
+        experiment=experiment,
+        method=label,
+        seed=spec.seed,
+        spec=spec,
+        start_sha256=start_digest,
+        code_digest=train_digest(spec.method, spec.model.name, spec.training.engine),
+        data=TrainingImages(
+            **vars(data_record(dataset)) | {"train_images": len(run.index_N)},
+            # None is held out where the test set selects.
+            validation_images=len(dataset.train) - len(run.index_N),
+        ),
+        model=ModelRecord(
+            label=spec.model.label, parameters=sum(p.numel() for p in run.model.parameters())
+        ),
+        passes=passes_of(spec, run.method),
+        selected_on=spec.training.checkpoint_selection,
+        selected_by="clean accuracy" if run.method.attack is None else "PGD accuracy",
+        precision=spec.training.precision,
+        tf32=spec.compute.tf32,
+        engine=spec.training.engine,
+        checkpoints={
+            name: TrainedCheckpoint(
+                epoch=checkpoints[name].epoch,
+                weights_sha256=sha256(paths.weights(name)),
+                validation_clean=checkpoints[name].validation_clean,
+                validation_pgd=checkpoints[name].validation_pgd,
+                chance_level=run.at_chance(checkpoints[name]),
+            )
+            for name in CHECKPOINTS
         },
-    )
+        device=describe(device),
+        threads=spec.compute.threads,
+        packages=packages(),
+        # Of all processes together, where the training was interrupted.
+        seconds=round(max(spent(history), time.perf_counter() - began), 1),
+        peak_memory_mb=peak_memory_mb(device),
+    ).write(paths.train_record)
     # With what a killed process may have left half-written beside it.
     shutil.rmtree(state.parent)
 
 
 def start_of(
-    spec: TrainSpec, dataset: Dataset, folder: Path
+    spec: TrainSpec, dataset: Dataset, paths: RunPaths
 ) -> tuple[dict[str, Tensor] | None, str | None]:
-    """Return the weights that the run in `folder` begins with and their digest; None from scratch.
+    """Return the weights that a run begins with and their digest; None from scratch.
 
     Raises
     ------
@@ -182,7 +186,7 @@ def start_of(
     """
     if spec.training.start is None:
         return None, None
-    path = folder.parents[1] / spec.training.start / folder.name / "best.safetensors"
+    path = paths.of_method(spec.training.start).weights("best")
     model, description = load_weights(path)
     expected = about(spec, dataset)
     if description != expected:
@@ -193,14 +197,14 @@ def start_of(
     return model.state_dict(), sha256(path)
 
 
-def passes_of(spec: TrainSpec, method: Method) -> dict[str, int]:
+def passes_of(spec: TrainSpec, method: Method) -> Passes:
     """Return the forward and backward passes of one image in one step, its memory filled."""
     attack, updates = method.attack, len(method.passes)
     if attack is None:
-        return {"forward": updates, "backward": updates}
+        return Passes(forward=updates, backward=updates)
     steps = spec.training.attack.steps
     # A KL attack looks at the clean image once for its target.
-    return {"forward": steps + (attack.loss == "kl") + updates, "backward": steps + updates}
+    return Passes(forward=steps + (attack.loss == "kl") + updates, backward=steps + updates)
 
 
 def identity_of(
@@ -236,10 +240,10 @@ def about(spec: TrainSpec, dataset: Dataset) -> Description:
     )
 
 
-def _write_outputs(folder: Path, run: Run, kept: Kept, description: Description) -> None:
-    save(folder / "best.safetensors", kept.best, description)
-    save(folder / "last.safetensors", run.model.state_dict(), description)
-    write_text(folder / "history.csv", _as_csv(kept.history))
+def _write_outputs(paths: RunPaths, run: Run, kept: Kept, description: Description) -> None:
+    save(paths.weights("best"), kept.best, description)
+    save(paths.weights("last"), run.model.state_dict(), description)
+    write_text(paths.history, _as_csv(kept.history))
 
 
 def _left(state: Path, epochs: int) -> str:
@@ -248,17 +252,8 @@ def _left(state: Path, epochs: int) -> str:
         return "no epoch was finished, so nothing was saved"
     return (
         f"what was made up to epoch {epochs} is kept in {state.parent}, from which only unchanged "
-        "settings go on: with another learning rate this training starts anew"
+        "settings go on: with another learning rate this training starts again"
     )
-
-
-def _checkpoint(epoch: Epoch, path: Path) -> dict[str, Any]:
-    return {
-        "epoch": epoch.epoch,
-        "weights_sha256": sha256(path),
-        "validation_clean": epoch.validation_clean,
-        "validation_pgd": epoch.validation_pgd,
-    }
 
 
 def _history_row(epoch: Epoch, images: int, seconds: float, device: torch.device) -> dict[str, Any]:
@@ -271,7 +266,7 @@ def _history_row(epoch: Epoch, images: int, seconds: float, device: torch.device
         "train_robust": _percent(epoch.train_robust),
         "validation_clean": _percent(epoch.validation_clean),
         "validation_pgd": _percent(epoch.validation_pgd),
-        **{name: _rounded(value) for name, value in epoch.remembered.items()},
+        **{name: _rounded(value) for name, value in epoch.replay.items()},
         "seconds": f"{seconds:.2f}",
         "images_per_second": f"{images / max(seconds, 1e-9):.0f}",
         "peak_memory_mb": _number(peak_memory_mb(device)),
@@ -295,7 +290,7 @@ def _summary(epoch: Epoch) -> str:
 
 
 def _warning(label: str, best: Epoch, run: Run) -> str:
-    count = len(run.judged)
+    count = len(run.selection_images)
     return (
         f"warning: {label}: no epoch is better than chance; the best, epoch {best.epoch}, has a "
         f"clean accuracy of {best.validation_clean:.2f} % on {count} validation images, and "

@@ -16,7 +16,7 @@ from bench.numerics.seeding import stream
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 
 
-class Tally:
+class EpochMetrics:
     """Sums over the images of an epoch, without waiting for the device at every step."""
 
     def __init__(self, device: torch.device) -> None:

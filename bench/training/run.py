@@ -1,4 +1,4 @@
-"""One run: a method, a network, its optimiser and its memory, and the loop over images.
+"""One run: a method, a network, its optimizer and its memory, and the loop over images.
 
 Shape suffixes: B images of a batch, C channels, H rows, W columns.
 """
@@ -25,10 +25,10 @@ from bench.models.base import build
 from bench.numerics.device import convolutions
 from bench.numerics.seeding import stream
 from bench.runtime.errors import BenchError
-from bench.training.forgetting import Probe
+from bench.training.forgetting import ForgettingTracker
 from bench.training.held_out import held_out
-from bench.training.metrics import Tally, at_chance, clean_accuracy, pgd_accuracy
-from bench.training.schedule import build_optimiser, build_schedule
+from bench.training.metrics import EpochMetrics, at_chance, clean_accuracy, pgd_accuracy
+from bench.training.schedule import build_optimizer, build_schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Epoch:
     train_robust: float | None
     validation_clean: float
     validation_pgd: float
-    remembered: dict[str, float | None] = field(default_factory=dict)
+    replay: dict[str, float | None] = field(default_factory=dict)
 
 
 class DivergedError(BenchError):
@@ -52,7 +52,7 @@ class DivergedError(BenchError):
     def __init__(self, epoch: int, step: int) -> None:
         super().__init__(
             f"the loss or a weight became NaN or infinite in epoch {epoch}, step {step}; "
-            "lower training.optimiser.learning_rate"
+            "lower training.optimizer.learning_rate"
         )
 
 
@@ -73,16 +73,17 @@ class Run:
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.spec, self.device = spec, device
-        shell, train = spec.training, dataset.train
+        recipe, train = spec.training, dataset.train
         self.method = create(spec.method, spec.options)
-        if shell.selection == "test":
-            self.index_N, self.judged = torch.arange(len(train)), dataset.test
+        if recipe.checkpoint_selection == "test":
+            self.index_N, self.selection_images = torch.arange(len(train)), dataset.test
         else:
-            held = held_out(shell, len(train))
+            held = held_out(recipe, len(train))
             self.index_N, validation_N = hold_out(train.labels, held)
-            self.judged = Images(train.pixels[validation_N], train.labels[validation_N])
-        self.judged = Images(self.judged.pixels.to(device), self.judged.labels.to(device))
-        self.most_frequent = int(self.judged.labels.bincount().max())
+            self.selection_images = Images(train.pixels[validation_N], train.labels[validation_N])
+        images = self.selection_images
+        self.selection_images = Images(images.pixels.to(device), images.labels.to(device))
+        self.most_frequent = int(self.selection_images.labels.bincount().max())
         self.pixels_NCHW, self.labels_N = train.pixels.to(device), train.labels.to(device)
         self.model = build(
             spec.model.name,
@@ -94,22 +95,26 @@ class Run:
         if start is not None:
             self.model.load_state_dict(start)
         self.model.to(device)
-        self.engine = create_engine(shell.engine, self.model, precision=shell.precision)
-        self.views = Views(spec.seed, len(train), shell.crop, shell.flip)
+        self.engine = create_engine(recipe.engine, self.model, precision=recipe.precision)
+        self.views = Views(spec.seed, len(train), recipe.crop_padding, recipe.flip)
         self.memory: Memory | None = None
         if self.method.memory:
             options = plain(self.method)
             kept = {name: options[name] for name in ("storage", "alignment") if name in options}
             self.memory = Memory(self.pixels_NCHW, spec.threat.eps, **kept)
-        self.probe: Probe | None = None
+        self.probe: ForgettingTracker | None = None
         if self.method.attack is not None:
-            self.probe = Probe(
-                self.pixels_NCHW, self.labels_N, self.index_N, crop=shell.crop, seed=spec.seed
+            self.probe = ForgettingTracker(
+                self.pixels_NCHW,
+                self.labels_N,
+                self.index_N,
+                crop=recipe.crop_padding,
+                seed=spec.seed,
             )
-        self.steps = -(-len(self.index_N) // shell.batch_size)
-        self.optimiser = build_optimiser(self.model, shell.optimiser)
+        self.steps = -(-len(self.index_N) // recipe.batch_size)
+        self.optimizer = build_optimizer(self.model, recipe.optimizer)
         self.schedule = build_schedule(
-            self.optimiser, shell.schedule, epochs=shell.epochs, steps_per_epoch=self.steps
+            self.optimizer, recipe.schedule, epochs=recipe.epochs, steps_per_epoch=self.steps
         )
 
     def batches(self, epoch: int) -> tuple[Tensor, ...]:
@@ -132,41 +137,41 @@ class Run:
 
         The memory takes in x' after x'' was recalled, so that x'' is one epoch old.
         """
-        threat, shell = self.spec.threat, self.spec.training
+        threat, recipe = self.spec.threat, self.spec.training
         frame, clean = self.clean(epoch, index_B)
-        images = {"clean": self.engine.lay_out(clean)}
+        images = {"clean": self.engine.to_memory_format(clean)}
         attack = self.method.attack
         if attack is None:
             return images
         # Named by the start's distribution: methods with the same start share the noise.
         generator = stream(self.spec.seed, "attack", attack.start, epoch, step, device=self.device)
         noise = attack.noise(images["clean"].shape, eps=threat.eps, generator=generator)
-        budget = Budget(eps=threat.eps, step=shell.attack.length, steps=shell.attack.steps)
+        budget = Budget(eps=threat.eps, step=recipe.attack.size, steps=recipe.attack.steps)
         images["adversarial"] = self.engine.attack(
             attack, images["clean"], self.labels_N[index_B], budget, noise
         )
         if self.memory is not None:
             if epoch > 1:
                 recalled = self.memory.recall(index_B, frame, images["clean"])
-                images["memory"] = self.engine.lay_out(recalled)
+                images["memory"] = self.engine.to_memory_format(recalled)
             self.memory.store(index_B, frame, images["clean"], images["adversarial"])
         if self.probe is not None:
             self.probe.see(epoch, step, frame, images["clean"], images["adversarial"])
         return images
 
-    def step(self, images: dict[str, Tensor], labels_B: Tensor, tally: Tally) -> None:
+    def step(self, images: dict[str, Tensor], labels_B: Tensor, metrics: EpochMetrics) -> None:
         """Update the network once: separate passes in the method's order, then one descent."""
         logits = self.engine.logits(
             {name: images[name] for name in self.method.passes if name in images}
         )
         terms = terms_of(self.method, logits, labels_B)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         total(terms).backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        self.optimizer.step()
         self.schedule.step()
-        tally.add(terms, logits, labels_B)
+        metrics.add(terms, logits, labels_B)
 
-    def epoch(self, epoch: int, watch: Callable[[int, Tally], None]) -> Epoch:
+    def epoch(self, epoch: int, watch: Callable[[int, EpochMetrics], None]) -> Epoch:
         """Train for one epoch, counted from 1, and measure; `watch` is called after every step.
 
         Raises
@@ -174,29 +179,29 @@ class Run:
         DivergedError
             The loss or a weight became NaN or infinite.
         """
-        tally = Tally(self.device)
-        learning_rate = float(self.optimiser.param_groups[0]["lr"])
+        metrics = EpochMetrics(self.device)
+        learning_rate = float(self.optimizer.param_groups[0]["lr"])
         with convolutions(tf32=self.spec.compute.tf32):
             for step, index_B in enumerate(self.batches(epoch)):
                 images = self.images(epoch, step, index_B)
-                self.step(images, self.labels_N[index_B], tally)
-                watch(step + 1, tally)
+                self.step(images, self.labels_N[index_B], metrics)
+                watch(step + 1, metrics)
             if self.memory is not None:
                 self.memory.check()
-            bad = tally.first_bad_step()
+            bad = metrics.first_bad_step()
             if bad is None and not self._finite():
                 # The epoch's last update comes after its last loss.
                 bad = self.steps
             if bad is not None:
                 raise DivergedError(epoch, bad)
-            judged = self.engine.judged()
-            clean, robust = self._judge(judged)
-            remembered: dict[str, float | None] = {}
+            model = self.engine.eval_model()
+            clean, robust = self._evaluate(model)
+            replay: dict[str, float | None] = {}
             if self.probe is not None:
                 # No more images at once than the validation has: they must fit into the memory.
                 size = 2 * self.spec.training.batch_size
-                remembered = self.probe.measure(judged, epoch, size)
-        means = tally.means()
+                replay = self.probe.measure(model, epoch, size)
+        means = metrics.means()
         terms = {name: value for name, value in means.items() if name.startswith("loss_")}
         return Epoch(
             epoch=epoch,
@@ -207,7 +212,7 @@ class Run:
             train_robust=100 * means["adversarial"] if "adversarial" in means else None,
             validation_clean=clean,
             validation_pgd=robust,
-            remembered=remembered,
+            replay=replay,
         )
 
     def _finite(self) -> bool:
@@ -215,23 +220,23 @@ class Run:
         finite = [value.isfinite().all() for value in self.model.state_dict().values()]
         return bool(torch.stack(finite).all())
 
-    def _judge(self, model: nn.Module) -> tuple[float, float]:
+    def _evaluate(self, model: nn.Module) -> tuple[float, float]:
         """Return clean and PGD accuracy in percent on the images that select the checkpoint."""
         threat, attack = self.spec.threat, self.spec.training.validation_attack
         batch = 2 * self.spec.training.batch_size
-        return clean_accuracy(model, self.judged, batch), pgd_accuracy(
+        return clean_accuracy(model, self.selection_images, batch), pgd_accuracy(
             model,
-            self.judged,
+            self.selection_images,
             batch,
             eps=threat.eps,
-            step=attack.length,
+            step=attack.size,
             steps=attack.steps,
             seed=self.spec.seed,
         )
 
     def momentum(self) -> dict[str, Tensor]:
-        """Return the optimiser's momentum of every parameter that has any, by its place."""
-        state = self.optimiser.state_dict()["state"]
+        """Return the optimizer's momentum of every parameter that has any, by its place."""
+        state = self.optimizer.state_dict()["state"]
         return {
             str(place): slot["momentum_buffer"]
             for place, slot in state.items()
@@ -239,19 +244,19 @@ class Run:
         }
 
     def advance(self, epochs: int, momentum: dict[str, Tensor]) -> None:
-        """Put optimiser and schedule where they are after `epochs` epochs, with that momentum."""
+        """Put optimizer and schedule where they are after `epochs` epochs, with that momentum."""
         with warnings.catch_warnings():
-            # The optimiser's steps were taken in another process.
+            # The optimizer's steps were taken in another process.
             warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
             for _ in range(epochs * self.steps):
                 self.schedule.step()
-        # In the layout of the weights, as the optimiser itself makes them.
+        # In the layout of the weights, as the optimizer itself makes them.
         weights = list(self.model.parameters())
         slots = {
             int(place): {"momentum_buffer": torch.empty_like(weights[int(place)]).copy_(value)}
             for place, value in momentum.items()
         }
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
 
     def better(self, epoch: Epoch, best: Epoch) -> bool:
         """Say whether `epoch` takes the place of `best`: of equals the earlier one stays."""
@@ -272,4 +277,4 @@ class Run:
 
     def at_chance(self, epoch: Epoch) -> bool:
         """Return whether the clean accuracy after `epoch` is no better than one constant answer."""
-        return at_chance(epoch.validation_clean, len(self.judged), self.most_frequent)
+        return at_chance(epoch.validation_clean, len(self.selection_images), self.most_frequent)

@@ -6,39 +6,39 @@ from torch import nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
-from bench.config.experiment import Optimiser, Schedule
+from bench.config.experiment import Optimizer, Schedule
 
 
-def build_optimiser(model: nn.Module, optimiser: Optimiser) -> SGD:
+def build_optimizer(model: nn.Module, optimizer: Optimizer) -> SGD:
     """Return SGD over all parameters of `model`; batch-norm and biases decay too."""
     return SGD(
         model.parameters(),
-        lr=optimiser.learning_rate,
-        momentum=optimiser.momentum,
-        nesterov=optimiser.nesterov,
-        weight_decay=optimiser.weight_decay,
+        lr=optimizer.learning_rate,
+        momentum=optimizer.momentum,
+        nesterov=optimizer.nesterov,
+        weight_decay=optimizer.weight_decay,
     )
 
 
 def build_schedule(
-    optimiser: SGD, schedule: Schedule, *, epochs: int, steps_per_epoch: int
+    optimizer: SGD, schedule: Schedule, *, epochs: int, steps_per_epoch: int
 ) -> LRScheduler:
     """Return the schedule over `epochs` of `steps_per_epoch` iterations.
 
     OneCycle anneals by a cosine from learning rate / 25 up to it and down to 1e-4 of the start,
-    while momentum goes 0.95, 0.85, 0.95 and overrides the optimiser's: PyTorch's defaults, which
-    the authors' shell keeps.
+    while momentum goes 0.95, 0.85, 0.95 and overrides the optimizer's: PyTorch's defaults, which
+    the authors' recipe keeps.
     """
     if schedule.name == "onecycle":
-        steps, rise = epochs * steps_per_epoch, schedule.warm_up
+        steps, rise = epochs * steps_per_epoch, schedule.warmup
         if rise * steps == 1:
             # PyTorch divides by the length of the rise less one step.
             rise *= 1 + 1e-9
         return OneCycleLR(
-            optimiser,
-            max_lr=optimiser.param_groups[0]["lr"],
+            optimizer,
+            max_lr=optimizer.param_groups[0]["lr"],
             total_steps=steps,
             pct_start=rise,
         )
     starts = [(milestone - 1) * steps_per_epoch for milestone in schedule.milestones]
-    return MultiStepLR(optimiser, starts, gamma=schedule.factor)
+    return MultiStepLR(optimizer, starts, gamma=schedule.factor)

@@ -27,10 +27,10 @@ def check_training(training: Training, label: str, train_images: int, shape: Seq
         )
     side = min(shape[1:])
     # A window that far out shows the padding alone.
-    if training.crop >= side:
+    if training.crop_padding >= side:
         raise ConfigError(
-            f"training.crop: methods.{label} cannot shift images of {shape[1]} x {shape[2]} pixels "
-            f"by up to {training.crop}; choose at most {side - 1}"
+            f"training.crop_padding: methods.{label} cannot shift images of {shape[1]} x "
+            f"{shape[2]} pixels by up to {training.crop_padding}; choose at most {side - 1}"
         )
 
 

@@ -63,7 +63,7 @@ def load_state(path: Path, identity: str, run: Run) -> Kept | None:
             if about["identity"] != identity:
                 other = listed(differences(json.loads(identity), json.loads(about["identity"])))
                 print(
-                    "starting anew: the training that was interrupted here had other values of"
+                    "starting again: the training that was interrupted here had other values of"
                     f" {other}",
                     flush=True,
                 )

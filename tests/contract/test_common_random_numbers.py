@@ -13,9 +13,8 @@ from torch import Tensor
 
 from bench.attacks.inner import InnerAttack
 from bench.methods.base import names
-from bench.training import metrics as measure
-from bench.training import run
-from bench.training.metrics import Tally
+from bench.training import metrics, run
+from bench.training.metrics import EpochMetrics
 from bench.training.run import Run
 
 EPOCHS = 2
@@ -37,7 +36,7 @@ class Course:
     validation: list[Tensor] = field(default_factory=list)
 
 
-def quiet(_step: int, _tally: Tally) -> None:
+def quiet(_step: int, _metrics: EpochMetrics) -> None:
     pass
 
 
@@ -46,7 +45,7 @@ def course(monkeypatch: pytest.MonkeyPatch, method: str, seed: int = 0, **option
     spec = some_spec(method, seed=seed, options=options or None, epochs=EPOCHS)
     trained = Run(spec, DATA, torch.device("cpu"))
     met = Course({name: value.clone() for name, value in trained.model.state_dict().items()})
-    images, attacked, judged = trained.images, InnerAttack.__call__, measure.pgd
+    images, attacked, descended = trained.images, InnerAttack.__call__, metrics.pgd
 
     def seen(epoch: int, step: int, index_B: Tensor) -> dict[str, Tensor]:
         given = images(epoch, step, index_B)
@@ -61,12 +60,12 @@ def course(monkeypatch: pytest.MonkeyPatch, method: str, seed: int = 0, **option
 
     def validated(*args: Any, generator: torch.Generator, **given: Any) -> Tensor:
         met.validation.append(generator.get_state().clone())
-        return judged(*args, generator=generator, **given)
+        return descended(*args, generator=generator, **given)
 
     with monkeypatch.context() as patched:
         patched.setattr(trained, "images", seen)
         patched.setattr(InnerAttack, "__call__", started)
-        patched.setattr(measure, "pgd", validated)
+        patched.setattr(metrics, "pgd", validated)
         for epoch in range(1, EPOCHS + 1):
             trained.epoch(epoch, quiet)
     return met

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from bench.attacks.autoattack import judge, provide
+from bench.attacks.autoattack import provide, run_standard
 from bench.evaluation.export import export
 from bench.evaluation.reference import load_reference
 from bench.models.base import build
@@ -140,13 +140,13 @@ def test_paper_adapter_and_robustbench_give_an_exported_model_the_same_counts(be
     robust = [level / 255 > EPS and fine for level, fine in zip(LEVELS, right, strict=True)]
 
     clean_share, robust_share = benchmark(exported(tmp_path))
-    verdict = judge(
+    result = run_standard(
         on_paper(), images / 255, labels, eps=EPS, seed=SEED, batch_size=BATCH, device="cpu"
     )
 
-    assert verdict.clean.tolist() == right
-    assert verdict.robust.tolist() == robust
-    assert verdict.left == {"apgd-ce": 10, "apgd-t": 5, "fab-t": 5, "square": 5}
+    assert result.clean.tolist() == right
+    assert result.robust.tolist() == robust
+    assert result.left == {"apgd-ce": 10, "apgd-t": 5, "fab-t": 5, "square": 5}
     assert round(clean_share * len(LABELS)) == sum(right)
     assert round(robust_share * len(LABELS)) == sum(robust)
 

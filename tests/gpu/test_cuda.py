@@ -18,7 +18,7 @@ from synthetic import EPS, MEMLOSS, METHODS, some_data, some_images, some_spec
 from torch import Tensor, nn
 
 from bench.attacks import autoattack
-from bench.attacks.autoattack import AutoAttackVerdict, source
+from bench.attacks.autoattack import AutoAttackState, source
 from bench.config.experiment import (
     AutoAttack,
     Compute,
@@ -30,15 +30,16 @@ from bench.config.experiment import (
 )
 from bench.data.dataset import Images, save, to_unit
 from bench.evaluation.job import evaluate
-from bench.evaluation.judge import correct, judge
+from bench.evaluation.per_example import correct, evaluate_attack
 from bench.methods.base import names
 from bench.models import checkpoint as weights
 from bench.models.base import build
 from bench.numerics.device import convolutions, describe, prepare
-from bench.results.collect import collect
+from bench.results.evaluated import read_runs
+from bench.results.paths import Paths
 from bench.runtime.signals import InterruptedJobError
 from bench.training.job import train
-from bench.training.metrics import Tally
+from bench.training.metrics import EpochMetrics
 from bench.training.run import Run
 
 pytestmark = pytest.mark.gpu
@@ -57,7 +58,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "digits" / "data.safetensors"
 
 
-def quiet(_step: int, _tally: Tally) -> None:
+def quiet(_step: int, _metrics: EpochMetrics) -> None:
     pass
 
 
@@ -82,7 +83,9 @@ def run_by(engine: str, precision: str, **training: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", names())
-@pytest.mark.parametrize(("engine", "precision"), [("fast", "float32"), ("graph", "bfloat16")])
+@pytest.mark.parametrize(
+    ("engine", "precision"), [("folded", "float32"), ("cuda_graph", "bfloat16")]
+)
 def test_the_same_seed_trains_the_same_bytes_with_tf32(data, method, engine, precision):
     before, how = flags(), run_by(engine, precision)
     one, other = (trained(data, name, method, **how) for name in ("one", "other"))
@@ -92,7 +95,9 @@ def test_the_same_seed_trains_the_same_bytes_with_tf32(data, method, engine, pre
     assert not set(tensors(one)) & set(tensors(third))
 
 
-@pytest.mark.parametrize(("engine", "precision"), [("fast", "float32"), ("graph", "bfloat16")])
+@pytest.mark.parametrize(
+    ("engine", "precision"), [("folded", "float32"), ("cuda_graph", "bfloat16")]
+)
 def test_stopped_and_resumed_equals_undisturbed(data, monkeypatch, engine, precision):
     how = run_by(engine, precision, epochs=4)
     whole = trained(data, "whole", "memloss", **how)
@@ -188,7 +193,7 @@ def test_only_convolutions_use_tf32_and_only_where_it_is_asked_for(tf32):
 
 
 def spec(compute: Compute = TF32, *, eps: float = 8 / 255, **evaluation: Any) -> EvaluationSpec:
-    settings: dict[str, Any] = {"batch_size": 4, "pgd": {"pgd20": Pgd(steps=6, step=eps / 4)}}
+    settings: dict[str, Any] = {"batch_size": 4, "pgd": {"pgd20": Pgd(steps=6, step_size=eps / 4)}}
     settings |= {"autoattack": AutoAttack()} | evaluation
     return EvaluationSpec(
         threat=Threat(eps=eps), evaluation=Evaluation(**settings), compute=compute
@@ -203,27 +208,27 @@ def on_device(levels: list[int]) -> Images:
 
 
 @pytest.mark.parametrize("compute", [TF32, FLOAT32])
-def test_verdicts_are_what_paper_and_pencil_say(compute):
+def test_results_are_what_paper_and_pencil_say(compute):
     before = flags()
     prepare(compute)
-    verdicts = judge(Blocks(SHAPE).to(GPU), on_device(LEVELS), "pgd20", spec(compute))
+    results = evaluate_attack(Blocks(SHAPE).to(GPU), on_device(LEVELS), "pgd20", spec(compute))
     fate = {6: "pgd20", 20: ""}
     expected = ["clean" if i == 3 else fate[level] for i, level in enumerate(LEVELS)]
-    assert verdicts.broken_by == expected
-    assert verdicts.clean.device.type == verdicts.robust.device.type == "cpu"
-    clean = judge(Blocks(SHAPE).to(GPU), on_device(LEVELS), "clean", spec(compute))
-    assert torch.equal(clean.clean, verdicts.clean)
+    assert results.broken_by == expected
+    assert results.clean.device.type == results.robust.device.type == "cpu"
+    clean = evaluate_attack(Blocks(SHAPE).to(GPU), on_device(LEVELS), "clean", spec(compute))
+    assert torch.equal(clean.clean, results.clean)
     assert flags() == before
 
 
-def test_autoattack_judges_on_the_device_and_gives_the_network_back():
+def test_autoattack_runs_on_the_device_and_gives_the_network_back():
     model = nn.Sequential(Blocks(SHAPE), nn.BatchNorm1d(10)).to(GPU)
     model[0].eval()
     kept, before = {k: v.clone() for k, v in model.state_dict().items()}, flags()
     random = torch.get_rng_state(), torch.cuda.get_rng_state()
-    verdicts = judge(model, on_device([6] * 10), "autoattack", spec(shards=2))
-    assert verdicts.broken_by == ["clean" if i == 3 else "apgd-ce" for i in range(10)]
-    assert verdicts.source == source()
+    results = evaluate_attack(model, on_device([6] * 10), "autoattack", spec(shards=2))
+    assert results.broken_by == ["clean" if i == 3 else "apgd-ce" for i in range(10)]
+    assert results.source == source()
     assert flags() == before
     assert torch.equal(torch.get_rng_state(), random[0])
     assert torch.equal(torch.cuda.get_rng_state(), random[1])
@@ -232,19 +237,19 @@ def test_autoattack_judges_on_the_device_and_gives_the_network_back():
     assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
 
 
-def test_autoattack_goes_on_on_the_device_from_a_verdict_in_host_memory():
+def test_autoattack_goes_on_on_the_device_from_a_state_in_host_memory():
     shown = on_device([6] * 10)
     given: dict[str, Any] = {"eps": 8 / 255, "seed": 0, "batch_size": 4, "device": GPU}
     given |= {"model": Blocks(SHAPE).to(GPU), "images": to_unit(shown.pixels)}
-    reported: list[AutoAttackVerdict] = []
-    whole = autoattack.judge(labels=shown.labels, **given, report=reported.append)
+    reported: list[AutoAttackState] = []
+    whole = autoattack.run_standard(labels=shown.labels, **given, report=reported.append)
     start = replace(reported[0], adversarial=reported[0].adversarial.cpu())
-    resumed = autoattack.judge(labels=shown.labels, **given, start=start)
+    resumed = autoattack.run_standard(labels=shown.labels, **given, start=start)
     assert resumed.broken_by == whole.broken_by
     assert torch.equal(resumed.adversarial.cpu(), whole.adversarial.cpu())
 
 
-def test_a_search_in_tf32_ends_in_verdicts_of_float32():
+def test_a_search_in_tf32_ends_in_results_of_float32():
     modes: list[bool] = []
 
     class Watched(nn.Module):
@@ -261,16 +266,16 @@ def test_a_search_in_tf32_ends_in_verdicts_of_float32():
     images = to_unit(shown.pixels.to(GPU))
     with torch.no_grad(), convolutions(tf32=False):
         labels = torch.cat([inner(part).argmax(dim=1) for part in images.split(4)])
-    verdicts = judge(Watched(inner), Images(shown.pixels.to(GPU), labels), "pgd20", spec())
-    assert verdicts.clean.all()
+    results = evaluate_attack(Watched(inner), Images(shown.pixels.to(GPU), labels), "pgd20", spec())
+    assert results.clean.all()
     assert True in modes
     assert modes[0] is False
     assert modes[-1] is False
     with convolutions(tf32=True):
-        assert correct(inner, images, labels, 4).all(), "a verdict must not follow the setting"
+        assert correct(inner, images, labels, 4).all(), "a result must not follow the setting"
 
 
-def test_a_run_is_trained_and_judged_from_end_to_end(data):
+def test_a_run_is_trained_and_evaluated_from_end_to_end(data):
     # AutoAttack spends nothing on images that are wrong to begin with, as most are here.
     small = some_data(test=12)
     wrong = Images(small.test.pixels, (small.test.labels + 5) % 10)
@@ -278,16 +283,16 @@ def test_a_run_is_trained_and_judged_from_end_to_end(data):
     for method in METHODS:
         folder = trained(data, method, method)
         evaluate(spec(eps=EPS), data=data, folder=folder)
-    for run in collect(data.parent):
-        record = json.loads((run.folder / "evaluation.json").read_text())
-        assert record["device"] == describe(GPU)
+    for run in read_runs(Paths(data.parent)):
+        assert run.evaluation.device == describe(GPU)
         for attacks in run.results.values():
-            assert all(result.record.tf32 is False for result in attacks.values())
-            assert all(result.record.peak_memory_mb > 0 for result in attacks.values())
-            clean = attacks["clean"].verdicts.robust
-            assert not any((result.verdicts.robust & ~clean).any() for result in attacks.values())
+            attacked = [one.record for name, one in attacks.items() if name != "clean"]
+            assert all(record.details["search_tf32"] is True for record in attacked)
+            assert all(one.record.peak_memory_mb > 0 for one in attacks.values())
+            clean = attacks["clean"].examples["robust"]
+            assert not any((one.examples["robust"] & ~clean).any() for one in attacks.values())
     again = Path(shutil.copytree(folder, data.parent / "again" / "seed0"))
-    for made in ("verdicts", "judged"):
+    for made in ("examples", "cache"):
         shutil.rmtree(again / made)
     evaluate(spec(eps=EPS), data=data, folder=again)
     for path in again.rglob("*.csv"):

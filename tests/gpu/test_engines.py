@@ -20,7 +20,7 @@ from bench.engine.base import Engine
 from bench.engine.choose import create
 from bench.models.base import build
 from bench.numerics.device import convolutions, prepare
-from bench.training.metrics import Tally
+from bench.training.metrics import EpochMetrics
 from bench.training.run import Run
 
 pytestmark = pytest.mark.gpu
@@ -30,7 +30,12 @@ GPU = torch.device("cuda")
 SHAPE = (16, 3, 32, 32)
 TRADES_ATTACK = InnerAttack(loss="kl", start="gaussian")
 BUDGET = Budget(eps=EPS, step=EPS / 4, steps=10)
-ENGINES = [("fast", "float32"), ("fast", "bfloat16"), ("graph", "float32"), ("graph", "bfloat16")]
+ENGINES = [
+    ("folded", "float32"),
+    ("folded", "bfloat16"),
+    ("cuda_graph", "float32"),
+    ("cuda_graph", "bfloat16"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -55,22 +60,22 @@ def trained() -> nn.Module:
 def attacked(engine: Engine, seed: int, attack: InnerAttack = TRADES_ATTACK) -> Tensor:
     noise = attack.noise(SHAPE, eps=EPS, generator=torch.Generator(GPU).manual_seed(seed))
     labels = torch.arange(len(noise), device=GPU) % 10
-    return engine.attack(attack, engine.lay_out(images()), labels, BUDGET, noise)
+    return engine.attack(attack, engine.to_memory_format(images()), labels, BUDGET, noise)
 
 
 def raised(model: nn.Module, moved: Tensor) -> float:
-    """Return the mean KL that an attack reached, judged by the network itself in float64."""
+    """Return the mean KL that an attack reached, measured on the network itself in float64."""
     model = copy.deepcopy(model).eval().double()
     with torch.no_grad():
         return float(divergence(model(images().double()), model(moved.double())).mean())
 
 
 @pytest.mark.parametrize(("name", "precision"), ENGINES)
-def test_every_engine_reaches_the_plain_loss(name, precision):
+def test_every_engine_reaches_the_eager_loss(name, precision):
     model = trained()
-    plain = create("plain", copy.deepcopy(model))
+    eager = create("eager", copy.deepcopy(model))
     engine = create(name, copy.deepcopy(model), precision=precision)
-    reached = [raised(model, attacked(plain, seed)) for seed in range(4)]
+    reached = [raised(model, attacked(eager, seed)) for seed in range(4)]
     found = [raised(model, attacked(engine, seed)) for seed in range(4)]
     spread = max(reached) - min(reached)
     assert sum(found) / 4 == pytest.approx(sum(reached) / 4, abs=spread + 0.01 * max(reached))
@@ -81,33 +86,35 @@ def test_every_engine_reaches_the_plain_loss(name, precision):
 def test_a_recorded_attack_is_the_attack_that_was_recorded(precision, loss):
     attack = InnerAttack(loss=loss, start="gaussian")
     model = trained()
-    fast = create("fast", copy.deepcopy(model), precision=precision)
-    graph = create("graph", copy.deepcopy(model), precision=precision)
+    folded = create("folded", copy.deepcopy(model), precision=precision)
+    graph = create("cuda_graph", copy.deepcopy(model), precision=precision)
     for seed in range(3):
-        assert torch.equal(attacked(graph, seed, attack), attacked(fast, seed, attack))
+        assert torch.equal(attacked(graph, seed, attack), attacked(folded, seed, attack))
 
 
 def test_a_recorded_attack_sees_the_weights_of_this_step():
-    graph = create("graph", trained())
+    graph = create("cuda_graph", trained())
     before = attacked(graph, 0)
     with torch.no_grad():
         for parameter in graph.model.parameters():
             parameter.mul_(1.1)
     after = attacked(graph, 0)
-    assert torch.equal(after, attacked(create("fast", copy.deepcopy(graph.model)), 0))
+    assert torch.equal(after, attacked(create("folded", copy.deepcopy(graph.model)), 0))
     assert not torch.equal(after, before)
 
 
 def test_a_recorded_attack_sees_weights_that_are_in_another_place_now():
-    graph = create("graph", trained())
+    graph = create("cuda_graph", trained())
     attacked(graph, 0)
     for parameter in graph.model.parameters():
         parameter.data = 1.1 * parameter.detach()
-    assert torch.equal(attacked(graph, 0), attacked(create("fast", copy.deepcopy(graph.model)), 0))
+    assert torch.equal(
+        attacked(graph, 0), attacked(create("folded", copy.deepcopy(graph.model)), 0)
+    )
 
 
 def test_a_recorded_attack_returns_an_image_of_its_own():
-    graph = create("graph", trained())
+    graph = create("cuda_graph", trained())
     first = attacked(graph, 0)
     kept = first.clone()
     attacked(graph, 1)
@@ -129,13 +136,13 @@ def test_no_step_waits_for_the_device(method, name, precision):
     run = Run(replace(spec, training=shell), some_data(), GPU)
     for epoch in (1, 2):
         run.epoch(epoch, lambda *_: None)
-    tally, batches = Tally(GPU), run.batches(3)
+    metrics, batches = EpochMetrics(GPU), run.batches(3)
     run.images(3, 0, batches[0])
     torch.cuda.synchronize()
     try:
         refuse_to_wait()
         given = run.images(3, 1, batches[1])
-        run.step(given, run.labels_N[batches[1]], tally)
+        run.step(given, run.labels_N[batches[1]], metrics)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert tally.first_bad_step() is None
+    assert metrics.first_bad_step() is None

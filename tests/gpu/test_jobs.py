@@ -1,4 +1,4 @@
-"""Jobs beside training and judging on a CUDA device: diagnostics, a trial, the speed benchmark."""
+"""Other jobs on a CUDA device: diagnostics, a trial, the speed benchmark."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ from bench.config.experiment import (
     Threat,
     experiment,
 )
-from bench.config.parsing import plain
 from bench.data.dataset import save
 from bench.diagnostics.job import diagnose
 from bench.diagnostics.transfer import transfer
 from bench.evaluation.job import evaluate
 from bench.numerics.device import describe
-from bench.perf.choose import QUICK
-from bench.perf.setup import ROUTES, TASKS, Route, Setup
-from bench.perf.worker import Server
+from bench.perf.setup import ENGINES, QUICK, TASKS, Setup
+from bench.perf.tasks import Bench
 from bench.planning.sizes import Size
 from bench.planning.trial import trial
 from bench.training.job import train
@@ -43,15 +41,15 @@ def test_runs_are_diagnosed_and_their_examples_tried_on_each_other(tmp_path):
     data, labels = tmp_path / "data.safetensors", ("standard", "trades")
     save(some_data(), data)
     threat = Threat(eps=EPS)
-    checks = Diagnostics(images=12, steps=4, most_steps=5, restarts=2, square_queries=5, surfaces=1)
+    checks = Diagnostics(images=12, steps=4, max_steps=5, restarts=2, square_queries=5, surfaces=1)
     spec = DiagnosticsSpec(threat=threat, diagnostics=checks, batch_size=8, compute=COMPUTE)
-    pgd = Evaluation(batch_size=8, pgd={"pgd20": Pgd(steps=2, step=EPS / 2)})
-    judged = EvaluationSpec(threat=threat, evaluation=pgd, compute=COMPUTE)
+    pgd = Evaluation(batch_size=8, pgd={"pgd20": Pgd(steps=2, step_size=EPS / 2)})
+    evaluation = EvaluationSpec(threat=threat, evaluation=pgd, compute=COMPUTE)
     for label in labels:
         folder = tmp_path / "models" / label / "seed0"
         given = some_spec(label, compute=COMPUTE)
         train(given, experiment="digits", label=label, data=data, folder=folder)
-        evaluate(judged, data=data, folder=folder)
+        evaluate(evaluation, data=data, folder=folder)
         diagnose(spec, data=data, folder=folder)
         record = json.loads((folder / "diagnostics" / "record.json").read_text())
         assert record["device"] == describe(GPU)
@@ -71,21 +69,23 @@ def test_a_trial_times_every_kind_of_training_and_attack():
     assert all(rate > 0 for (rate,) in (rates.training | rates.attacks).values())
 
 
-@pytest.mark.parametrize("route", ROUTES["cuda"], ids=lambda route: route.name)
-def test_every_path_of_the_speed_benchmark_measures_all_its_tasks(route: Route):
+@pytest.mark.parametrize("engine", ENGINES["cuda"])
+def test_every_engine_of_the_speed_benchmark_measures_all_its_tasks(engine):
     setup = Setup(
-        route=route,
-        compute=COMPUTE,
-        settings=replace(QUICK, attack_images=2, attack_batch=2),
-        size=SIZE,
-        eps=EPS,
+        engines=(engine,),
+        tasks=TASKS,
         specs={method: some_spec(method, batch_size=8) for method in METHODS},
+        compute=COMPUTE,
+        size=SIZE,
+        settings=replace(QUICK, attack_images=2),
+        quick=True,
     )
-    server = Server(json.loads(json.dumps(plain(setup))))
-    assert server.bench.machine()["device"] == describe(GPU)
-    for task in (*TASKS, "breakdown"):
-        if route.measures(task):
-            server.answer({"prepare": task, "method": "memloss"})
-            measured = server.answer({"measure": task})
+    bench = Bench(engine, setup)
+    assert bench.machine()["device"] == describe(GPU)
+    for task in TASKS:
+        if engine in setup.asked(task):
+            bench.prepare(task, "memloss")
+            measured = bench.measure()
             assert measured["images"] > 0
             assert measured["seconds"] > 0
+            assert measured["peak_mb"] > 0

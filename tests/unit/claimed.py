@@ -1,20 +1,26 @@
-"""Evidence as an experiment leaves it, with chosen accuracies, and the claims of the repository."""
+"""The results of an experiment with chosen accuracies, and the claims of the repository."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.claims.claim import Claims, read_claims
-from bench.analysis.claims.results import Results
+from bench.analysis.claims.claim import Claims, Trained, read_claims
+from bench.analysis.claims.evidence import Evidence
 from bench.analysis.claims.rules import RULES, RuledClaim
-from bench.analysis.claims.verdict import Judgement, judge
-from bench.analysis.statistics.evidence import Evidence, Judged, Run
+from bench.analysis.claims.verdict import Verdict, decide
+from bench.analysis.statistics.outcomes import Outcomes
+from bench.results.columns import COSTS, HISTORY
+from bench.results.experiment import ExperimentResults, Run
 from bench.results.options import options_text
+from bench.results.paths import Paths
+from bench.results.tables import from_rows
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = ROOT / "config" / "claims.yaml"
@@ -55,7 +61,26 @@ WITHOUT_EFFECT = AS_CLAIMED | {
 }
 
 
-def evidence(
+@dataclass(frozen=True)
+class Made:
+    """An experiment in `folder`: rows of its summary, and outcomes by checkpoint and attack."""
+
+    folder: Path
+    rows: Sequence[Mapping[str, Any]]
+    outcomes: Mapping[str, Mapping[str, Outcomes]]
+
+    @property
+    def results(self) -> ExperimentResults:
+        """Costs and histories are read from the folder; no summary is there."""
+        found = ExperimentResults(self.folder)
+        found.__dict__["ours"] = pd.DataFrame(self.rows)
+        return found
+
+    def decide(self, claim: RuledClaim, methods: Mapping[str, Trained]) -> Verdict:
+        return decide(claim, Evidence(self.results, self.outcomes, methods, claim.scope))
+
+
+def made(
     accuracies: Mapping[str, tuple[float, float]],
     folder: Path,
     *,
@@ -65,14 +90,15 @@ def evidence(
     turned: float = 0.02,
     dataset: str = "cifar10",
     flags: str = "",
-) -> Evidence:
-    """Return evidence with these mean accuracies in percent.
+) -> Made:
+    """Return results with these mean accuracies in percent.
 
     Seeds are `spread` points apart, and every seed finds other images difficult by `turned` of the
     whole range of difficulty. Images are difficult for all methods alike.
     """
     difficulty_N = np.random.default_rng(0).random(images)
-    rows, judged = [], {}
+    rows: list[dict[str, Any]] = []
+    outcomes = {}
     for place, attack in enumerate(("clean", "autoattack")):
         correct = {}
         for turn, (method, rates) in enumerate(accuracies.items()):
@@ -88,66 +114,56 @@ def evidence(
                 correct[method, seed] = right_N
                 rows.append(
                     {
-                        "experiment": "test",
-                        "dataset": dataset,
-                        "model": "resnet18",
-                        "method": method,
-                        "seed": str(seed),
-                        "checkpoint": "best",
-                        "attack": attack,
-                        "eps": "0" if attack == "clean" else "8/255",
+                        **{"dataset": dataset, "model": "resnet18", "method": method},
+                        **{"seed": seed, "checkpoint": "best", "attack": attack},
+                        "eps": 0.0 if attack == "clean" else 8 / 255,
                         "flags": ";".join(filter(None, (flags, OWN.get(method, "")))),
-                        "base_method": base,
-                        "options": options_text(base, options),
+                        **{"base_method": base, "options": options_text(base, options)},
                     }
                 )
-        rates = {run: 100 * float(of_N.mean()) for run, of_N in correct.items()}
-        judged[attack] = Judged(images, rates, np.arange(images), correct)
-    return Evidence(folder, rows, {"best": judged})
+        outcomes[attack] = by_hand(correct)
+    return Made(folder, rows, {"best": outcomes})
 
 
-def judged_by_hand(correct: Mapping[Run, Sequence[int] | NDArray[np.bool_]]) -> Judged:
+def by_hand(correct: Mapping[Run, Sequence[int] | NDArray[np.bool_]]) -> Outcomes:
     """Return what is given as {(method, seed): which images are right}."""
-    verdicts = {run: np.array(of, dtype=bool) for run, of in correct.items()}
-    images = len(next(iter(verdicts.values())))
-    rates = {run: 100 * float(of.mean()) for run, of in verdicts.items()}
-    return Judged(images, rates, np.arange(images), verdicts)
+    right = {run: np.array(of, dtype=bool) for run, of in correct.items()}
+    images = len(next(iter(right.values())))
+    rates = {run: 100 * float(of.mean()) for run, of in right.items()}
+    return Outcomes(images, rates, np.arange(images), right)
 
 
 def measurements(folder: Path, *, ratio: float, forgotten: float) -> None:
-    """Write costs.csv and history.csv: V1 takes `ratio` of TRADES' time, is fooled less by."""
-    columns = ("method", "seed", "stage", "seconds", "device")
-    lines = []
+    """Write costs.csv and history.csv: V1 takes `ratio` of TRADES' time, forgets less by."""
+    costs: list[dict[str, Any]] = []
     for seed in range(3):
         for method in TRAINED:
-            own = ratio if method == "recycled" else 1.0
-            lines.append((method, seed, "train", 1000.0 * own * (1 + 0.01 * seed**2), "H100"))
-            lines[-1] = (*lines[-1][:3], lines[-1][3] + seed * (method == "recycled"), "H100")
-            lines.append((method, seed, "evaluate", 7.0, "cpu"))
-            shares = [0.5 + 0.01 * seed, 0.4 + (0 if method != "recycled" else forgotten)]
-            if method == "recycled":
-                shares[1] += 0.001 * seed
-            write(
-                folder / "models" / method / f"seed{seed}" / "history.csv",
-                ("epoch", "remembered_forgotten"),
-                [(1, ""), *enumerate(shares, start=2)],
-            )
-    write(folder / "costs.csv", columns, lines)
+            own = method == "recycled"
+            seconds = 1000.0 * (ratio if own else 1.0) * (1 + 0.01 * seed**2) + seed * own
+            shared = {"method": method, "seed": seed}
+            costs.append({**shared, "stage": "train", "seconds": seconds, "device": "H100"})
+            costs.append({**shared, "stage": "evaluate", "seconds": 7.0, "device": "cpu"})
+            rates = [0.5 + 0.01 * seed, 0.4 + own * (forgotten + 0.001 * seed)]
+            write_history(folder, method, seed, [None, *rates])
+    COSTS.write(Paths(folder).costs, from_rows(COSTS, costs))
 
 
-def write(path: Path, header: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
+def write_history(folder: Path, method: str, seed: int, rates: Sequence[float | None]) -> None:
+    """Write the history of a run that forgot at these rates, one an epoch."""
+    rows = [{"epoch": epoch, "forgetting_rate": rate} for epoch, rate in enumerate(rates, 1)]
+    frame = pd.DataFrame(rows, columns=[*HISTORY.columns, "forgetting_rate"]).fillna(
+        {name: 1 for name in HISTORY.columns}
+    )
+    path = Paths(folder).run(method, seed).history
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *lines])
+    frame.to_csv(path, index=False)
 
 
 def repository_claims() -> Claims[RuledClaim]:
     return read_claims(CLAIMS, RULES, ())
 
 
-def verdicts(of: Evidence) -> dict[str, Judgement]:
+def verdicts(of: Made) -> dict[str, Verdict]:
     """Return the verdict on each of the repository's claims, by id."""
     known = repository_claims()
-    return {
-        claim.id: judge(claim, Results(of, known.methods, claim.scope)) for claim in known.claims
-    }
+    return {claim.id: of.decide(claim, known.methods) for claim in known.claims}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from factory import ResultsFactory, digest, write_csv, write_json
+from factory import COMPUTE, ResultsFactory, digest, write_csv, write_json
 
 
 def write_diagnostics(
@@ -73,19 +73,45 @@ def write_transfer(
         for method in methods
     }
     table = digest(path.with_suffix(".csv").read_bytes())
-    record = {"seed": seed, "sha256": table, "checkpoints": {"best": networks}}
+    for network in networks.values():
+        del network["departure_quartiles_nats"]
+    record = {
+        "methods": list(methods),
+        "seed": seed,
+        "sha256": table,
+        "checkpoints": {"best": networks},
+    }
     write_json(path, _examination(factory) | record)
     return path
 
 
 def _examination(factory: ResultsFactory) -> dict[str, Any]:
-    data = {"name": factory.dataset, "fingerprint": digest(factory.dataset)}
-    return {"experiment": factory.experiment, "data": data, "device": "cpu", "seconds": 4.5}
+    spec = {
+        "threat": {"norm": "Linf", "eps": factory.eps},
+        "diagnostics": {"images": 10},
+        "batch_size": 20,
+        "compute": COMPUTE,
+    }
+    return {
+        "experiment": factory.experiment,
+        "spec": spec,
+        "code_digest": digest("diagnostics code"),
+        "data": {"name": factory.dataset, "fingerprint": digest(factory.dataset)},
+        "device": "cpu",
+        "threads": 1,
+        "packages": {},
+        "seconds": 4.5,
+        "peak_memory_mb": None,
+    }
 
 
 def _examined(run: Path, checks: Iterable[str], failed: Iterable[str]) -> dict[str, Any]:
     failed = set(failed)
+    outcome = {"value": 0.5, "threshold": 1.0, "chance": 0.5, "n": 10}
     return {
         "weights_sha256": digest((run / "best.safetensors").read_bytes()),
-        "checks": {check: {"passed": check not in failed} for check in {*checks, *failed}},
+        "departure_quartiles_nats": [0.1, 0.2, 0.3],
+        "checks": {
+            check: {**outcome, "passed": check not in failed} for check in {*checks, *failed}
+        },
     }

@@ -14,9 +14,9 @@ import torch
 from synthetic import METHODS, settings_kept, some_data, some_spec
 from torch import Tensor, nn
 
-from bench.config.experiment import Ascent, Threat, TrainSpec
+from bench.config.experiment import Attack, Threat, TrainSpec
 from bench.methods.base import create, names, total
-from bench.training.metrics import Tally
+from bench.training.metrics import EpochMetrics
 from bench.training.run import Run
 
 # Wide, so that the two directions of a divergence differ by more than a percent.
@@ -60,8 +60,8 @@ def fixed_logits(place: int) -> Tensor:
 def spec_of(case: str) -> TrainSpec:
     """Two epochs of three batches; the plain engine runs the network itself and no copy of it."""
     method, options = CASES[case]
-    attack = Ascent(steps=2, step=EPS / 2)
-    spec = some_spec(method, options=options, engine="plain", attack=attack)
+    attack = Attack(steps=2, step_size=EPS / 2)
+    spec = some_spec(method, options=options, engine="eager", attack=attack)
     return replace(spec, threat=Threat(eps=EPS))
 
 
@@ -77,8 +77,8 @@ def training_of(spec: TrainSpec) -> dict[str, Any]:
 
     steps: list[float] = []
 
-    def watch(_: int, tally: Tally) -> None:
-        steps.append(tally.latest_loss())
+    def watch(_: int, metrics: EpochMetrics) -> None:
+        steps.append(metrics.latest_loss())
 
     with settings_kept():
         run = Run(spec, some_data(), torch.device("cpu"))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bench.config.experiment import Compute, Diagnostics, DiagnosticsSpec, Threat
 from bench.data.dataset import Images, to_unit
 from bench.diagnostics.job import examining
-from bench.diagnostics.target import Subject
+from bench.diagnostics.target import EvaluationTarget
 
 SHAPE = (1, 16, 16)
 EPS = 8 / 255
@@ -26,7 +26,7 @@ LEVELS = [1 + 14 * index % 24 for index in range(COUNT)]
 SPEC = DiagnosticsSpec(
     threat=Threat(eps=EPS),
     diagnostics=Diagnostics(
-        images=COUNT, steps=12, most_steps=20, restarts=3, square_queries=60, surfaces=2
+        images=COUNT, steps=12, max_steps=20, restarts=3, square_queries=60, surfaces=2
     ),
     batch_size=25,
     compute=Compute(device="cpu", threads=1, tf32=False),
@@ -81,6 +81,6 @@ def networks() -> dict[str, nn.Module]:
 
 
 @contextmanager
-def subject(network: nn.Module, test: Images | None = None) -> Iterator[Subject]:
+def subject(network: nn.Module, test: Images | None = None) -> Iterator[EvaluationTarget]:
     with examining(network, test or some_images(), SPEC) as lent:
         yield lent

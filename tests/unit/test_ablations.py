@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from factory import ResultsFactory
+from paged import command, rows
+from piped import tables
 from settings import settings
 
-from bench.analysis import ablations
 from bench.analysis.ablations import (
     MATTERS,
     NONE,
     UNDECIDED,
-    Line,
-    ablation_lines,
-    make_ablations,
+    ablations_sheet,
+    ablations_table,
     verdict,
 )
-from bench.analysis.statistics.evidence import read_evidence
-from bench.analysis.summary import summarize
+from bench.analysis.sheets import markdown
 from bench.config.experiment import Ablation, experiment
+from bench.results.columns import ABLATIONS
+from bench.results.experiment import ExperimentResults
 from bench.runtime.errors import BenchError, ConfigError
 
-REPORTED = Path(__file__).parents[2] / "config" / "reported.csv"
-CARDS = REPORTED.with_name("robustbench.csv")
 BASE = {"clean": 16, "pgd20": 12, "autoattack": 10}
 BETTER = {"clean": 18, "pgd20": 13, "autoattack": 14}
 
@@ -40,18 +39,26 @@ def results(results_factory: ResultsFactory) -> Path:
             best = {attack: count - seed for attack, count in counts.items()}
             last = {attack: count + 2 - seed for attack, count in counts.items()}
             results_factory.run(method, seed, correct={"best": best, "last": last})
-    summarize(
-        results_factory.folder, expected=None, reported=REPORTED, references=None, cards=CARDS
-    )
+    command("summarize", results_factory.folder)
     return results_factory.folder
 
 
-def lines(results: Path, *variants: str, base: str = "trades") -> list[Line]:
-    found = Ablation(choice="which", base=base, variants=variants)
-    return ablation_lines(read_evidence(results), [found])
+def lines(folder: Path, *variants: str) -> list[Any]:
+    chosen = Ablation(choice="which", base="trades", variants=variants)
+    return list(ablations_table(ExperimentResults(folder), [chosen]).itertuples())
 
 
-def test_a_variant_is_held_against_its_base_in_both_accuracies_and_their_mean(results):
+def make(folder: Path, choice: str, *variants: str) -> str:
+    """Make the files by the command, and return the table for readers."""
+    methods = {"trades": {"beta": 6}, "mart": {}}
+    section = {choice: ["trades", *variants]}
+    config = folder.parent / "config.yaml"
+    config.write_text(yaml.safe_dump(settings({"methods": methods, "ablations": section})))
+    command("ablations", folder, "--config", str(config))
+    return (folder / "tables" / "ablations.md").read_text("utf-8")
+
+
+def test_a_variant_is_compared_with_its_base_in_both_accuracies_and_their_mean(results):
     clean, robust, mean = lines(results, "mart")
     assert (clean.attack, robust.attack) == ("clean", "autoattack")
     assert (mean.quantity, mean.attack) == ("harmonic_mean", "autoattack")
@@ -71,7 +78,7 @@ def test_base_and_variant_are_over_the_seeds_that_both_have(results_factory):
     for seed in (0, 1):
         results_factory.run("trades", seed, correct={"best": BASE})
     results = results_factory.folder
-    summarize(results, expected=None, reported=REPORTED, references=None, cards=CARDS)
+    command("summarize", results)
     clean, _, mean = lines(results, "mart")
     # Of 20 images MART has 18 and 20 right with seeds 0 and 1; its seed 2 has no partner.
     assert (clean.n_seeds, clean.base_value, clean.variant_value) == (2, 80, 95)
@@ -88,23 +95,23 @@ def test_another_checkpoint_is_a_variant_too(results):
 def test_a_checkpoint_that_was_not_attacked_is_named(results_factory):
     results_factory.all(("trades",))
     folder = results_factory.folder
-    summarize(folder, expected=None, reported=REPORTED, references=None, cards=CARDS)
+    command("summarize", folder)
     with pytest.raises(
         BenchError, match="trades/last: no seed or no image in common under autoattack"
     ):
         lines(folder, "trades/last")
 
 
-@pytest.mark.parametrize("with_verdicts", [True, False])
-def test_checkpoints_judged_on_other_images_are_not_compared(results_factory, with_verdicts):
+@pytest.mark.parametrize("with_examples", [True, False])
+def test_checkpoints_evaluated_on_other_images_are_not_compared(results_factory, with_examples):
     last = {attack: BASE[attack] for attack in ("clean", "pgd20")}
     half = {("last", "autoattack"): {index: int(index < 5) for index in range(10)}}
     results_factory.run("trades", 0, correct={"best": BASE, "last": last}, robust=half)
     results = results_factory.folder
-    summarize(results, expected=None, reported=REPORTED, references=None, cards=CARDS)
-    if not with_verdicts:
+    command("summarize", results)
+    if not with_examples:
         shutil.rmtree(results / "models")
-    with pytest.raises(BenchError, match="judged on other images under autoattack"):
+    with pytest.raises(BenchError, match="evaluated on other images under autoattack"):
         lines(results, "trades/last")
 
 
@@ -127,23 +134,18 @@ def test_a_choice_matters_does_not_or_is_undecided(interval, said):
     assert verdict(*interval) == said
 
 
-def test_table_figure_and_csv_are_written_and_the_same_again(results):
-    chosen = [Ablation(choice="The method", base="trades", variants=("mart", "trades/last"))]
-
-    def made() -> dict[str, bytes]:
-        make_ablations(results, chosen)
-        names = ["ablations.csv", "tables/ablations.md"]
-        names += [f"figures/ablations.{form}" for form in ("svg", "pdf", "png")]
-        return {name: (results / name).read_bytes() for name in names}
-
-    first = made()
-    assert made() == first
-    table = first["tables/ablations.md"].decode()
-    assert "| The method | MART [f1] | TRADES (β=6) | " in table
-    assert "| The method | TRADES (β=6), last epoch | TRADES (β=6) |" in table
-    with (results / "ablations.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["difference"] for row in rows[:2]] == ["10.00", "20.00"]
+def test_table_and_csv_are_written_and_the_same_again(results):
+    first = make(results, "The method", "mart", "trades/last")
+    files = [results / "ablations.csv", results / "tables" / "ablations.md"]
+    before = [file.read_bytes() for file in files]
+    make(results, "The method", "mart", "trades/last")
+    assert [file.read_bytes() for file in files] == before
+    [[_, *shown]] = tables(first)
+    assert [row[:3] for row in shown] == [
+        ["The method", "MART [f1]", "TRADES (β=6)"],
+        ["The method", "TRADES (β=6), last epoch", "TRADES (β=6)"],
+    ]
+    assert [row["difference"] for row in rows(files[0])[:2]] == ["10.00", "20.00"]
 
 
 def test_what_was_chosen_on_the_test_images_says_so(results_factory):
@@ -157,37 +159,35 @@ def test_what_was_chosen_on_the_test_images_says_so(results_factory):
                 train={"selected_on": selected_on},
             )
     results = results_factory.folder
-    summarize(results, expected=None, reported=REPORTED, references=None, cards=CARDS)
-    make_ablations(results, [Ablation(choice="c", base="trades", variants=("mart", "trades/last"))])
-    with (results / "ablations.csv").open(newline="") as file:
-        found = {(row["variant"], row["flags"]) for row in csv.DictReader(file)}
+    command("summarize", results)
+    text = make(results, "c", "mart", "trades/last")
+    found = {(row["variant"], row["flags"]) for row in rows(results / "ablations.csv")}
     assert found == {("mart/best", "selected_on_test"), ("trades/last", "")}
-    table = (results / "tables" / "ablations.md").read_text()
-    assert "| c | MART [f1] | TRADES (β=6) |" in table
-    assert "| c | TRADES (β=6), last epoch | TRADES (β=6) |" in table
-    assert "[f1] selected_on_test, of the variant or its base: the epoch was chosen on" in table
-    assert "of the 3 in ablations.csv" in table
+    [[_, *shown]] = tables(text)
+    assert [row[1] for row in shown] == ["MART [f1]", "TRADES (β=6), last epoch"]
+    assert "[f1] selected_on_test, of the variant or its base: the epoch was chosen on" in text
+    assert "of the 3 in ablations.csv" in text
 
 
-def test_what_rounds_to_zero_has_no_sign(results, monkeypatch):
-    chosen = [Ablation(choice="The method", base="trades", variants=("mart",))]
-    found = lines(results, "mart")
-    small = [replace(line, difference=-0.001, low=-0.004, high=0.004) for line in found]
-    monkeypatch.setattr(ablations, "ablation_lines", lambda *_: small)
-    make_ablations(results, chosen)
-    for name in ("ablations.csv", "tables/ablations.md"):
-        assert "-0.00" not in (results / name).read_text()
-    assert "+0.00 [+0.00, +0.00]" in (results / "tables" / "ablations.md").read_text()
+def test_what_rounds_to_zero_has_no_sign(results):
+    chosen = Ablation(choice="The method", base="trades", variants=("mart",))
+    found = ExperimentResults(results)
+    small = ablations_table(found, [chosen]).assign(difference=-0.001, low=-0.004, high=0.004)
+    shown = markdown(ablations_sheet(found, small))
+    assert "-0.00" not in ABLATIONS.text(small) + shown
+    assert "+0.00 [+0.00, +0.00]" in shown
 
 
 def test_one_seed_decides_nothing(results_factory):
     for method, counts in (("trades", BASE), ("mart", BETTER)):
         results_factory.run(method, 0, correct={"best": counts})
     folder = results_factory.folder
-    summarize(folder, expected=None, reported=REPORTED, references=None, cards=CARDS)
+    command("summarize", folder)
     clean, *_ = lines(folder, "mart")
-    assert (clean.low, clean.high, clean.verdict) == (None, None, UNDECIDED)
-    make_ablations(folder, [Ablation(choice="c", base="trades", variants=("mart",))])
+    assert (clean.low != clean.low, clean.high != clean.high) == (True, True)
+    assert clean.verdict == UNDECIDED
+    [[_, row]] = tables(make(folder, "c", "mart"))
+    assert row[3] == "+10.00"
 
 
 METHODS = {"trades": {"beta": 6}, "mart": {}}
@@ -198,7 +198,7 @@ METHODS = {"trades": {"beta": 6}, "mart": {}}
     [
         ({"c": ["trades"]}, "ablations.c: expected a list of two methods or more"),
         ({"c": "trades"}, "ablations.c: expected a list of two methods or more"),
-        ({"c": ["trades", "marts"]}, "ablations.c: 'marts' is no method here; did you mean 'mart'"),
+        ({"c": ["trades", "marts"]}, "ablations.c: unknown method 'marts'; did you mean 'mart'"),
         ({"c": ["trades", "mart/lats"]}, "ablations.c: 'mart/lats' names no checkpoint"),
         ({"c": ["trades", "mart", "mart"]}, "names a method twice"),
         (["trades", "mart"], "ablations: expected a choice and its methods"),
@@ -219,4 +219,4 @@ def test_an_ablation_names_its_base_first():
 
 def test_without_a_section_there_is_nothing_to_compare(tmp_path):
     with pytest.raises(BenchError, match="the config has no such section"):
-        make_ablations(tmp_path, [])
+        ablations_table(ExperimentResults(tmp_path), [])

@@ -1,4 +1,4 @@
-"""Records made under other settings than the config's are neither judged nor put into a table."""
+"""Records made under other settings than the config's are put into no table."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def made(results_factory):
     for run, seed in zip(runs, config.seeds, strict=True):
         spec = spec_json(config.train_spec("trades", seed))
         edit_json(run / "train.json", experiment="tiny", spec=spec)
-        judged = spec_json(config.evaluation_spec())
-        edit_json(run / "evaluation.json", experiment="tiny", spec=judged)
+        evaluated = spec_json(config.evaluation_spec())
+        edit_json(run / "evaluation.json", experiment="tiny", spec=evaluated)
     return runs
 
 
@@ -71,7 +71,7 @@ def test_the_config_says_which_runs_are_read(made, summarize, config, results_fa
 @pytest.mark.parametrize(
     ("changes", "record", "key"),
     [
-        ({"training.optimiser.learning_rate": 0.2}, "train.json", "training.optimiser.learning_ra"),
+        ({"training.optimizer.learning_rate": 0.2}, "train.json", "training.optimizer.learning_ra"),
         ({"methods": {"trades": {"beta": 1}}}, "train.json", "options.beta"),
         ({"evaluation.pgd.pgd20.restarts": 2}, "evaluation.json", "evaluation.pgd.pgd20.restarts"),
     ],
@@ -113,14 +113,14 @@ def test_runs_that_are_not_made_are_counted_and_can_be_left_out(
 ):
     flag, path = config(methods={"trades": {}, "mart": {}, "standard": {}})
     said = summarize(flag, path)
-    what = f"4 of the 6 runs of {path} are not trained and judged (mart seed 0 and 3 more)"
+    what = f"4 of the 6 runs of {path} are not trained and evaluated (mart seed 0 and 3 more)"
     assert said.startswith(f"error: {results_factory.folder}: {what}; ")
     assert f"`snakemake --cores all --configfile {path}`" in said
     assert said.rstrip().endswith(f"`python -m bench summarize --folder {results_factory.folder}`")
     assert not summarize()
 
 
-def test_a_run_that_is_not_judged_cannot_be_left_out(made, summarize, config):
+def test_a_run_that_is_not_evaluated_cannot_be_left_out(made, summarize, config):
     (made[1] / "evaluation.json").unlink()
     said = summarize(*config())
     assert "1 of the 2 runs" in said

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from bench.attacks.autoattack import (
     STANDARD,
-    AutoAttackVerdict,
-    judge,
+    AutoAttackState,
     remarks_on_square,
     require_classes,
+    run_standard,
 )
 from bench.models.base import build
 from bench.runtime.errors import BenchError, ConfigError
@@ -41,7 +41,7 @@ def model() -> nn.Module:
 
 
 @pytest.fixture
-def judged() -> tuple[Tensor, Tensor]:
+def labelled() -> tuple[Tensor, Tensor]:
     labels = torch.tensor(LABELS)
     images = pixels(LABELS, LEVELS, SHAPE).float() / 255
     for index in WRONG:
@@ -49,7 +49,7 @@ def judged() -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def same(one: AutoAttackVerdict, other: AutoAttackVerdict) -> bool:
+def same(one: AutoAttackState, other: AutoAttackState) -> bool:
     tensors = ("adversarial", "clean", "robust")
     plain = ("broken_by", "left", "warnings")
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in tensors) and all(
@@ -58,15 +58,15 @@ def same(one: AutoAttackVerdict, other: AutoAttackVerdict) -> bool:
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_components_in_turn_give_what_the_package_gives_in_one_go(quick, model, judged, seed):
-    images, labels = judged
+def test_components_in_turn_give_what_the_package_gives_in_one_go(quick, model, labelled, seed):
+    images, labels = labelled
     whole = quick(model, norm="Linf", eps=EPS, seed=seed, verbose=False, device="cpu")
     expected, predicted = whole.run_standard_evaluation(images, labels, bs=4, return_labels=True)
 
-    verdict = judge(model, images, labels, **{**ALL, "seed": seed})
+    result = run_standard(model, images, labels, **{**ALL, "seed": seed})
 
-    assert torch.equal(verdict.adversarial, expected)
-    assert torch.equal(verdict.robust, predicted == labels)
+    assert torch.equal(result.adversarial, expected)
+    assert torch.equal(result.robust, predicted == labels)
 
 
 def test_another_seed_finds_other_images(quick):
@@ -79,76 +79,77 @@ def test_another_seed_finds_other_images(quick):
         labels = network(images).argmax(dim=1)
     asked = {**ALL, "eps": 0.1, "components": ("apgd-ce",)}
     found = [
-        judge(network, images, labels, **{**asked, "seed": seed}).adversarial for seed in (0, 1, 0)
+        run_standard(network, images, labels, **{**asked, "seed": seed}).adversarial
+        for seed in (0, 1, 0)
     ]
     assert torch.equal(found[0], found[2])
     assert not torch.equal(found[0], found[1])
 
 
-def test_every_image_is_broken_by_the_component_that_can(quick, model, judged):
-    verdict = judge(model, *judged, **ALL)
+def test_every_image_is_broken_by_the_component_that_can(quick, model, labelled):
+    result = run_standard(model, *labelled, **ALL)
 
     fate = {6: "apgd-t", 20: ""}
     expected = [fate[level] for level in LEVELS]
     for index in WRONG:
         expected[index] = "clean"
-    assert verdict.broken_by == expected
-    assert verdict.left == {"apgd-ce": 10, "apgd-t": 5, "fab-t": 5, "square": 5}
-    assert verdict.clean.tolist() == [name != "clean" for name in expected]
-    assert verdict.robust.tolist() == [name == "" for name in expected]
+    assert result.broken_by == expected
+    assert result.left == {"apgd-ce": 10, "apgd-t": 5, "fab-t": 5, "square": 5}
+    assert result.clean.tolist() == [name != "clean" for name in expected]
+    assert result.robust.tolist() == [name == "" for name in expected]
 
 
 def test_adversarial_images_are_wrong_near_and_in_range_and_the_others_untouched(
-    quick, model, judged
+    quick, model, labelled
 ):
-    images, labels = judged
-    verdict = judge(model, images, labels, **ALL)
+    images, labels = labelled
+    result = run_standard(model, images, labels, **ALL)
 
-    moved = (verdict.adversarial - images).abs().flatten(1).amax(dim=1)
-    broken = verdict.clean & ~verdict.robust
+    moved = (result.adversarial - images).abs().flatten(1).amax(dim=1)
+    broken = result.clean & ~result.robust
     assert (moved <= EPS + 1e-6).all()
-    assert verdict.adversarial.min() >= 0
-    assert verdict.adversarial.max() <= 1
+    assert result.adversarial.min() >= 0
+    assert result.adversarial.max() <= 1
     assert torch.equal(moved > 0, broken)
-    assert (model(verdict.adversarial).argmax(dim=1) != labels)[broken].all()
+    assert (model(result.adversarial).argmax(dim=1) != labels)[broken].all()
 
 
-def test_going_on_after_any_batch_gives_the_uninterrupted_verdict(quick, model, judged):
-    reported: list[AutoAttackVerdict] = []
-    whole = judge(model, *judged, **ALL, report=reported.append)
+def test_going_on_after_any_batch_gives_the_uninterrupted_result(quick, model, labelled):
+    reported: list[AutoAttackState] = []
+    whole = run_standard(model, *labelled, **ALL, report=reported.append)
     # Batches of 4: 10 images are left for apgd-ce and apgd-t, 5 for the other two.
-    ran = [len(verdict.left) for verdict in reported]
+    ran = [len(result.left) for result in reported]
     assert ran == [0, 0, 0, 1, 1, 1, 2, 2, 3, 3]
 
-    for verdict in [*reported, whole]:
-        assert same(judge(model, *judged, **ALL, start=verdict), whole)
+    for result in [*reported, whole]:
+        assert same(run_standard(model, *labelled, **ALL, start=result), whole)
 
 
-def test_a_verdict_of_other_images_or_components_is_not_gone_on_from(quick, model, judged):
-    images, labels = judged
-    one = judge(model, images, labels, **ALL, components=["apgd-ce"])
+def test_a_result_of_other_images_or_components_is_not_gone_on_from(quick, model, labelled):
+    images, labels = labelled
+    one = run_standard(model, images, labels, **ALL, components=["apgd-ce"])
     with pytest.raises(BenchError, match="12 images, not of these 5"):
-        judge(model, images[:5], labels[:5], **ALL, start=one)
+        run_standard(model, images[:5], labels[:5], **ALL, start=one)
     with pytest.raises(BenchError, match="ran apgd-ce, which is not how apgd-t, apgd-ce begins"):
-        judge(model, images, labels, **ALL, components=["apgd-t", "apgd-ce"], start=one)
+        run_standard(model, images, labels, **ALL, components=["apgd-t", "apgd-ce"], start=one)
 
 
-def test_progress_names_component_and_counts(quick, model, judged):
+def test_progress_names_component_and_counts(quick, model, labelled):
     seen: list[tuple[str, int, int]] = []
-    judge(model, *judged, **ALL, progress=lambda *told: seen.append(told))
+    run_standard(model, *labelled, **ALL, progress=lambda *told: seen.append(told))
     assert seen == [("apgd-ce", 10, 12), ("apgd-t", 5, 12), ("fab-t", 5, 12), ("square", 5, 12)]
 
 
-def test_nothing_left_to_attack_is_not_an_error(quick, model, judged):
-    images, labels = judged
-    verdict = judge(model, images, (labels + 4) % 10, **ALL)
-    assert verdict.broken_by == ["clean"] * 12
-    assert verdict.left == dict.fromkeys(STANDARD, 0)
-    assert torch.equal(verdict.adversarial, images)
+def test_nothing_left_to_attack_is_not_an_error(quick, model, labelled):
+    images, labels = labelled
+    result = run_standard(model, images, (labels + 4) % 10, **ALL)
+    assert result.broken_by == ["clean"] * 12
+    assert result.left == dict.fromkeys(STANDARD, 0)
+    assert torch.equal(result.adversarial, images)
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_model_and_random_state_are_given_back_as_they_were(quick, judged, fails):
+def test_model_and_random_state_are_given_back_as_they_were(quick, labelled, fails):
     model = nn.Sequential(Blocks(SHAPE, scale=STEEP), nn.BatchNorm1d(10), nn.Dropout())
     model[2].eval()
     model[1].bias.requires_grad_(False)
@@ -163,9 +164,9 @@ def test_model_and_random_state_are_given_back_as_they_were(quick, judged, fails
 
     if fails:
         with pytest.raises(KeyboardInterrupt):
-            judge(model, *judged, **ALL, progress=stop)
+            run_standard(model, *labelled, **ALL, progress=stop)
     else:
-        judge(model, *judged, **ALL)
+        run_standard(model, *labelled, **ALL)
 
     assert torch.equal(torch.rand(3), expected)
     assert [module.training for module in model.modules()] == [True, True, True, True, False]
@@ -176,21 +177,21 @@ def test_model_and_random_state_are_given_back_as_they_were(quick, judged, fails
         assert torch.equal(value, before[name]), name
 
 
-def test_a_probability_in_place_of_logits_is_remarked_once(quick, judged):
+def test_a_probability_in_place_of_logits_is_remarked_once(quick, labelled):
     model = nn.Sequential(Blocks(SHAPE), nn.Softmax(dim=1))
-    verdict = judge(model, *judged, **ALL)
-    remarks = [text for text in verdict.warnings if "probability distribution" in text]
+    result = run_standard(model, *labelled, **ALL)
+    remarks = [text for text in result.warnings if "probability distribution" in text]
     assert len(remarks) == 1
 
 
 def test_square_beating_the_gradient_attacks_is_remarked(quick, model):
     labels = torch.arange(8)
     images = pixels(labels.tolist(), [3] * 8, SHAPE).float() / 255
-    verdict = judge(model, images, labels, **ALL, components=["apgd-ce", "square"])
-    assert verdict.left["apgd-ce"] == 8
-    assert verdict.left["square"] < 8
-    assert verdict.warnings == ()
-    (remark,) = remarks_on_square({"clean": 8, **verdict.left}, 8)
+    result = run_standard(model, images, labels, **ALL, components=["apgd-ce", "square"])
+    assert result.left["apgd-ce"] == 8
+    assert result.left["square"] < 8
+    assert result.warnings == ()
+    (remark,) = remarks_on_square({"clean": 8, **result.left}, 8)
     assert "Square Attack has decreased" in remark
     # The package's threshold is 0.2 % of all images.
     assert remarks_on_square({"clean": 600, "apgd-ce": 400, "square": 399}, 600) == []
@@ -204,9 +205,11 @@ def test_targeted_components_need_ten_classes(quick):
     with pytest.raises(
         ConfigError, match=r"at least 10 classes.*has 3: remove evaluation.autoattack"
     ):
-        judge(model, images, torch.tensor(labels), **ALL)
-    verdict = judge(model, images, torch.tensor(labels), **ALL, components=["apgd-ce", "square"])
-    assert verdict.left == {"apgd-ce": 3, "square": 3}
+        run_standard(model, images, torch.tensor(labels), **ALL)
+    result = run_standard(
+        model, images, torch.tensor(labels), **ALL, components=["apgd-ce", "square"]
+    )
+    assert result.left == {"apgd-ce": 3, "square": 3}
 
 
 def test_ten_classes_are_enough():
@@ -225,17 +228,17 @@ def test_ten_classes_are_enough():
         ({"components": ["square", "square"]}, "expected each once"),
     ],
 )
-def test_unknown_requests_are_refused(model, judged, request_, message):
+def test_unknown_requests_are_refused(model, labelled, request_, message):
     with pytest.raises(ConfigError, match=message):
-        judge(model, *judged, **ALL, **request_)
+        run_standard(model, *labelled, **ALL, **request_)
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan")])
-def test_images_outside_the_unit_range_are_refused(model, judged, bad):
-    images, labels = judged
+def test_images_outside_the_unit_range_are_refused(model, labelled, bad):
+    images, labels = labelled
     images[2, 0, 3, 3] = bad
     with pytest.raises(ValueError, match=r"float32 in \[0, 1\]"):
-        judge(model, images, labels, **ALL)
+        run_standard(model, images, labels, **ALL)
 
 
 def test_square_asks_no_more_often_than_it_is_allowed_to():
@@ -250,7 +253,7 @@ def test_square_asks_no_more_often_than_it_is_allowed_to():
     for queries in (5, 9):
         model = Asked(SHAPE)
         images = pixels([0], [100], SHAPE).float() / 255
-        verdict = judge(
+        result = run_standard(
             model,
             images,
             torch.tensor([0]),
@@ -261,6 +264,6 @@ def test_square_asks_no_more_often_than_it_is_allowed_to():
             components=("square",),
             queries=queries,
         )
-        assert verdict.robust.all()
+        assert result.robust.all()
         asked[queries] = model.times
     assert asked[9] - asked[5] == 4

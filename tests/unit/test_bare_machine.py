@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from planned import QUICK
 from settings import settings
 
 ROOT = Path(__file__).parents[2]
@@ -30,15 +31,9 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 sys.exit(code)
 """
 CHANGES = {
+    **QUICK,
     "seeds": [0],
-    "data.train_images": 60,
-    "data.test_images": 10,
-    "model.width": 4,
-    "threat.eps": "0.2",
     "training.epochs": 1,
-    "training.attack.steps": 4,
-    "training.validation_attack.steps": 4,
-    "evaluation.pgd.pgd20.steps": 4,
     "evaluation.autoattack": {"version": "standard"},
 }
 
@@ -54,7 +49,7 @@ def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_sitting_needs_neither_the_workflow_nor_the_analysis(tmp_path):
+def test_a_local_run_needs_neither_the_workflow_nor_the_analysis(tmp_path):
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(settings(CHANGES)))
     # The digits are scikit-learn's; a data file made elsewhere needs nothing of it.
     made = python(tmp_path, "-m", "bench", "data", "--config", "tiny.yaml")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from claimed import AS_CLAIMED, evidence, measurements, repository_claims, verdicts
+from claimed import AS_CLAIMED, made, measurements, repository_claims, verdicts
 
 from bench.analysis.claims.claim import Region
 
@@ -49,11 +49,11 @@ def test_a_region_is_what_the_file_says(claim, region):
     ],
 )
 def test_a_verdict_turns_where_the_margin_ends(measured_folder, claim, changes, verdict):
-    of = evidence(AS_CLAIMED | changes, measured_folder, spread=0.02, turned=0.002)
+    of = made(AS_CLAIMED | changes, measured_folder, spread=0.02, turned=0.002)
     assert verdicts(of)[claim].verdict == verdict
 
 
 @pytest.mark.parametrize(("ratio", "verdict"), [(1.2, "reproduced"), (1.3, "not reproduced")])
 def test_a_ratio_of_times_turns_at_its_bound(tmp_path, ratio, verdict):
     measurements(tmp_path, ratio=ratio, forgotten=-0.1)
-    assert verdicts(evidence(AS_CLAIMED, tmp_path))["v1-cost"].verdict == verdict
+    assert verdicts(made(AS_CLAIMED, tmp_path))["v1-cost"].verdict == verdict

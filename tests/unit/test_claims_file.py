@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 
 import pytest
 import yaml
@@ -11,8 +10,7 @@ from claimed import ROOT, repository_claims
 
 from bench.analysis.claims.claim import read_claims
 from bench.analysis.claims.rules import RULES
-from bench.analysis.claims.table import Line as ClaimsLine
-from bench.analysis.statistics.table import Line as StatisticsLine
+from bench.results.columns import CLAIMS, STATISTICS
 from bench.results.published import find, read_reported
 from bench.runtime.errors import BenchError
 
@@ -170,8 +168,11 @@ def test_a_range_is_of_two_methods_at_least(tmp_path):
         ({"claims": [VALUE, VALUE]}, "claims.one: two claims have this id"),
         ({"claims": ["V1 is good"]}, "claims[0]: expected keys and values, got 'V1 is good'"),
         ({"claim": []}, "unknown key 'claim'; did you mean 'claims'?"),
-        ({"scope": {"dataset": "cifar10"}}, "claims.one.scope: the key 'model' is missing"),
-        ({"scope": []}, "claims.one.scope: the key 'dataset' is missing"),
+        ({"scope": []}, "3 problems 1. claims.one.scope: the key 'dataset' is missing"),
+        (
+            {"scope": {"dataset": "cifar10", "eps": "8/255"}},
+            "claims.one.scope: the key 'model' is missing",
+        ),
         ({"scope": "cifar10"}, "scope: expected keys and values, got 'cifar10'"),
     ],
 )
@@ -199,11 +200,11 @@ def test_the_examples_of_the_documentation_can_be_read(tmp_path):
     assert [read(tmp_path, one).claims[0].rule for one in examples] == ["value", "difference"]
 
 
-@pytest.mark.parametrize(("page", "line"), [("statistics", StatisticsLine), ("claims", ClaimsLine)])
-def test_every_column_is_documented(page, line):
+@pytest.mark.parametrize(("page", "table"), [("statistics", STATISTICS), ("claims", CLAIMS)])
+def test_every_column_is_documented(page, table):
     text = (ROOT / "docs" / f"{page}.md").read_text()
     columns = text.partition("\n| column | meaning |\n")[2].partition("\n\n")[0]
     named = [
         name for cell in re.findall(r"^\| `(.*?)` \|", columns, re.M) for name in cell.split(", ")
     ]
-    assert named == [field.name for field in fields(line)]
+    assert named == list(table.columns)

@@ -7,19 +7,29 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from claimed import AS_CLAIMED, evidence, repository_claims, verdicts, write
+from claimed import AS_CLAIMED, Made, made, repository_claims, verdicts, write_history
 from scipy import stats
 
 from bench.analysis.claims.claim import Region
-from bench.analysis.claims.results import Results
+from bench.analysis.claims.evidence import Evidence
 from bench.analysis.claims.rules import RULES, Measured
 from bench.analysis.claims.verdict import undecided
 from bench.analysis.statistics.crossed import Estimate, over_both, over_seeds
 from bench.analysis.statistics.quantities import front_distance
 from bench.config.parsing import parse
+from bench.results.columns import COSTS
 
 # V3 above V2 above V1: the first of every pair is the smaller one.
 RISING = {"recycled": (82.2, 47.0), "memloss_v2": (83.5, 48.0), "memloss_v3": (84.5, 49.0)}
+
+
+def evidence(of: Made, scope) -> Evidence:
+    return Evidence(of.results, of.outcomes, repository_claims().methods, scope)
+
+
+def claim_of(name: str):
+    (claim,) = [one for one in repository_claims().claims if one.id == name]
+    return claim
 
 
 def ends(by_seed, level=0.95):
@@ -30,13 +40,13 @@ def ends(by_seed, level=0.95):
 
 
 def test_a_value_has_the_interval_of_95_percent_over_seeds(measured_folder):
-    found = verdicts(evidence(AS_CLAIMED, measured_folder, spread=0.3))["v1-clean"].measured
+    found = verdicts(made(AS_CLAIMED, measured_folder, spread=0.3))["v1-clean"].measured
     assert (found.level, found.images_too) == (0.95, False)
     assert (found.low, found.high) == pytest.approx(ends(found.binding.by_seed))
 
 
 def test_the_best_of_four_has_the_lowest_of_both_ends_together(measured_folder):
-    of = evidence(AS_CLAIMED, measured_folder)
+    of = made(AS_CLAIMED, measured_folder)
     found = verdicts(of)["v1-over-trades-harmonic"].measured
     harmonic = {name: 2 * a * b / (a + b) for name, (a, b) in AS_CLAIMED.items()}
     best = max(value for name, value in harmonic.items() if name.startswith("trades"))
@@ -48,7 +58,7 @@ def test_the_best_of_four_has_the_lowest_of_both_ends_together(measured_folder):
 
 
 def test_a_range_does_not_depend_on_the_order_of_its_methods(measured_folder):
-    of = evidence(AS_CLAIMED | RISING, measured_folder)
+    of = made(AS_CLAIMED | RISING, measured_folder)
     found = verdicts(of)["variants-differ-clean"].measured
     assert found.value == pytest.approx(84.5 - 82.2)
     low, high = ends(np.abs(found.binding.by_seed), 1 - 0.05 / 3)
@@ -57,9 +67,9 @@ def test_a_range_does_not_depend_on_the_order_of_its_methods(measured_folder):
 
 
 def test_a_front_has_the_lowest_of_both_ends_over_its_pairs(measured_folder):
-    of = evidence(AS_CLAIMED, measured_folder)
-    (claim,) = [one for one in repository_claims().claims if one.id == "v1-beyond-trades"]
-    results = Results(of, repository_claims().methods, claim.scope)
+    of = made(AS_CLAIMED, measured_folder)
+    claim = claim_of("v1-beyond-trades")
+    results = evidence(of, claim.scope)
     found = claim.measured(results)
     names = ["trades_beta1", "trades_beta3", "trades_beta4", "trades"]
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
@@ -77,7 +87,7 @@ def test_a_front_has_the_lowest_of_both_ends_over_its_pairs(measured_folder):
 
 
 def test_a_ratio_has_the_interval_of_its_logarithms(measured_folder):
-    found = verdicts(evidence(AS_CLAIMED, measured_folder))["v1-cost"].measured
+    found = verdicts(made(AS_CLAIMED, measured_folder))["v1-cost"].measured
     logs = found.binding.by_seed
     assert found.value == pytest.approx(math.exp(np.mean(logs)))
     assert (found.low, found.high) == pytest.approx(tuple(map(math.exp, ends(logs))))
@@ -91,20 +101,19 @@ def test_epochs_are_all_the_later_ones_or_the_last(measured_folder, of, value):
     for method, values in (("recycled", (0, 1, 2, 4, 8)), ("trades_beta3", (0, 0, 0, 0, 0))):
         for seed in range(3):
             path = measured_folder / "models" / method / f"seed{seed}" / "history.csv"
-            write(path, ("epoch", "seen"), list(enumerate(values, 1)))
-    (claim,) = [one for one in repository_claims().claims if one.id == "v1-forgets-less"]
-    claim = replace(claim, column="seen", of=of)
-    whole = evidence(AS_CLAIMED, measured_folder)
-    found = claim.measured(Results(whole, repository_claims().methods, claim.scope))
-    assert found.value == pytest.approx(value)
+            write_history(measured_folder, method, seed, values)
+            path.write_text(path.read_text().replace("forgetting_rate", "seen"))
+    claim = replace(claim_of("v1-forgets-less"), column="seen", of=of)
+    whole = made(AS_CLAIMED, measured_folder)
+    assert claim.measured(evidence(whole, claim.scope)).value == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
-    [({"model": "small_cnn"}, "small_cnn"), ({"eps": "4/255"}, "4/255")],
+    [({"model": "small_cnn"}, "small_cnn"), ({"eps": 4 / 255}, "4/255")],
 )
 def test_another_model_or_radius_is_no_number_of_the_paper(measured_folder, changes, told):
-    whole = evidence(AS_CLAIMED, measured_folder)
+    whole = made(AS_CLAIMED, measured_folder)
     rows = [{**row, **changes} if row["attack"] != "clean" else row for row in whole.rows]
     found = verdicts(replace(whole, rows=rows))
     assert found["v1-autoattack"].verdict == "not run"
@@ -113,27 +122,31 @@ def test_another_model_or_radius_is_no_number_of_the_paper(measured_folder, chan
 
 
 def test_a_part_with_the_stated_model_does_not_hide_another(measured_folder):
-    whole = evidence(AS_CLAIMED, measured_folder)
-    rows = [{**row, "model": "x"} if row["seed"] == "0" else row for row in whole.rows]
+    whole = made(AS_CLAIMED, measured_folder)
+    rows = [{**row, "model": "x"} if row["seed"] == 0 else row for row in whole.rows]
     assert verdicts(replace(whole, rows=rows))["v1-clean"].verdict == "not run"
 
 
 def test_a_claim_of_the_last_epoch_is_answered_from_its_own_checkpoint(measured_folder):
-    best = evidence(AS_CLAIMED, measured_folder)
-    last = evidence(AS_CLAIMED | {"recycled": (70.0, 30.0)}, measured_folder)
+    best = made(AS_CLAIMED, measured_folder)
+    last = made(AS_CLAIMED | {"recycled": (70.0, 30.0)}, measured_folder)
     rows = [*best.rows, *({**row, "checkpoint": "last"} for row in last.rows)]
-    of = replace(best, rows=rows, judged={"best": best.judged["best"], "last": last.judged["best"]})
-    (claim,) = [one for one in repository_claims().claims if one.id == "v1-clean"]
+    outcomes = {"best": best.outcomes["best"], "last": last.outcomes["best"]}
+    claim = claim_of("v1-clean")
     scope = replace(claim.scope, checkpoint="last")
-    found = replace(claim, scope=scope).measured(Results(of, repository_claims().methods, scope))
+    of = evidence(replace(best, rows=rows, outcomes=outcomes), scope)
+    found = replace(claim, scope=scope).measured(of)
     assert found.value == pytest.approx(70.0, abs=0.01)
 
 
 def test_the_time_of_evaluation_is_no_time_of_training(measured_folder):
     path = measured_folder / "costs.csv"
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([*lines, "recycled,0,evaluate,99999,H100"]) + "\n")
-    found = verdicts(evidence(AS_CLAIMED, measured_folder))["v1-cost"]
+    costs = COSTS.read(path)
+    evaluated = (costs["method"] == "recycled") & (costs["stage"] == "evaluate")
+    assert evaluated.any()
+    costs.loc[evaluated, ["seconds", "device"]] = (99999.0, "H100")
+    COSTS.write(path, costs)
+    found = verdicts(made(AS_CLAIMED, measured_folder))["v1-cost"]
     assert found.measured.value == pytest.approx(1.1, abs=0.002)
 
 

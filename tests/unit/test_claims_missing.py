@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from claimed import AS_CLAIMED, evidence, verdicts
+from claimed import AS_CLAIMED, made, verdicts, write_history
 
+from bench.results.paths import Paths
 from bench.runtime.errors import BenchError
 
 
 def test_a_method_is_named_by_what_is_trained(measured_folder):
     present = {name: of for name, of in AS_CLAIMED.items() if name != "placebo"}
-    one = verdicts(evidence(present, measured_folder))["memory-over-placebo"]
+    one = verdicts(made(present, measured_folder))["memory-over-placebo"]
     assert one.verdict == "not run"
     assert one.detail.startswith(
         "no run of memloss (variant v1, beta 3, memory_beta 2, alignment clean_crop) with"
@@ -20,77 +21,77 @@ def test_a_method_is_named_by_what_is_trained(measured_folder):
 
 
 def test_an_attack_is_named(measured_folder):
-    whole = evidence(AS_CLAIMED, measured_folder)
-    of = replace(whole, judged={"best": {"clean": whole.judged["best"]["clean"]}})
+    whole = made(AS_CLAIMED, measured_folder)
+    of = replace(whole, outcomes={"best": {"clean": whole.outcomes["best"]["clean"]}})
     found = verdicts(of)
     assert found["v1-clean"].verdict == "reproduced"
     for name in ("v1-autoattack", "v1-beyond-trades", "v1-over-mart-harmonic"):
         assert found[name].verdict == "not run"
-        assert "has no verdicts of 'autoattack'" in found[name].detail
+        assert "has no results under 'autoattack'" in found[name].detail
 
 
 def test_a_checkpoint_is_named(measured_folder):
-    whole = evidence(AS_CLAIMED, measured_folder)
+    whole = made(AS_CLAIMED, measured_folder)
     rows = [{**row, "checkpoint": "last"} for row in whole.rows]
-    found = verdicts(replace(whole, rows=rows, judged={"last": whole.judged["best"]}))
+    found = verdicts(replace(whole, rows=rows, outcomes={"last": whole.outcomes["best"]}))
     assert {one.verdict for one in found.values()} == {"not run"}
     assert "with the checkpoint 'best'" in found["v1-clean"].detail
 
 
 @pytest.mark.parametrize("attack", ["clean", "autoattack"])
 def test_a_seed_that_others_have_is_named(measured_folder, attack):
-    whole = evidence(AS_CLAIMED, measured_folder)
+    whole = made(AS_CLAIMED, measured_folder)
     rows = [
         row
         for row in whole.rows
-        if (row["method"], row["seed"], row["attack"]) != ("recycled", "1", attack)
+        if (row["method"], row["seed"], row["attack"]) != ("recycled", 1, attack)
     ]
     found = verdicts(replace(whole, rows=rows))
     one = found["v1-clean" if attack == "clean" else "v1-autoattack"]
     assert one.verdict == found["v1-over-mart-harmonic"].verdict == "not run"
-    assert f"recycled has no verdicts of '{attack}' with seed 1 " in one.detail
+    assert f"recycled has no results under '{attack}' with seed 1 " in one.detail
     assert found["v2-clean"].verdict == "reproduced"
 
 
 def test_no_common_seed_is_no_verdict(measured_folder):
-    one = evidence({"recycled": (84.5, 48.9)}, measured_folder, seeds=(0, 1))
-    other = evidence({"memloss_v2": (83.5, 48.6)}, measured_folder, seeds=(2, 3))
-    judged = {
+    one = made({"recycled": (84.5, 48.9)}, measured_folder, seeds=(0, 1))
+    other = made({"memloss_v2": (83.5, 48.6)}, measured_folder, seeds=(2, 3))
+    outcomes = {
         attack: replace(
             part,
-            accuracy={**part.accuracy, **other.judged["best"][attack].accuracy},
-            correct={**part.correct, **other.judged["best"][attack].correct},
+            accuracy={**part.accuracy, **other.outcomes["best"][attack].accuracy},
+            correct={**part.correct, **other.outcomes["best"][attack].correct},
         )
-        for attack, part in one.judged["best"].items()
+        for attack, part in one.outcomes["best"].items()
     }
-    of = replace(one, rows=[*one.rows, *other.rows], judged={"best": judged})
+    of = replace(one, rows=[*one.rows, *other.rows], outcomes={"best": outcomes})
     found = verdicts(of)["v1-v2-clean"]
     assert found.verdict == "not run"
-    assert "recycled has no verdicts of 'clean' with seed 2, 3 " in found.detail
+    assert "recycled has no results under 'clean' with seed 2, 3 " in found.detail
 
 
 def test_two_labels_of_one_method_need_the_claims_to_choose(measured_folder):
-    whole = evidence(AS_CLAIMED, measured_folder)
+    whole = made(AS_CLAIMED, measured_folder)
     rows = [{**row, "flags": ""} for row in whole.rows]
     found = verdicts(replace(whole, rows=rows))["v1-over-mart-harmonic"]
     assert found.verdict == "not run"
     assert found.detail.startswith("mart, mart_authors are all mart (beta 5): say which by")
 
 
-def test_verdicts_of_images_are_asked_for_by_orders_alone(measured_folder):
-    whole = evidence(AS_CLAIMED, measured_folder)
+def test_per_example_results_are_asked_for_by_orders_alone(measured_folder):
+    whole = made(AS_CLAIMED, measured_folder)
     counts = {
         attack: replace(part, index=part.index[:0], correct={})
-        for attack, part in whole.judged["best"].items()
+        for attack, part in whole.outcomes["best"].items()
     }
-    found = verdicts(replace(whole, judged={"best": counts}))
+    found = verdicts(replace(whole, outcomes={"best": counts}))
     assert found["v1-clean"].verdict == found["v1-cost"].verdict == "reproduced"
     assert found["v1-v2-clean"].verdict == "not run"
-    assert "no verdicts of single images" in found["v1-v2-clean"].detail
+    assert "no per-example results" in found["v1-v2-clean"].detail
 
 
 def test_costs_and_files_of_epochs_are_named(tmp_path):
-    found = verdicts(evidence(AS_CLAIMED, tmp_path))
+    found = verdicts(made(AS_CLAIMED, tmp_path))
     assert found["v1-cost"].detail.startswith("costs.csv is missing")
     assert found["v1-forgets-less"].detail.startswith("models/recycled/seed0/history.csv is miss")
     assert found["v1-cost"].verdict == found["v1-forgets-less"].verdict == "not run"
@@ -99,46 +100,35 @@ def test_costs_and_files_of_epochs_are_named(tmp_path):
 def test_times_on_different_devices_are_not_compared(measured_folder):
     path = measured_folder / "costs.csv"
     path.write_text(path.read_text().replace("H100", "A100", 1))
-    found = verdicts(evidence(AS_CLAIMED, measured_folder))["v1-cost"]
+    found = verdicts(made(AS_CLAIMED, measured_folder))["v1-cost"]
     assert (found.verdict, found.detail) == (
         "not run",
         "the trainings ran on different devices (A100, H100): time both on one",
     )
 
 
+@pytest.mark.parametrize("renamed", [True, False])
+def test_a_column_of_epochs_that_is_absent_or_empty_is_named(measured_folder, renamed):
+    write_history(measured_folder, "recycled", 0, [None, None])
+    path = Paths(measured_folder).run("recycled", 0).history
+    if renamed:
+        path.write_text(path.read_text().replace("forgetting_rate", "fooling"))
+    found = verdicts(made(AS_CLAIMED, measured_folder))["v1-forgets-less"]
+    assert found.verdict == "not run"
+    assert "models/recycled/seed0/history.csv has no column 'forgetting_rate'" in found.detail
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "sentence"),
+    ("old", "new", "message"),
     [
-        (
-            "remembered_forgotten",
-            "fooling",
-            "history.csv has no column 'remembered_forgotten': it was",
-        ),
-        (
-            "2,0.5",
-            "2,",
-            "models/recycled/seed0/history.csv: the column 'remembered_forgotten' is empty",
-        ),
+        ("0.51", "many", "forgetting_rate holds 'many'"),
+        ("\n3,", "\n3\n3,", "row 3 has not as many cells"),
     ],
 )
-def test_a_column_of_epochs_is_named(measured_folder, old, new, sentence):
-    path = measured_folder / "models/recycled/seed0/history.csv"
-    text = path.read_text().replace(old, new)
-    path.write_text("\n".join(text.splitlines()[:3]) + "\n")
-    found = verdicts(evidence(AS_CLAIMED, measured_folder))["v1-forgets-less"]
-    assert found.verdict == "not run"
-    assert sentence in found.detail
-
-
-def test_text_in_a_column_of_numbers_is_a_mistake(measured_folder):
-    path = measured_folder / "models/recycled/seed1/history.csv"
-    path.write_text("epoch,remembered_forgotten\n1,many\n")
-    with pytest.raises(BenchError, match=r"history\.csv: remembered_forgotten holds 'many'"):
-        verdicts(evidence(AS_CLAIMED, measured_folder))
-
-
-def test_a_file_that_was_cut_is_a_mistake(measured_folder):
-    path = measured_folder / "models/recycled/seed1/history.csv"
-    path.write_text("epoch,remembered_forgotten\n1,12.5\n2")
-    with pytest.raises(BenchError, match=r"history\.csv: row 2 has not as many cells"):
-        verdicts(evidence(AS_CLAIMED, measured_folder))
+def test_a_damaged_history_is_a_mistake(measured_folder, old, new, message):
+    path = Paths(measured_folder).run("recycled", 1).history
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(BenchError, match=rf"history\.csv: {message}"):
+        verdicts(made(AS_CLAIMED, measured_folder))

@@ -20,7 +20,7 @@ from bench.runtime.errors import ConfigError
         ({"checkpoints": ["bset"]}, "diagnostics.checkpoints[0]: 'bset' is unknown; did you mean"),
         ({"steps": 3}, "diagnostics.steps: fewer than 4 steps of eps / 4 cannot cross the ball"),
         ({"restarts": 1}, "diagnostics.restarts: a curve over restarts needs at least 2"),
-        ({"most_steps": 1}, "diagnostics.most_steps: a curve over steps needs at least 2"),
+        ({"max_steps": 1}, "diagnostics.max_steps: a curve over steps needs at least 2"),
         (3, "diagnostics: expected keys and values, got 3"),
     ],
 )

@@ -45,8 +45,8 @@ def test_there_must_be_a_method(methods):
         ({"trades": {"training": []}}, "methods.trades.training: expected keys of training, got"),
         ({"trades": {"training": None}}, "methods.trades.training: expected keys of training, g"),
         (
-            {"trades": {"training": {"optimiser": {"lr": 1}}}},
-            "methods.trades.training.optimiser: unknown key 'lr'; ",
+            {"trades": {"training": {"optimizer": {"lr": 1}}}},
+            "methods.trades.training.optimizer: unknown key 'lr'; ",
         ),
         (
             {"trades": {"training": {"schedule": None}}},
@@ -94,10 +94,10 @@ def test_an_option_gives_the_same_spec_however_it_is_written(given):
 def test_a_training_of_its_own_changes_only_what_it_names():
     own = {
         "epochs": 120,
-        "optimiser": {"learning_rate": 0.01, "nesterov": False},
+        "optimizer": {"learning_rate": 0.01, "nesterov": False},
         "schedule": {"name": "steps", "milestones": [75, 90]},
     }
-    changes = {"training.optimiser.momentum": 0.8, "training.schedule.warm_up": 0.5}
+    changes = {"training.optimizer.momentum": 0.8, "training.schedule.warmup": 0.5}
     methods = {"trades": {}, "mine": {"method": "trades", "training": own}}
     read = experiment(settings({"methods": methods, **changes}))
     shell, mine = read.method("trades").training, read.method("mine").training
@@ -105,22 +105,22 @@ def test_a_training_of_its_own_changes_only_what_it_names():
     assert mine == replace(
         shell,
         epochs=120,
-        optimiser=replace(shell.optimiser, learning_rate=0.01, nesterov=False),
+        optimizer=replace(shell.optimizer, learning_rate=0.01, nesterov=False),
         schedule=replace(shell.schedule, name="steps", milestones=(75, 90)),
     )
-    assert mine.optimiser.momentum == 0.8
-    assert mine.schedule.warm_up == 0.5
+    assert mine.optimizer.momentum == 0.8
+    assert mine.schedule.warmup == 0.5
     assert read.train_spec("mine", 0).training == mine
     assert read.train_spec("trades", 0).training == shell
 
 
 def test_methods_do_not_share_what_another_has_overridden():
-    own = {"optimiser": {"momentum": 0, "nesterov": False}}
+    own = {"optimizer": {"momentum": 0, "nesterov": False}}
     methods = {"a": {"method": "trades", "training": own}, "trades": {}}
     read = experiment(settings({"methods": methods}))
-    assert read.method("a").training.optimiser.momentum == 0
+    assert read.method("a").training.optimizer.momentum == 0
     assert read.method("trades").training == read.training
-    assert read.training.optimiser.momentum == 0.9
+    assert read.training.optimizer.momentum == 0.9
 
 
 def test_runs_are_every_method_with_every_seed_in_order():

@@ -52,7 +52,9 @@ def test_every_wrong_key_of_every_section_is_named_at_once():
 
 def test_a_mistake_in_the_shared_training_is_not_repeated_for_every_method():
     for wrong in ({"training.epochs": 0}, {"training.attack.steps": 1}):
-        raw = settings({**wrong, "methods": {"trades": {}, "mart": {"training": {"crop": 2}}}})
+        raw = settings(
+            {**wrong, "methods": {"trades": {}, "mart": {"training": {"crop_padding": 2}}}}
+        )
         (problem,) = problems(raw)
         assert problem.startswith("training.")
 
@@ -103,8 +105,8 @@ def test_several_problems_are_a_numbered_list_and_one_is_a_sentence(tmp_path, ca
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
-        ({"training.attack.step": 1}, "training.attack.step"),
-        ({"evaluation.pgd.pgd20.step": "17/255"}, "evaluation.pgd.pgd20.step"),
+        ({"training.attack.step_size": 1}, "training.attack.step_size"),
+        ({"evaluation.pgd.pgd20.step_size": "17/255"}, "evaluation.pgd.pgd20.step_size"),
         (
             {"training.schedule": {"name": "steps", "milestones": [2, 3]}},
             "training.schedule.milestones",
@@ -129,14 +131,14 @@ def test_a_value_that_would_give_a_wrong_number_is_refused(changes, key):
 
 def test_the_longest_step_and_the_last_milestone_are_accepted():
     changes = {
-        "training.attack.step": "16/255",
+        "training.attack.step_size": "16/255",
         "training.schedule": {"name": "steps", "milestones": [2]},
         "data.test_images": 20,
         "evaluation.pgd.pgd20.images": 20,
         "diagnostics": {"images": 20},
     }
     read = experiment(settings(changes))
-    assert read.training.attack.length == 16 / 255
+    assert read.training.attack.size == 16 / 255
     assert read.needs == Needs(test_images=20)
 
 

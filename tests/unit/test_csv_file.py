@@ -8,17 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.figures.published import read_reference
-from bench.analysis.tables import read_rows
-from bench.results.csv_file import cell_eps, cell_number, read_table
-from bench.results.published import read_cards, read_reported
+from bench.results.columns import SUMMARY
+from bench.results.csv_file import read_table
+from bench.results.experiment import ExperimentResults
+from bench.results.published import Published, read_cards, read_reported
+from bench.results.tables import Column, Table
 from bench.runtime.errors import BenchError
 
 ROOT = Path(__file__).parents[2]
+
+
+def read_summary(path):
+    return SUMMARY.text(ExperimentResults(path.parent).summary)
+
+
 READERS = {
     "config/reported.csv": read_reported,
     "config/robustbench.csv": read_cards,
-    "results/reference/digits/summary.csv": read_rows,
+    "results/reference/digits/summary.csv": read_summary,
 }
 
 
@@ -104,16 +111,29 @@ def test_every_reader_knows_them(tmp_path, name, change):
         ("1,x", "where a number was expected, in row 1; restore"),
     ],
 )
-def test_a_comma_in_a_number_is_named(table, tmp_path, text, said):
-    [row] = table(f'a,b\n"{text}",2\n')
+def test_a_comma_in_a_number_is_named(tmp_path, text, said):
     with pytest.raises(BenchError) as refused:
-        cell_number(row, "a", tmp_path / "table.csv")
+        typed(tmp_path, "number", text)
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize(("text", "eps"), [("8/255", 8 / 255), ("0.03", 0.03), ("0", 0), ("1", 1)])
-def test_a_radius_is_of_pixels_from_0_to_1(tmp_path, text, eps):
-    assert cell_eps({"eps": text}, tmp_path) == eps
+def typed(folder, kind, text):
+    """Return the one cell of a table, as what its column is for."""
+    path = folder / "table.csv"
+    path.write_text(f'a\n"{text}"\n')
+    return Table({"a": Column(kind, "")}, make="some command").read(path)["a"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        *(("radius", "8/255", 8 / 255), ("radius", "0.03", 0.03), ("radius", "0", 0)),
+        *(("radius", "1", 1), ("bool", "TRUE", True), ("bool", "false", False)),
+        *(("whole", "12", 12), ("number", " 1e-3", 0.001)),
+    ],
+)
+def test_a_cell_is_what_its_column_is_for(tmp_path, kind, text, value):
+    assert typed(tmp_path, kind, text) == value
 
 
 @pytest.mark.parametrize("text", ["8", "8.0", "1.01", "-0.03"])
@@ -129,20 +149,20 @@ def test_a_radius_of_8_bits_is_refused_in_every_file(tmp_path, name, text):
 def test_a_radius_of_8_bits_hides_no_model_of_the_figures(tmp_path):
     path = Path(shutil.copy(ROOT / "config/robustbench.csv", tmp_path))
     path.write_text(path.read_text("utf-8").replace(",8/255\n", ",8\n"), encoding="utf-8")
-    with pytest.raises(BenchError, match="eps holds '8'"):
-        read_reference(path, dataset="cifar10", radii=[8 / 255])
+    with pytest.raises(BenchError, match=r"robustbench\.csv: row \d+: eps: .*'8'"):
+        Published.read(None, path)
 
 
-@pytest.mark.parametrize(("text", "kind"), [("TRUE", "extra"), ("no", "plain"), ("WAHR", None)])
-def test_a_truth_that_is_none_is_named(tmp_path, text, kind):
+@pytest.mark.parametrize(("text", "data"), [("TRUE", "extra"), ("no", "plain"), ("WAHR", None)])
+def test_a_truth_that_is_none_is_named(tmp_path, text, data):
     path = tmp_path / "cards.csv"
     path.write_text(
         "dataset,name,architecture,clean,autoattack,extra_data,generated_data,source,eps\n"
         f"cifar10,Some,ResNet-18,80,50,{text},false,card,8/255\n"
     )
-    if kind:
-        [found] = read_reference(path, dataset="cifar10", radii=[8 / 255])
-        assert found.kind == kind
+    if data:
+        [found] = Published.read(None, path).cards
+        assert found.data == data
         return
-    with pytest.raises(BenchError, match="extra_data of Some holds 'WAHR'; write true or false"):
-        read_reference(path, dataset="cifar10", radii=[8 / 255])
+    with pytest.raises(BenchError, match=r"cards\.csv: row 1: extra_data .*true or false.*'WAHR'"):
+        Published.read(None, path)

@@ -13,13 +13,13 @@ import yaml
 from settings import settings
 from synthetic import some_data
 
-from bench.__main__ import main
 from bench.attacks.autoattack import TARGETS, require_classes
+from bench.cli.main import main
 from bench.config.experiment import experiment, spec_json
 from bench.config.schema import Needs
 from bench.data import job
 from bench.data.dataset import Dataset, load
-from bench.runtime.files import write_json
+from bench.results.records import DataRecord
 
 
 def few(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def test_the_plan_refuses_them_too(capsys, tmp_path, changes, said):
         ({"training.validation_images": 1497}, 1497),
         ({"methods.mart": {"training": {"validation_images": 2000}}}, 2000),
         ({"training.validation_images": 1496, "training.batch_size": 1}, None),
-        ({"training.validation_images": 1497, "training.selection": "test"}, None),
+        ({"training.validation_images": 1497, "training.checkpoint_selection": "test"}, None),
     ],
 )
 def test_the_plan_refuses_to_hold_out_all_training_images(capsys, tmp_path, changes, held):
@@ -125,8 +125,8 @@ def test_the_plan_refuses_to_hold_out_all_training_images(capsys, tmp_path, chan
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"training.crop": 8}, "images of 8 x 8 pixels by up to 8; choose at most 7"),
-        ({"training.crop": 7}, None),
+        ({"training.crop_padding": 8}, "images of 8 x 8 pixels by up to 8; choose at most 7"),
+        ({"training.crop_padding": 7}, None),
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "train"])
@@ -135,8 +135,12 @@ def test_no_method_is_trained_on_images_that_its_shell_does_not_fit(
 ):
     monkeypatch.chdir(tmp_path)
     Path("config.yaml").write_text(yaml.safe_dump(settings(changes)))
-    about = {"train_images": 1497, "image_shape": [1, 8, 8]}
-    write_json(Path("results/tiny/data.json"), about)
+    about = DataRecord(
+        **{"name": "digits", "fingerprint": "0" * 64, "classes": tuple("0123456789")},
+        **{"train_images": 1497, "test_images": 300, "image_shape": (1, 8, 8)},
+        **{"source_train_images": 1497, "source_test_images": 300},
+    )
+    about.write(Path("results/tiny/data.json"))
     stage = ModuleType("bench.training.job")
     vars(stage)["train"] = lambda *_, **__: None
     monkeypatch.setitem(sys.modules, "bench.training.job", stage)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from factory import edit_json
 from pictures import picture, png
-from planned import write_data
 from safetensors.torch import load_file, save_file
 from settings import settings
 
@@ -21,7 +21,7 @@ from bench.data.job import prepare
 from bench.planning.plan import make_plan
 from bench.planning.verify import verify
 from bench.results.data_header import KEY, header
-from bench.results.staleness import images_differ, section_differs
+from bench.results.staleness import Staleness, data_section_differs
 
 FEW = {"data.train_images": 60, "data.test_images": 10}
 PLACE = Path("results/tiny/data.safetensors")
@@ -44,9 +44,9 @@ def test_a_file_says_what_it_was_read_for(project):
     said = header(PLACE)
     assert said["spec"]["train_images"] == 60
     assert said["fingerprint"] == load(PLACE).fingerprint
-    assert section_differs(experiment(settings(FEW)).data, PLACE) == []
-    more = experiment(settings({**FEW, "data.train_images": 61, "data.name": "mine"})).data
-    assert section_differs(more, PLACE) == ["data.name", "data.train_images"]
+    assert data_section_differs(experiment(settings(FEW)), PLACE) == []
+    more = experiment(settings({**FEW, "data.train_images": 61, "data.name": "mine"}))
+    assert data_section_differs(more, PLACE) == ["data.name", "data.train_images"]
 
 
 @pytest.mark.parametrize(
@@ -58,22 +58,22 @@ def test_another_file_says_nothing(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     assert header(path) == {}
-    assert section_differs(experiment(settings()).data, path) == []
+    assert data_section_differs(experiment(settings()), path) == []
 
 
 def test_a_file_of_before_sections_were_kept_is_taken_as_it_is(project):
     save(load(PLACE), PLACE)
     of = experiment(settings({**FEW, "data.train_images": 61}))
     assert header(PLACE)["spec"] is None
-    assert images_differ(of, Path("results")) == []
+    assert Staleness(of).data() == []
 
 
 def test_a_file_of_before_origins_were_kept_is_read_again(project):
     about = header(PLACE)
     del about["origin"]
     save_file(load_file(PLACE), PLACE, {KEY: json.dumps(about)})
-    (reason,) = images_differ(experiment(settings(FEW)), Path("results"))
-    assert reason.startswith("data.safetensors does not say whether its images are lossless")
+    (reason,) = Staleness(experiment(settings(FEW))).data()
+    assert "does not say whether its images are lossless" in reason
     assert load(PLACE).origin is None
 
 
@@ -96,8 +96,8 @@ def test_verify_and_plan_notice_another_section(project):
 
 def test_a_record_beside_other_images_is_noticed(project):
     of = experiment(settings(FEW))
-    write_data(Path("results"), of, fingerprint="o")
-    (reason,) = images_differ(of, Path("results"))
+    edit_json(PLACE.with_suffix(".json"), fingerprint="o")
+    (reason,) = Staleness(of).data()
     assert reason == "data.json is about other images than data.safetensors has"
 
 
@@ -124,7 +124,7 @@ def test_a_command_refuses_images_of_another_section(project, capsys, command):
 
 
 def test_the_same_images_from_another_folder_leave_the_record_as_it_is(tmp_path):
-    # What is trained or judged by the workflow depends on its content.
+    # What is trained or evaluated by the workflow depends on its content.
     for part in ("train", "test"):
         path = tmp_path / "here" / part / "cat" / "1.png"
         path.parent.mkdir(parents=True)

@@ -73,7 +73,7 @@ def test_a_file_that_is_not_python_is_named(package, source, said):
     path.write_bytes(source)
     refused = refusal("trades", {})
     assert refused.startswith(f"{path}{said}")
-    assert refused.endswith("; mend the file or move it away")
+    assert refused.endswith("; fix the file or move it away")
 
 
 def test_options_are_complete_in_declared_order_and_typed():

@@ -17,7 +17,7 @@ from factory import edit_json
 from settings import settings
 from synthetic import CPU, EPS, settings_kept, some_data, some_images, some_spec
 
-from bench.__main__ import main
+from bench.cli.main import main
 from bench.config.experiment import (
     Diagnostics,
     DiagnosticsSpec,
@@ -31,10 +31,11 @@ from bench.config.parsing import parse
 from bench.data.dataset import Dataset, load, save
 from bench.diagnostics import geometry
 from bench.diagnostics.checks import LIMITS
-from bench.diagnostics.job import SURFACES, diagnose
+from bench.diagnostics.job import diagnose
 from bench.diagnostics.transfer import transfer
 from bench.evaluation.job import evaluate
 from bench.models import checkpoint as weights
+from bench.results.columns import SURFACES
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
 from bench.runtime.signals import InterruptedJobError
@@ -44,14 +45,14 @@ METHODS = ("standard", "trades", "mart")
 SPEC = DiagnosticsSpec(
     threat=Threat(eps=EPS),
     diagnostics=Diagnostics(
-        images=12, steps=4, most_steps=5, restarts=2, square_queries=5, surfaces=1
+        images=12, steps=4, max_steps=5, restarts=2, square_queries=5, surfaces=1
     ),
     batch_size=8,
     compute=CPU,
 )
-JUDGED = EvaluationSpec(
+EVALUATION = EvaluationSpec(
     threat=Threat(eps=EPS),
-    evaluation=Evaluation(batch_size=8, pgd={"pgd20": Pgd(steps=2, step=EPS / 2)}),
+    evaluation=Evaluation(batch_size=8, pgd={"pgd20": Pgd(steps=2, step_size=EPS / 2)}),
     compute=CPU,
 )
 FILES = ("curves.csv", "surfaces.csv", "record.json")
@@ -59,7 +60,7 @@ FILES = ("curves.csv", "surfaces.csv", "record.json")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with a judged run of each method, their data file beside them."""
+    """A results folder with an evaluated run of each method, their data file beside them."""
     results = tmp_path_factory.mktemp("results") / "digits"
     data = results / "data.safetensors"
     save(some_data(), data)
@@ -68,7 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder = results / "models" / method / "seed0"
             spec = some_spec(method, epochs=1)
             train(spec, experiment="digits", label=method, data=data, folder=folder)
-            evaluate(JUDGED, data=data, folder=folder)
+            evaluate(EVALUATION, data=data, folder=folder)
     return results
 
 
@@ -151,7 +152,7 @@ def test_every_curve_is_in_the_table_with_its_accuracies_in_percent_of_all_image
 def test_pictures_have_a_row_for_each_point(results, folder, count):
     diagnosed(results, replace(SPEC, diagnostics=replace(SPEC.diagnostics, surfaces=count)))
     place = folder / "diagnostics" / "surfaces.csv"
-    assert place.read_text().splitlines()[0] == ",".join(SURFACES)
+    assert place.read_text().splitlines()[0] == ",".join(SURFACES.columns)
     assert len(rows(place)) == count * geometry.SIDE**2
 
 
@@ -183,12 +184,12 @@ def test_an_interrupted_job_leaves_nothing(results, folder, monkeypatch):
     assert not (folder / "diagnostics").exists()
 
 
-def test_the_gap_to_autoattack_is_counted_in_the_verdicts(results, folder):
+def test_the_gap_to_autoattack_is_counted_in_the_results(results, folder):
     record = json.loads((folder / "evaluation.json").read_text())
     attacks = record["checkpoints"]["best"]["attacks"]
     # AutoAttack broke all; PGD left 12 of 20 standing.
     for name, kept in (("pgd20", 12), ("autoattack", 0)):
-        path = folder / "verdicts" / "best" / f"{name}.csv"
+        path = folder / "examples" / "best" / f"{name}.csv"
         lines = [f"{index},{index % 10},1,{int(index < kept)}," for index in range(20)]
         path.write_text("index,label,clean,robust,broken_by\n" + "\n".join(lines) + "\n")
         attacks[name] = {**attacks["pgd20"], "correct": kept, "sha256": sha256(path)}
@@ -249,7 +250,7 @@ def refused(results: Path, message: str, **given: Any) -> None:
 @pytest.mark.parametrize("name", ["best.safetensors", "train.json", "evaluation.json"])
 def test_a_missing_file_of_the_run_is_named(results, folder, name):
     (folder / name).unlink()
-    refused(results, rf"{name}: (there is no such file; train|missing; remake it)")
+    refused(results, rf"{name}: (there is no such file; train|missing; make it again)")
 
 
 def test_other_weights_than_those_on_record_are_refused(results, folder):
@@ -281,7 +282,7 @@ def test_a_run_trained_for_another_radius_is_refused(results):
 
 def test_transfer_names_the_run_that_is_missing(results):
     shutil.rmtree(results / "models" / "mart")
-    with pytest.raises(BenchError, match=r"mart/seed0/train\.json: missing; remake it"):
+    with pytest.raises(BenchError, match=r"mart/seed0/train\.json: missing; make it again"):
         transferred(results)
     assert not (results / "transfer").exists()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from margins import Blocks
@@ -12,8 +10,8 @@ from torch import Tensor, nn
 
 from bench.attacks.pgd import pgd
 from bench.diagnostics import curves, geometry
-from bench.diagnostics.job import examine, examining
-from bench.diagnostics.target import Subject
+from bench.diagnostics.job import examine
+from bench.diagnostics.target import EvaluationTarget
 
 
 def failed(network: nn.Module, levels: list[int] | None = None) -> set[str]:
@@ -51,20 +49,6 @@ def test_a_network_that_square_breaks_more_easily_is_caught(monkeypatch):
     assert "square_stronger" in failed(Blocks(SHAPE, scale=100.0), [1] * COUNT)
 
 
-def test_a_network_is_examined_as_the_spec_asks():
-    asked = replace(SPEC.diagnostics, steps=5, most_steps=6, restarts=3, square_queries=7, seed=4)
-    spec = replace(SPEC, diagnostics=asked, batch_size=3)
-    with examining(Blocks(SHAPE), some_images(), spec) as lent:
-        assert (lent.steps, lent.seed, lent.batch_size, lent.eps) == (5, 4, 3, spec.threat.eps)
-        drawn, _, _ = examine(lent, spec)
-    ends = {curve.name: curve.x[-1] for curve in drawn}
-    assert {name: ends[name] for name in ("steps", "restarts", "square")} == {
-        "steps": 6,
-        "restarts": 3,
-        "square": 7,
-    }
-
-
 @pytest.fixture
 def honest():
     with subject(Blocks(SHAPE, scale=100.0)) as lent:
@@ -91,7 +75,7 @@ def test_the_points_of_the_curve_over_steps_are_attacks_with_so_many_steps(hones
     assert curve.x == (1, 2, 5, 10, 20)
     for place, steps in enumerate(curve.x):
         stands = [
-            honest.judged(
+            honest.evaluated(
                 pgd(
                     honest.model,
                     images,
@@ -113,7 +97,7 @@ def test_the_curve_over_restarts_is_pgd_with_so_many_restarts_and_never_rises():
     with subject(networks()["shattered"]) as lent:
         curve = curves.against_restarts(lent, 3)
         stands = [
-            lent.judged(
+            lent.evaluated(
                 pgd(
                     lent.model,
                     images,
@@ -143,7 +127,9 @@ def test_an_image_that_is_wrong_unattacked_stands_nowhere():
 
 
 def test_the_departure_from_the_tangent_is_zero_where_the_loss_is_linear(honest, monkeypatch):
-    monkeypatch.setattr(Subject, "loss", lambda self, labels: lambda x: x.flatten(1).sum(dim=1))
+    monkeypatch.setattr(
+        EvaluationTarget, "loss", lambda self, labels: lambda x: x.flatten(1).sum(dim=1)
+    )
     images, labels, _ = next(honest.batches())
     noise = torch.full_like(images, EPS / 2)
     assert geometry.departure(honest, images, labels, noise).abs().max() < 1e-4
@@ -153,7 +139,7 @@ def test_the_departure_of_a_square_is_its_second_order(honest, monkeypatch):
     def loss(self, labels):
         return lambda images: (images**2).flatten(1).sum(dim=1)
 
-    monkeypatch.setattr(Subject, "loss", loss)
+    monkeypatch.setattr(EvaluationTarget, "loss", loss)
     images, labels, _ = next(honest.batches())
     # (x + d)^2 - x^2 - 2 x d = d^2, largest where every pixel moves by eps.
     found = geometry.departure(honest, images, labels, torch.full_like(images, EPS / 2))
@@ -165,7 +151,7 @@ def test_pictures_are_of_the_first_images_that_are_right(honest):
     shown = geometry.surfaces(honest, 2)
     assert [surface.index for surface in shown] == [1, 2]
     middle = geometry.SIDE // 2
-    _, losses = honest.judged(honest.images[1:3], honest.labels[1:3])
+    _, losses = honest.evaluated(honest.images[1:3], honest.labels[1:3])
     for surface, loss in zip(shown, losses, strict=True):
         assert surface.right[middle, middle]
         torch.testing.assert_close(surface.losses[middle, middle], loss)

@@ -63,10 +63,10 @@ def test_many_comparisons_need_more_to_fail():
 
 
 @pytest.mark.parametrize("check", LIMITS)
-def test_every_check_has_a_section_with_its_meaning_and_a_remedy(check):
+def test_every_check_has_a_section_with_its_meaning_and_a_fix(check):
     text = DOCS.read_text(encoding="utf-8")
     (section,) = re.findall(rf"^### {check}\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL)
-    for part in ("**Asks**", "**Fails**", "**Remedy**"):
+    for part in ("**Asks**", "**Fails**", "**Fix**"):
         assert part in section
     assert f"{LIMITS[check]:g} %" in section
     assert flag(check) == f"diagnostics_{check}"

@@ -1,10 +1,11 @@
-"""Which images a check compares and in which direction, on curves and verdicts made by hand."""
+"""Which images a check compares and in which direction, on curves and results made by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import binomtest
@@ -15,8 +16,10 @@ from bench.diagnostics.curves import Curve, restarts_flat, rise, steps_flat, zer
 from bench.diagnostics.geometry import SIDE, Surface
 from bench.diagnostics.job import _curve_rows, _surface_rows
 from bench.diagnostics.target import only
+from bench.results.columns import CURVES, SURFACES
+from bench.results.evaluated import AttackResult
 from bench.results.records import AttackRecord
-from bench.results.runs import Result, Verdicts
+from bench.results.tables import from_rows
 
 N = 100
 
@@ -73,14 +76,24 @@ def test_chance_is_mcnemars_with_bonferronis_correction(pairs):
     assert found.chance == pytest.approx(min(1, len(pairs) * p))
 
 
-def result(index: Sequence[int], robust: Sequence[int], eps: float = 0.1) -> Result:
+def result(index: Sequence[int], robust: Sequence[int], eps: float = 0.1) -> AttackResult:
     stands = np.isin(index, robust)
-    record = AttackRecord("suite", eps, len(index), int(stands.sum()), 1.0, "", "float32", False)
-    every = np.array(index)
-    return Result(record, Verdicts(every, every % 10, np.ones_like(stands), stands))
+    record = AttackRecord(
+        source="suite",
+        seed=0,
+        eps=eps,
+        n=len(index),
+        correct=int(stands.sum()),
+        seconds=1.0,
+        peak_memory_mb=None,
+        sha256="",
+        flags=(),
+        details={},
+    )
+    return AttackResult(record, pd.DataFrame({"index": list(index), "robust": stands}))
 
 
-def gap(**results: Result) -> Outcome | None:
+def gap(**results: AttackResult) -> Outcome | None:
     return autoattack_gap(results)
 
 
@@ -93,7 +106,7 @@ def test_the_gap_to_autoattack_is_that_of_the_pgd_that_leaves_least():
     assert gap(clean=clean, weak=weak, autoattack=found).value == 100 * 12 / 20
 
 
-def test_the_gap_to_autoattack_is_of_the_images_that_both_judged():
+def test_the_gap_to_autoattack_is_of_the_images_that_both_evaluated():
     # AutoAttack saw images 10 to 19 alone and left 12 and 13; PGD left 8 to 14 of all.
     found = gap(pgd=result(range(20), range(8, 15)), autoattack=result(range(10, 20), (12, 13)))
     assert (found.value, found.n) == (100 * 3 / 10, 10)
@@ -105,18 +118,19 @@ def test_the_gap_to_autoattack_is_of_the_images_that_both_judged():
 def test_a_row_of_a_curve_has_the_share_that_stands_and_the_mean_loss():
     losses = torch.stack((torch.arange(100.0), torch.full((N,), 3.0)))
     points = curve(standing(range(73)), standing(range(9)), losses=losses)
-    assert list(_curve_rows("last", points)) == [
-        ("by hand", "last", "1", "73.00", 100, "49.5"),
-        ("by hand", "last", "2", "9.00", 100, "3"),
-    ]
+    text = CURVES.text(from_rows(CURVES, list(_curve_rows("last", points))))
+    assert text.splitlines()[1:] == ["by hand,last,1,73.00,100,49.5", "by hand,last,2,9.00,100,3"]
 
 
 def test_a_row_of_a_picture_has_the_place_of_its_loss():
     losses = torch.arange(float(SIDE**2)).reshape(SIDE, SIDE)
     right = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     right[2, 5] = True
-    rows = list(_surface_rows("best", Surface(7, 3, losses, right)))
+    text = SURFACES.text(
+        from_rows(SURFACES, list(_surface_rows("best", Surface(7, 3, losses, right))))
+    )
+    rows = [line.split(",") for line in text.splitlines()[1:]]
     assert [row[5] for row in rows] == [f"{loss:g}" for loss in range(SIDE**2)]
-    (marked,) = (row for row in rows if row[6])
+    (marked,) = (row for row in rows if row[6] == "1")
     # 21 points from -1 to 1, along first.
-    assert marked == ("best", 7, 3, "-0.8", "-0.5", f"{2 * SIDE + 5}", 1)
+    assert marked == ["best", "7", "3", "-0.8", "-0.5", f"{2 * SIDE + 5}", "1"]

@@ -1,4 +1,4 @@
-"""The fast engine against the plain one: the same method and the same attack, up to rounding."""
+"""The folded engine against the eager one: the same method and the same attack, up to rounding."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from bench.attacks.inner import Budget, InnerAttack
 from bench.attacks.losses import divergence
 from bench.config.experiment import TrainSpec
-from bench.engine import folded
+from bench.engine import folding
 from bench.engine.base import Engine
 from bench.engine.choose import create
-from bench.engine.layout import layout
+from bench.engine.memory_format import layout
 from bench.models.base import build
-from bench.training.metrics import Tally
+from bench.training.metrics import EpochMetrics
 from bench.training.run import Run
 
 CPU = torch.device("cpu")
@@ -54,11 +54,11 @@ def spec_with(method: str, engine: str, precision: str = "float32", epochs: int 
 
 def attacked(engine: Engine, seed: int, attack: InnerAttack = TRADES_ATTACK) -> Tensor:
     noise = attack.noise(SHAPE, eps=EPS, generator=torch.Generator().manual_seed(seed))
-    return engine.attack(attack, engine.lay_out(images()), LABELS, BUDGET, noise)
+    return engine.attack(attack, engine.to_memory_format(images()), LABELS, BUDGET, noise)
 
 
 def raised(model: nn.Module, moved: Tensor) -> float:
-    """Return the mean KL that an attack reached, judged by the network itself in float64."""
+    """Return the mean KL that an attack reached, measured on the network itself in float64."""
     model = copy.deepcopy(model).eval().double()
     with torch.no_grad():
         return float(divergence(model(images().double()), model(moved.double())).mean())
@@ -70,46 +70,46 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
 
 @pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("method", METHODS)
-def test_on_the_same_images_and_noise_the_loss_is_the_plain_one(method, precision) -> None:
-    specs = {"plain": spec_with(method, "plain"), "fast": spec_with(method, "fast", precision)}
+def test_on_the_same_images_and_noise_the_loss_is_the_eager_one(method, precision) -> None:
+    specs = {"eager": spec_with(method, "eager"), "folded": spec_with(method, "folded", precision)}
     runs = {name: Run(spec, some_data(), CPU) for name, spec in specs.items()}
     losses: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
     for epoch in (1, 2):
-        # The plain run's images for both: an attack's signs multiply the last bits.
-        index_B = runs["plain"].batches(epoch)[0]
-        given = runs["plain"].images(epoch, 0, index_B)
+        # The eager run's images for both: an attack's signs multiply the last bits.
+        index_B = runs["eager"].batches(epoch)[0]
+        given = runs["eager"].images(epoch, 0, index_B)
         for name, run in runs.items():
-            laid = {kind: run.engine.lay_out(batch) for kind, batch in given.items()}
-            tally = Tally(CPU)
-            run.step(laid, run.labels_N[index_B], tally)
-            losses[name].append(tally.means())
-    for plain, fast in zip(losses["plain"], losses["fast"], strict=True):
-        assert plain.keys() == fast.keys()
-        losses_of = [{k: v for k, v in means.items() if "loss" in k} for means in (plain, fast)]
+            laid = {kind: run.engine.to_memory_format(batch) for kind, batch in given.items()}
+            metrics = EpochMetrics(CPU)
+            run.step(laid, run.labels_N[index_B], metrics)
+            losses[name].append(metrics.means())
+    for eager, folded in zip(losses["eager"], losses["folded"], strict=True):
+        assert eager.keys() == folded.keys()
+        losses_of = [{k: v for k, v in means.items() if "loss" in k} for means in (eager, folded)]
         close = TOLERANCE[precision]
         assert losses_of[1] == pytest.approx(losses_of[0], rel=close, abs=close / 100)
 
 
-def test_weights_after_a_step_are_the_plain_ones_up_to_rounding() -> None:
+def test_weights_after_a_step_are_the_eager_ones_up_to_rounding() -> None:
     weights = {}
-    for name in ("plain", "fast"):
+    for name in ("eager", "folded"):
         run = Run(spec_with("standard", name), some_data(), CPU)
         index_B = run.batches(1)[0]
-        run.step(run.images(1, 0, index_B), run.labels_N[index_B], Tally(CPU))
+        run.step(run.images(1, 0, index_B), run.labels_N[index_B], EpochMetrics(CPU))
         weights[name] = run.model.state_dict()
-    for key, value in weights["plain"].items():
-        torch.testing.assert_close(weights["fast"][key], value, rtol=1e-4, atol=1e-5)
+    for key, value in weights["eager"].items():
+        torch.testing.assert_close(weights["folded"][key], value, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["kl", "ce"])
-def test_the_first_gradient_points_where_the_plain_one_points(loss) -> None:
+def test_the_first_gradient_points_where_the_eager_one_points(loss) -> None:
     attack = InnerAttack(loss=loss, start="uniform")
     noise = attack.noise(SHAPE, eps=EPS, generator=torch.Generator().manual_seed(0))
     model, moved = trained(), {}
-    for name in ("plain", "fast"):
+    for name in ("eager", "folded"):
         engine = create(name, copy.deepcopy(model))
         moved[name] = engine.attack(attack, images(), LABELS, ONE_STEP, noise)
-    same = (moved["plain"] - moved["fast"]).abs() < 1e-6
+    same = (moved["eager"] - moved["folded"]).abs() < 1e-6
     assert same.float().mean() > 0.999
 
 
@@ -118,15 +118,15 @@ def test_the_first_gradient_points_where_the_plain_one_points(loss) -> None:
     ("loss", "start"), [("kl", "gaussian"), ("ce", "gaussian"), ("ce", "uniform")]
 )
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_attack_reaches_the_plain_loss_as_nearly_as_other_noise_does(
+def test_the_attack_reaches_the_eager_loss_as_nearly_as_other_noise_does(
     precision, loss, start
 ) -> None:
     attack = InnerAttack(loss=loss, start=start)
     model = trained()
-    plain = create("plain", copy.deepcopy(model))
-    fast = create("fast", copy.deepcopy(model), precision=precision)
-    reached = [raised(model, attacked(plain, seed, attack)) for seed in range(4)]
-    found = [raised(model, attacked(fast, seed, attack)) for seed in range(4)]
+    eager = create("eager", copy.deepcopy(model))
+    folded = create("folded", copy.deepcopy(model), precision=precision)
+    reached = [raised(model, attacked(eager, seed, attack)) for seed in range(4)]
+    found = [raised(model, attacked(folded, seed, attack)) for seed in range(4)]
     spread = max(reached) - min(reached)
     assert sum(found) / 4 == pytest.approx(sum(reached) / 4, abs=spread + 0.01 * max(reached))
 
@@ -136,14 +136,14 @@ def test_bfloat16_keeps_the_target_and_the_first_gradient_of_a_kl_attack_in_floa
     noise = TRADES_ATTACK.noise(SHAPE, eps=EPS, generator=torch.Generator().manual_seed(0))
     moved = {}
     for precision in ("float32", "bfloat16"):
-        engine = create("fast", copy.deepcopy(model), precision=precision)
+        engine = create("folded", copy.deepcopy(model), precision=precision)
         moved[precision] = engine.attack(TRADES_ATTACK, images(), LABELS, ONE_STEP, noise)
     assert torch.equal(moved["bfloat16"], moved["float32"])
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_logits_and_weights_are_float32_whatever_passes_compute_in(precision) -> None:
-    engine = create("fast", trained(), precision=precision)
+    engine = create("folded", trained(), precision=precision)
     logits = engine.logits({"clean": images(), "adversarial": images(3)})
     assert list(logits) == ["clean", "adversarial"]
     assert {value.dtype for value in logits.values()} == {torch.float32}
@@ -154,7 +154,7 @@ def test_logits_and_weights_are_float32_whatever_passes_compute_in(precision) ->
         assert parameter.grad.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", ["plain", "fast"])
+@pytest.mark.parametrize("name", ["eager", "folded"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_an_attack_leaves_the_network_as_it_was(name, precision) -> None:
     model = trained()
@@ -172,28 +172,28 @@ def test_an_attack_leaves_the_network_as_it_was(name, precision) -> None:
 
 def test_an_attack_sees_the_weights_and_statistics_of_this_step() -> None:
     model = trained()
-    engine = create("fast", model)
+    engine = create("folded", model)
     before = attacked(engine, 0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.1)
     model(images())
     after = attacked(engine, 0)
-    assert torch.equal(after, attacked(create("fast", copy.deepcopy(model)), 0))
+    assert torch.equal(after, attacked(create("folded", copy.deepcopy(model)), 0))
     assert not torch.equal(after, before)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_an_attack_folds_each_batch_norm_once(precision, monkeypatch) -> None:
     model = trained()
-    engine = create("fast", model, precision=precision)
-    real, folds = folded.folded_weights, []
+    engine = create("folded", model, precision=precision)
+    real, folds = folding.folded_weights, []
 
     def counted(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
         folds.append(norm)
         return real(convolution, norm)
 
-    monkeypatch.setattr(folded, "folded_weights", counted)
+    monkeypatch.setattr(folding, "folded_weights", counted)
     attacked(engine, 0)
     assert len(folds) == len(set(map(id, folds)))
     assert len(folds) == sum(isinstance(part, nn.BatchNorm2d) for part in model.modules())
@@ -202,7 +202,7 @@ def test_an_attack_folds_each_batch_norm_once(precision, monkeypatch) -> None:
 def test_an_attack_in_train_mode_moves_the_statistics_of_the_network_itself() -> None:
     model = trained()
     before = model.bn1.running_mean.clone()
-    attacked(create("fast", model), 0, InnerAttack(loss="ce", start="uniform", mode="train"))
+    attacked(create("folded", model), 0, InnerAttack(loss="ce", start="uniform", mode="train"))
     assert not torch.equal(model.bn1.running_mean, before)
 
 
@@ -214,11 +214,11 @@ def test_narrow_networks_stay_contiguous_on_a_cpu_and_wide_ones_do_not() -> None
 
 
 def test_no_step_reads_a_number_back_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(spec_with("memloss", "fast", epochs=2), some_data(), CPU)
+    run = Run(spec_with("memloss", "folded", epochs=2), some_data(), CPU)
     run.epoch(1, lambda *_: None)
-    tally, batches = Tally(CPU), run.batches(2)
+    metrics, batches = EpochMetrics(CPU), run.batches(2)
     # The first step may prepare what an epoch needs.
-    run.step(run.images(2, 0, batches[0]), run.labels_N[batches[0]], tally)
+    run.step(run.images(2, 0, batches[0]), run.labels_N[batches[0]], metrics)
 
     def refused(*_given: object, **_named: object) -> None:
         raise AssertionError("the host waits for the device")
@@ -226,4 +226,4 @@ def test_no_step_reads_a_number_back_from_the_device(monkeypatch: pytest.MonkeyP
     for name in ("item", "tolist", "numpy", "cpu", "nonzero", "__bool__", "__int__", "__float__"):
         monkeypatch.setattr(Tensor, name, refused)
     images_B = run.images(2, 1, batches[1])
-    run.step(images_B, run.labels_N[batches[1]], tally)
+    run.step(images_B, run.labels_N[batches[1]], metrics)

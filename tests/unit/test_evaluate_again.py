@@ -13,14 +13,14 @@ from synthetic import CPU, EPS, settings_kept, some_data, some_spec
 
 from bench.config.experiment import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.dataset import load, save
-from bench.evaluation import halving, job
-from bench.evaluation.judge import Verdicts
+from bench.evaluation import batch_halving, job
+from bench.evaluation.per_example import ExampleResults
 from bench.models import checkpoint as weights
 from bench.runtime.files import read_json, sha256, write_json
 from bench.runtime.provenance import packages
 from bench.training.job import train
 
-PGD = Pgd(steps=2, step=EPS / 2)
+PGD = Pgd(steps=2, step_size=EPS / 2)
 SPEC = EvaluationSpec(
     threat=Threat(eps=EPS),
     evaluation=Evaluation(batch_size=8, pgd={"pgd20": PGD}, autoattack=AutoAttack(images=10)),
@@ -46,27 +46,27 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def judged(run, monkeypatch):
+def evaluated(run, monkeypatch):
     """Judge the run as the workflow does, and return the attacks that were made."""
-    real, made = halving.judge, []
+    real, made = batch_halving.evaluate_attack, []
 
-    def counted(model: Any, test: Any, name: str, spec: Any, state: Any) -> Verdicts:
+    def counted(model: Any, test: Any, name: str, spec: Any, state: Any) -> ExampleResults:
         made.append(name)
         # A PGD in AutoAttack's place, which takes seconds.
         return real(model, test, "pgd20" if name == "autoattack" else name, spec, state)
 
-    monkeypatch.setattr(halving, "judge", counted)
+    monkeypatch.setattr(batch_halving, "evaluate_attack", counted)
 
-    def judged(spec: EvaluationSpec = SPEC) -> list[str]:
+    def evaluated(spec: EvaluationSpec = SPEC) -> list[str]:
         # Snakemake deletes what a rule has made before the rule's job runs again.
-        shutil.rmtree(run / "verdicts", ignore_errors=True)
+        shutil.rmtree(run / "examples", ignore_errors=True)
         (run / "evaluation.json").unlink(missing_ok=True)
         made.clear()
         job.evaluate(spec, data=run / "data.safetensors", folder=run)
         return list(made)
 
-    assert judged() == ALL
-    return judged
+    assert evaluated() == ALL
+    return evaluated
 
 
 def changed(**keys: Any) -> EvaluationSpec:
@@ -74,38 +74,38 @@ def changed(**keys: Any) -> EvaluationSpec:
 
 
 def left(run: Path) -> dict[str, Any]:
-    """The files of verdicts, and what the record says of each attack, its seconds included."""
+    """The files of results, and what the record says of each attack, its seconds included."""
     record = read_json(run / "evaluation.json")
     said = {name: checkpoint["attacks"] for name, checkpoint in record["checkpoints"].items()}
-    files = (run / "verdicts").rglob("*.csv")
+    files = (run / "examples").rglob("*.csv")
     return {"said": said, **{str(path.relative_to(run)): path.read_bytes() for path in files}}
 
 
-def test_nothing_is_made_twice(run, judged):
+def test_nothing_is_made_twice(run, evaluated):
     before = left(run)
-    assert judged() == []
+    assert evaluated() == []
     assert left(run) == before
     assert not (run / "state").exists()
 
 
-def test_one_more_attack_is_made_alone(run, judged):
+def test_one_more_attack_is_made_alone(run, evaluated):
     before = left(run)
-    assert judged(changed(pgd={"pgd20": PGD, "pgd50": replace(PGD, steps=5)})) == ["pgd50"] * 2
+    assert evaluated(changed(pgd={"pgd20": PGD, "pgd50": replace(PGD, steps=5)})) == ["pgd50"] * 2
     after = left(run)
     for attacks in after["said"].values():
         del attacks["pgd50"]
     assert {name: after[name] for name in before} == before
 
 
-def test_an_attack_that_was_left_out_for_a_while_is_there_again(judged):
-    assert judged(changed(pgd={})) == []
-    assert judged() == []
+def test_an_attack_that_was_left_out_for_a_while_is_there_again(evaluated):
+    assert evaluated(changed(pgd={})) == []
+    assert evaluated() == []
 
 
-def test_an_attack_on_one_checkpoint_more_attacks_that_one_alone(run, judged):
+def test_an_attack_on_one_checkpoint_more_attacks_that_one_alone(run, evaluated):
     before = left(run)["said"]["best"]
     autoattack = AutoAttack(images=10, checkpoints=("best", "last"))
-    assert judged(changed(autoattack=autoattack)) == ["autoattack"]
+    assert evaluated(changed(autoattack=autoattack)) == ["autoattack"]
     after = left(run)["said"]
     assert after["best"] == before
     assert "autoattack" in after["last"]
@@ -120,22 +120,22 @@ def test_an_attack_on_one_checkpoint_more_attacks_that_one_alone(run, judged):
         ({"autoattack": AutoAttack(images=10, seed=1)}, ["autoattack"]),
         ({"batch_size": 9}, ALL),
         ({"shards": 2}, ALL),
-        ({"engine": "fast"}, ALL),
+        ({"engine": "folded"}, ALL),
     ],
 )
-def test_other_settings_of_an_attack_make_it_again(judged, keys, made):
-    assert judged(changed(**keys)) == made
-    assert judged(changed(**keys)) == []
+def test_other_settings_of_an_attack_make_it_again(evaluated, keys, made):
+    assert evaluated(changed(**keys)) == made
+    assert evaluated(changed(**keys)) == []
 
 
-def test_another_radius_or_another_number_of_threads_makes_all_again(run, judged):
-    assert judged(replace(SPEC, compute=replace(CPU, threads=2))) == ALL
+def test_another_radius_or_another_number_of_threads_makes_all_again(run, evaluated):
+    assert evaluated(replace(SPEC, compute=replace(CPU, threads=2))) == ALL
     # What is kept is of the last evaluation: eps alone must differ from it below.
-    assert judged() == ALL
+    assert evaluated() == ALL
     record = read_json(run / "train.json")
     record["spec"]["threat"]["eps"] = EPS / 2
     write_json(run / "train.json", record)
-    assert judged(replace(SPEC, threat=Threat(eps=EPS / 2))) == ALL
+    assert evaluated(replace(SPEC, threat=Threat(eps=EPS / 2))) == ALL
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_another_radius_or_another_number_of_threads_makes_all_again(run, judged
         ("describe", "another device"),
     ],
 )
-def test_other_code_packages_or_device_make_all_again(judged, monkeypatch, what, other):
+def test_other_code_packages_or_device_make_all_again(evaluated, monkeypatch, what, other):
     monkeypatch.setattr(job, what, lambda *_: other)
-    assert judged() == ALL
+    assert evaluated() == ALL
 
 
-def test_other_weights_are_judged_anew(run, judged):
+def test_other_weights_are_evaluated_anew(run, evaluated):
     path = run / "last.safetensors"
     model, about = weights.load(path)
     with torch.no_grad():
@@ -160,10 +160,10 @@ def test_other_weights_are_judged_anew(run, judged):
     record = read_json(run / "train.json")
     record["checkpoints"]["last"]["weights_sha256"] = sha256(path)
     write_json(run / "train.json", record)
-    assert judged() == ["clean", "pgd20"]
+    assert evaluated() == ["clean", "pgd20"]
 
 
-def test_other_images_are_judged_anew(run, judged):
+def test_other_images_are_evaluated_anew(run, evaluated):
     data = load(run / "data.safetensors")
     data.test.pixels[3, 0, 2, 2] ^= 1
     other = replace(data, test=data.test)
@@ -176,10 +176,10 @@ def test_other_images_are_judged_anew(run, judged):
         weights.save(path, model.state_dict(), replace(about, fingerprint=other.fingerprint))
         checkpoint["weights_sha256"] = sha256(path)
     write_json(run / "train.json", record)
-    assert judged() == ALL
+    assert evaluated() == ALL
 
 
-def test_every_image_counts_in_what_verdicts_depend_on():
+def test_every_image_counts_in_what_results_depend_on():
     # Weights name their images too, so a run cannot show this.
     data = some_data()
     before = job.surroundings(data, torch.device("cpu"), "digest")
@@ -189,10 +189,10 @@ def test_every_image_counts_in_what_verdicts_depend_on():
     assert [key for key in before if before[key] != after[key]] == ["images"]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"verdicts": {}}', None])
-def test_a_damaged_file_counts_for_nothing(run, judged, content):
-    path = run / "judged" / "best" / "pgd20.json"
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"results": {}}', None])
+def test_a_damaged_file_counts_for_nothing(run, evaluated, content):
+    path = run / "cache" / "best" / "pgd20.json"
     path.write_text(path.read_text()[:-9] if content is None else content)
-    before = left(run)["verdicts/best/pgd20.csv"]
-    assert judged() == ["pgd20"]
-    assert left(run)["verdicts/best/pgd20.csv"] == before
+    before = left(run)["examples/best/pgd20.csv"]
+    assert evaluated() == ["pgd20"]
+    assert left(run)["examples/best/pgd20.csv"] == before

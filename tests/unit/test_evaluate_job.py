@@ -13,16 +13,17 @@ from factory import ResultsFactory
 from synthetic import CPU, EPS, settings_kept, some_data, some_images, some_spec
 from torch import Tensor, nn
 
-from bench.analysis.summary import cost_rows
+from bench.analysis.summary import costs_table
 from bench.attacks import autoattack
-from bench.attacks.autoattack import STANDARD, AutoAttackVerdict, source
+from bench.attacks.autoattack import STANDARD, AutoAttackState, source
 from bench.config.experiment import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.config.parsing import parse
 from bench.data.dataset import Dataset, load, save, to_unit
-from bench.evaluation import halving
+from bench.evaluation import batch_halving
 from bench.evaluation.job import attacks_on, evaluate
 from bench.models import checkpoint as weights
-from bench.results.collect import collect
+from bench.results.evaluated import read_runs
+from bench.results.paths import Paths
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
 from bench.runtime.provenance import packages
@@ -34,28 +35,28 @@ SPEC = EvaluationSpec(
         batch_size=8,
         shards=2,
         pgd={
-            "pgd20": Pgd(steps=2, step=EPS / 2),
-            "cw": Pgd(steps=2, step=EPS / 2, loss="margin", images=6, checkpoints=("last",)),
+            "pgd20": Pgd(steps=2, step_size=EPS / 2),
+            "cw": Pgd(steps=2, step_size=EPS / 2, loss="margin", images=6, checkpoints=("last",)),
         },
         autoattack=AutoAttack(seed=3),
     ),
     compute=CPU,
 )
-REFERENCE = autoattack.judge
-JUDGED = {"best": ["clean", "pgd20", "autoattack"], "last": ["clean", "pgd20", "cw"]}
+REFERENCE = autoattack.run_standard
+EVALUATED = {"best": ["clean", "pgd20", "autoattack"], "last": ["clean", "pgd20", "cw"]}
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """AutoAttack that finds nothing; what it can find is tried elsewhere."""
 
-    def idle(model: nn.Module, images: Tensor, labels: Tensor, **given: Any) -> AutoAttackVerdict:
+    def idle(model: nn.Module, images: Tensor, labels: Tensor, **given: Any) -> AutoAttackState:
         with torch.no_grad():
             right = model(images).argmax(dim=1) == labels
         broken_by = ["" if fine else "clean" for fine in right.tolist()]
-        return AutoAttackVerdict(adversarial=images, clean=right, robust=right, broken_by=broken_by)
+        return AutoAttackState(adversarial=images, clean=right, robust=right, broken_by=broken_by)
 
-    monkeypatch.setattr(autoattack, "judge", idle)
+    monkeypatch.setattr(autoattack, "run_standard", idle)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,9 @@ def folder(results: Path) -> Path:
     return results / "models" / "mine" / "seed0"
 
 
-def judged(results: Path, spec: EvaluationSpec = SPEC, data: Path | None = None) -> dict[str, Any]:
+def evaluated(
+    results: Path, spec: EvaluationSpec = SPEC, data: Path | None = None
+) -> dict[str, Any]:
     folder = results / "models" / "mine" / "seed0"
     evaluate(spec, data=data or results / "data.safetensors", folder=folder)
     return json.loads((folder / "evaluation.json").read_text())  # type: ignore[no-any-return]
@@ -102,20 +105,20 @@ def keys(record: dict[str, Any]) -> dict[str, Any]:
 
 def refused(results: Path, message: str, **given: Any) -> None:
     with pytest.raises(BenchError, match=message):
-        judged(results, **given)
+        evaluated(results, **given)
     assert not (results / "models" / "mine" / "seed0" / "evaluation.json").exists()
 
 
 def test_the_analysis_believes_what_an_evaluation_leaves(results):
-    judged(results)
-    (run,) = collect(results)
+    evaluated(results)
+    (run,) = read_runs(Paths(results))
     assert {name: sorted(attacks) for name, attacks in run.results.items()} == {
-        name: sorted(attacks) for name, attacks in JUDGED.items()
+        name: sorted(attacks) for name, attacks in EVALUATED.items()
     }
 
 
-def test_the_record_says_what_was_judged_with_what(results, folder):
-    record = judged(results)
+def test_the_record_says_what_was_evaluated_with_what(results, folder):
+    record = evaluated(results)
     training = json.loads((folder / "train.json").read_text())
     for key in ("experiment", "method", "seed"):
         assert record[key] == training[key]
@@ -125,12 +128,12 @@ def test_the_record_says_what_was_judged_with_what(results, folder):
     assert parse(EvaluationSpec, record["spec"], where="spec") == SPEC
     for name, checkpoint in record["checkpoints"].items():
         assert checkpoint["weights_sha256"] == sha256(folder / f"{name}.safetensors")
-        assert list(checkpoint["attacks"]) == JUDGED[name]
+        assert list(checkpoint["attacks"]) == EVALUATED[name]
 
 
 def test_records_made_up_for_tests_have_the_keys_of_real_ones(results, tmp_path):
     made_up = ResultsFactory(tmp_path / "made_up").run() / "evaluation.json"
-    assert keys(json.loads(made_up.read_text())) == keys(judged(results))
+    assert keys(json.loads(made_up.read_text())) == keys(evaluated(results))
 
 
 def test_every_attack_has_the_peak_of_its_own_memory(results, folder, monkeypatch):
@@ -141,38 +144,38 @@ def test_every_attack_has_the_peak_of_its_own_memory(results, folder, monkeypatc
         nonlocal peak
         peak = 0.0
 
-    def judge(model: nn.Module, test: Any, name: str, *rest: Any) -> Any:
+    def measured(model: nn.Module, test: Any, name: str, *rest: Any) -> Any:
         nonlocal peak
         peak = max(peak, held[name])
-        return judge_alone(model, test, name, *rest)
+        return unmeasured(model, test, name, *rest)
 
-    judge_alone = halving.judge
-    assert judged(results)["peak_memory_mb"] is None  # on a CPU
-    shutil.rmtree(folder / "judged")
-    monkeypatch.setattr(halving, "judge", judge)
-    monkeypatch.setattr(halving, "forget_peak", forget)
-    monkeypatch.setattr(halving, "peak_memory_mb", lambda _: peak)
-    record = judged(results)
-    for checkpoint, attacks in JUDGED.items():
+    unmeasured = batch_halving.evaluate_attack
+    assert evaluated(results)["peak_memory_mb"] is None  # on a CPU
+    shutil.rmtree(folder / "cache")
+    monkeypatch.setattr(batch_halving, "evaluate_attack", measured)
+    monkeypatch.setattr(batch_halving, "forget_peak", forget)
+    monkeypatch.setattr(batch_halving, "peak_memory_mb", lambda _: peak)
+    record = evaluated(results)
+    for checkpoint, attacks in EVALUATED.items():
         found = record["checkpoints"][checkpoint]["attacks"]
         assert [found[name]["peak_memory_mb"] for name in attacks] == [held[n] for n in attacks]
     assert record["peak_memory_mb"] == 90.0
     # What is taken over keeps what it took.
-    assert judged(results) == record
-    costs = {row.attack: row.peak_memory_mb for row in cost_rows(collect(results))[1:]}
-    assert costs == held
+    assert evaluated(results) == record
+    costs = costs_table(read_runs(Paths(results)))[1:]
+    assert dict(zip(costs["attack"], costs["peak_memory_mb"], strict=True)) == held
 
 
-def test_the_record_of_an_attack_counts_its_verdicts(results, folder):
-    record = judged(results)
+def test_the_record_of_an_attack_counts_its_results(results, folder):
+    record = evaluated(results)
     for name, checkpoint in record["checkpoints"].items():
         for attack, entry in checkpoint["attacks"].items():
-            path = folder / "verdicts" / name / f"{attack}.csv"
+            path = folder / "examples" / name / f"{attack}.csv"
             found = rows(path)
             assert entry["sha256"] == sha256(path)
             assert entry["n"] == len(found) == (6 if attack == "cw" else 20)
             assert entry["correct"] == sum(int(row["robust"]) for row in found)
-            assert (entry["precision"], entry["tf32"], entry["flags"]) == ("float32", False, [])
+            assert entry["flags"] == []
     best = record["checkpoints"]["best"]["attacks"]
     assert {attack: (best[attack]["source"], best[attack]["seed"]) for attack in best} == {
         "clean": ("suite", None),
@@ -187,15 +190,15 @@ def test_the_record_of_an_attack_counts_its_verdicts(results, folder):
     assert details["components"]["square"] == best["autoattack"]["correct"]
 
 
-def test_a_verdict_file_has_a_row_for_each_image_in_order(results, folder):
-    judged(results)
+def test_a_result_file_has_a_row_for_each_image_in_order(results, folder):
+    evaluated(results)
     data = load(results / "data.safetensors")
-    for name, attacks in JUDGED.items():
+    for name, attacks in EVALUATED.items():
         model, _ = weights.load(folder / f"{name}.safetensors")
         with torch.no_grad():
             right = model(to_unit(data.test.pixels)).argmax(dim=1) == data.test.labels
         for attack in attacks:
-            found = rows(folder / "verdicts" / name / f"{attack}.csv")
+            found = rows(folder / "examples" / name / f"{attack}.csv")
             assert list(found[0]) == ["index", "label", "clean", "robust", "broken_by"]
             assert [int(row["index"]) for row in found] == list(range(len(found)))
             assert [int(row["label"]) for row in found] == data.test.labels[: len(found)].tolist()
@@ -208,31 +211,31 @@ def test_a_verdict_file_has_a_row_for_each_image_in_order(results, folder):
                 assert all(row["robust"] == row["clean"] for row in found)
 
 
-def test_the_same_weights_and_settings_give_the_same_verdicts(results, folder):
+def test_the_same_weights_and_settings_give_the_same_results(results, folder):
     def timeless(record: dict[str, Any]) -> dict[str, Any]:
         for checkpoint in record["checkpoints"].values():
             for entry in checkpoint["attacks"].values():
                 del entry["seconds"]
         return record
 
-    first = timeless(judged(results))
+    first = timeless(evaluated(results))
     files = {path: path.read_bytes() for path in folder.rglob("*.csv")}
-    shutil.rmtree(folder / "judged")
-    assert timeless(judged(results)) == first
+    shutil.rmtree(folder / "cache")
+    assert timeless(evaluated(results)) == first
     assert {path: path.read_bytes() for path in folder.rglob("*.csv")} == files
 
 
 def test_every_checkpoint_gets_clean_accuracy_and_the_attacks_that_name_it():
-    assert attacks_on("best", SPEC) == JUDGED["best"]
-    assert attacks_on("last", SPEC) == JUDGED["last"]
+    assert attacks_on("best", SPEC) == EVALUATED["best"]
+    assert attacks_on("last", SPEC) == EVALUATED["last"]
     bare = replace(SPEC, evaluation=Evaluation(batch_size=8))
     assert attacks_on("best", bare) == ["clean"]
 
 
 def test_the_weights_are_left_alone(results, folder):
-    before = {name: sha256(folder / f"{name}.safetensors") for name in JUDGED}
-    judged(results)
-    assert {name: sha256(folder / f"{name}.safetensors") for name in JUDGED} == before
+    before = {name: sha256(folder / f"{name}.safetensors") for name in EVALUATED}
+    evaluated(results)
+    assert {name: sha256(folder / f"{name}.safetensors") for name in EVALUATED} == before
 
 
 def other_data(results: Path) -> Path:
@@ -275,7 +278,7 @@ def test_truncated_weights_are_refused(results, folder):
 @pytest.mark.parametrize("name", ["best.safetensors", "last.safetensors", "train.json"])
 def test_a_missing_file_of_the_run_is_named(results, folder, name):
     (folder / name).unlink()
-    refused(results, rf"{name}: there is no such file")
+    refused(results, rf"{name}: (there is no such file|missing)")
 
 
 def test_a_truncated_record_or_data_file_is_named(results, folder):
@@ -299,8 +302,8 @@ def test_a_device_that_is_not_there_is_refused(results):
     refused(results, r"compute\.device is cuda", spec=replace(SPEC, compute=Compute()))
 
 
-def test_the_reference_package_judges_a_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(autoattack, "judge", REFERENCE)
+def test_the_reference_package_evaluates_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(autoattack, "run_standard", REFERENCE)
     # What is wrong to begin with costs AutoAttack nothing, and this network is wrong on most.
     results = tmp_path / "digits"
     data, folder = results / "data.safetensors", results / "models" / "mine" / "seed0"
@@ -310,15 +313,16 @@ def test_the_reference_package_judges_a_run(tmp_path, monkeypatch):
     trained = replace(some_spec(epochs=1), threat=Threat(eps=0.5))
     train(trained, experiment="digits", label="mine", data=data, folder=folder)
     spec = replace(SPEC, threat=Threat(eps=0.5))
-    judged(results, spec)
-    (run,) = collect(results)
+    evaluated(results, spec)
+    (run,) = read_runs(Paths(results))
     found = run.results["best"]["autoattack"]
     assert found.record.n == 12
     assert found.record.source == source()
-    assert not (found.verdicts.robust & ~run.results["best"]["clean"].verdicts.robust).any()
+    clean = run.results["best"]["clean"].examples
+    assert not (found.examples["robust"] & ~clean["robust"]).any()
 
 
-def test_a_run_trained_in_another_ball_is_not_judged(results, folder):
+def test_a_run_trained_in_another_ball_is_not_evaluated(results, folder):
     refused(
         results,
         r"trained with another threat\.eps than",
@@ -326,7 +330,7 @@ def test_a_run_trained_in_another_ball_is_not_judged(results, folder):
     )
 
 
-def test_a_run_trained_under_other_settings_than_the_configs_is_not_judged(results, folder):
+def test_a_run_trained_under_other_settings_than_the_configs_is_not_evaluated(results, folder):
     asked = some_spec("memloss")
     data = results / "data.safetensors"
     evaluate(SPEC, data=data, folder=folder, training=asked)

@@ -1,4 +1,4 @@
-"""An evaluation that was stopped goes on to the very verdicts that an undisturbed one gives."""
+"""An evaluation that was stopped goes on to the very results that an undisturbed one gives."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import torch
 from brief import brief_autoattack
+from factory import ResultsFactory
 from killing import kill_at_random
 from synthetic import CPU, EPS, some_data
 
 from bench.attacks import autoattack
 from bench.config.experiment import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.dataset import Images, save, to_unit
-from bench.evaluation import judge as judging
-from bench.evaluation import state
+from bench.evaluation import per_example, state
 from bench.evaluation.job import evaluate
 from bench.models import checkpoint as weights
 from bench.models.checkpoint import Description
@@ -34,7 +34,7 @@ SPEC = EvaluationSpec(
     evaluation=Evaluation(
         batch_size=5,
         shards=2,
-        pgd={"pgd20": Pgd(steps=2, step=EPS / 10)},
+        pgd={"pgd20": Pgd(steps=2, step_size=EPS / 10)},
         autoattack=AutoAttack(),
     ),
     compute=CPU,
@@ -77,20 +77,14 @@ def run(tmp_path):
     data = replace(data, test=Images(data.test.pixels, labels))
     save(data, tmp_path / "data.safetensors")
     folder = tmp_path / "seed0"
-    checkpoints = {}
+    made_up = ResultsFactory(tmp_path / "made_up", model="small_cnn", eps=SPEC.threat.eps).run()
+    record = read_json(made_up / "train.json")
+    record["data"]["fingerprint"] = data.fingerprint
     for name in ("best", "last"):
         path = folder / f"{name}.safetensors"
         description = replace(model, fingerprint=data.fingerprint)
         weights.save(path, network.state_dict(), description)
-        checkpoints[name] = {"weights_sha256": sha256(path)}
-    record = {
-        "experiment": "digits",
-        "method": "trades",
-        "seed": 0,
-        "spec": {"model": {"name": "small_cnn"}, "threat": {"eps": SPEC.threat.eps}},
-        "data": {"fingerprint": data.fingerprint},
-        "checkpoints": checkpoints,
-    }
+        record["checkpoints"][name]["weights_sha256"] = sha256(path)
     write_json(folder / "train.json", record)
     return folder
 
@@ -101,24 +95,24 @@ def data(run):
 
 
 def results(folder: Path) -> dict[str, Any]:
-    """Verdict files and the record, without what the clock says."""
+    """The per-example results and the record, without what the clock says."""
     record = read_json(folder / "evaluation.json")
     for checkpoint in record["checkpoints"].values():
         for attack in checkpoint["attacks"].values():
             del attack["seconds"]
-    verdicts = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*/*.csv")}
-    return {"record": record, **verdicts}
+    examples = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*/*.csv")}
+    return {"record": record, **examples}
 
 
-def judged_anew(folder: Path) -> None:
-    """Forget that the run was judged."""
+def forget(folder: Path) -> None:
+    """Forget that the run was evaluated."""
     (folder / "evaluation.json").unlink()
-    for name in ("verdicts", "judged"):
+    for name in ("examples", "cache"):
         shutil.rmtree(folder / name)
 
 
 def evaluate_in_another_process(data: str, folder: str) -> None:
-    """Judge a run as the tests here do; its process is there to be killed."""
+    """Evaluate a run as the tests here do; its process is there to be killed."""
     quicken(pytest.MonkeyPatch())
     evaluate(SPEC, data=Path(data), folder=Path(folder))
 
@@ -162,7 +156,7 @@ def test_stopped_and_resumed_equals_undisturbed(run, data, batches, monkeypatch)
     whole, undisturbed = results(run), list(batches)
     assert undisturbed[:2] == ["apgd-ce", "apgd-ce"]  # there is something to stop
     assert not (run / "state").exists()
-    judged_anew(run)
+    forget(run)
     batches.clear()
 
     for batch in (1, 0, 1):
@@ -179,13 +173,13 @@ def test_stopped_and_resumed_equals_undisturbed(run, data, batches, monkeypatch)
 
 
 def test_finished_attacks_are_not_made_again(run, data, monkeypatch):
-    real, made = judging.judge_pgd, []
+    real, made = per_example.evaluate_pgd, []
 
     def counted(*args: Any) -> Any:
         made.append(args[2])
         return real(*args)
 
-    monkeypatch.setattr(judging, "judge_pgd", counted)
+    monkeypatch.setattr(per_example, "evaluate_pgd", counted)
     with monkeypatch.context() as patch:
         stop_at(patch, 0)
         with pytest.raises(InterruptedJobError, match="SIGTERM"):
@@ -202,7 +196,7 @@ def test_the_state_of_other_settings_counts_for_nothing(run, data, change, monke
     other = replace(SPEC, evaluation=replace(SPEC.evaluation, **change))
     evaluate(other, data=data, folder=run)
     whole = results(run)
-    judged_anew(run)
+    forget(run)
     with monkeypatch.context() as patch:
         stop_at(patch, 1)
         with pytest.raises(InterruptedJobError, match="SIGTERM"):

@@ -17,6 +17,7 @@ from bench.evaluation.architecture import standalone
 from bench.evaluation.export import export
 from bench.models.base import build, names
 from bench.models.checkpoint import Description, save
+from bench.results.records import TrainRecord
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
 
@@ -89,8 +90,10 @@ def test_weights_are_copied_byte_for_byte_and_the_default_width_is_left_to_the_c
     assert "SmallCNN(classes=10, channels=1)" in (out / "model.py").read_text()
 
 
-def test_the_record_is_train_json_with_the_judged_accuracies(tmp_path):
+def test_the_record_is_train_json_with_the_evaluated_accuracies(tmp_path):
     run, _ = finished(tmp_path / "results")
+    # With every key, as training leaves it.
+    TrainRecord.read(run / "train.json", "").write(run / "train.json")
     record = json.loads((export(run, "best", tmp_path / "out").parent / "record.json").read_text())
     train = json.loads((run / "train.json").read_text())
     assert {key: record[key] for key in train} == train
@@ -103,7 +106,7 @@ def test_the_record_is_train_json_with_the_judged_accuracies(tmp_path):
     assert record["accuracy"]["autoattack"]["percent"] == 50.0
 
 
-def test_a_run_that_was_not_judged_is_exported_without_accuracies(tmp_path):
+def test_a_run_that_was_not_evaluated_is_exported_without_accuracies(tmp_path):
     run, _ = finished(tmp_path / "results")
     (run / "evaluation.json").unlink()
     out = export(run, "best", tmp_path / "out").parent
@@ -111,7 +114,7 @@ def test_a_run_that_was_not_judged_is_exported_without_accuracies(tmp_path):
     assert "## Measured" not in (out / "README.md").read_text()
 
 
-def test_the_readme_scores_cifar_models_as_they_were_judged(tmp_path):
+def test_the_readme_scores_cifar_models_as_they_were_evaluated(tmp_path):
     run, _ = finished(tmp_path / "results", dataset="cifar10-jpeg", channels=3)
     details = {"batch_size": 7, "shards": 2}
     edit_json(run / "evaluation.json", checkpoints__best__attacks__autoattack__details=details)
@@ -125,7 +128,7 @@ def test_the_readme_scores_cifar_models_as_they_were_judged(tmp_path):
         "n_examples=20,",
         "batch_size=7,",
         "seeds AutoAttack from the clock",
-        "judged in 2 shards",
+        "evaluated in 2 shards",
         "accuracies above are on `cifar10-jpeg`",
     ):
         assert expected in text
@@ -177,7 +180,7 @@ def swap(run: Path) -> None:
     write_weights(run, other, name="small_cnn", channels=1, width=4)
 
 
-def rejudge(run: Path) -> None:
+def reevaluate(run: Path) -> None:
     edit_json(run / "evaluation.json", checkpoints__best__weights_sha256="0" * 64)
 
 
@@ -195,13 +198,10 @@ def cut(run: Path) -> None:
         (lambda run: (run / "best.safetensors").unlink(), r"best\.safetensors: there is no such"),
         (truncate, r"best\.safetensors: truncated"),
         (swap, "holds other weights than train.json describes"),
-        (rejudge, "evaluation.json judged other weights"),
-        (forget, "not a whole record"),
+        (reevaluate, r"evaluation\.json is of other weights"),
+        (forget, r"train\.json: damaged or of another version"),
         (cut, r"train\.json: not JSON .*; train and evaluate the run with `python -m bench run`"),
-        (
-            lambda run: (run / "train.json").unlink(),
-            r"there is no such file; .* bench run`, or name",
-        ),
+        (lambda run: (run / "train.json").unlink(), r"train\.json: missing; .* bench run`"),
     ],
 )
 def test_what_is_wrong_with_a_run_is_named_and_nothing_is_written(tmp_path, harm, message):
@@ -222,7 +222,7 @@ BUILDER = '''
 from torch import nn
 
 from bench.models.base import register
-from bench.config.parsing import (
+from bench.runtime.errors import (
     BenchError as Wrong,
 )
 

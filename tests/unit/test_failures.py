@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import __main__ as command_line
+from bench.cli import jobs
+from bench.cli.main import main
 from bench.runtime.errors import BenchError
 from bench.runtime.exit_code import exit_code, sentence
 from bench.runtime.out_of_memory import out_of_memory
@@ -58,8 +59,8 @@ def test_what_nobody_foresaw_has_a_traceback_and_then_what_to_do(capsys, error):
 
 
 def test_a_reader_that_has_read_enough_is_no_error():
-    code = "print('a' * 100_000)"
-    script = f"import sys; from bench.runtime.exit_code import exit_code; sys.exit(exit_code(lambda: {code}))"
+    script = "import sys; from bench.runtime.exit_code import exit_code; "
+    script += "sys.exit(exit_code(lambda: print('a' * 100_000)))"
     command = f"{sys.executable} -c {shlex.quote(script)} | head -c 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (141, "a", "")
@@ -98,7 +99,7 @@ def test_a_command_that_is_told_to_stop_says_how_it_goes_on(capsys, told, code):
 
 
 @pytest.mark.parametrize(
-    ("number", "remedy"),
+    ("number", "fix"),
     [
         (errno.ENOSPC, FULL),
         (errno.EDQUOT, FULL),
@@ -108,11 +109,11 @@ def test_a_command_that_is_told_to_stop_says_how_it_goes_on(capsys, told, code):
         (errno.ENOTDIR, "name another path"),
     ],
 )
-def test_a_disk_that_refuses_is_one_line_with_the_path(capsys, number, remedy):
+def test_a_disk_that_refuses_is_one_line_with_the_path(capsys, number, fix):
     assert exit_code(raising(OSError(number, os.strerror(number), "results/x"))) == 1
     line = last_line(capsys)
     assert line.startswith(f"error: results/x: cannot be read or written: {os.strerror(number)}; ")
-    assert remedy in line
+    assert fix in line
     assert exit_code(raising(OSError(number, os.strerror(number)))) == 1
     assert last_line(capsys).startswith("error: a file: cannot be read or written: ")
 
@@ -146,8 +147,8 @@ def test_other_errors_are_neither_memory_nor_disk(error):
 
 
 def test_the_command_line_ends_so(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(command_line, "read_config", lambda _: 1 // 0)
-    assert command_line.main(["data", "--config", str(tmp_path)]) == 1
+    monkeypatch.setattr(jobs, "read_config", lambda _: 1 // 0)
+    assert main(["data", "--config", str(tmp_path)]) == 1
     *log, last = capsys.readouterr().err.splitlines()
     assert log[0] == "Traceback (most recent call last):"
     assert "ZeroDivisionError" in last

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,12 +45,6 @@ def test_the_smallest_batch_is_what_an_epoch_really_has(images, batch_size, smal
     assert min(map(len, batches)) == smallest
 
 
-def test_selection_on_the_test_set_leaves_all_images_to_train_on():
-    training = some_spec(batch_size=13, selection="test").training
-    assert smallest_batch(training, 40) == 1
-    check_training(replace(training, batch_size=40), "mine", 40, (1, 8, 8))
-
-
 @pytest.mark.parametrize(
     ("batch_size", "advice"), [(7, "6 or 8"), (5, "4 or 6"), (35, "34 or 36"), (1, "batch_size 2")]
 )
@@ -75,7 +68,8 @@ def test_one_training_image_in_all_has_no_batch_size_that_works():
 
 def test_what_is_refused_fails_in_a_step_and_what_is_not_does_not():
     for size, fails in ((7, True), (6, False)):
-        spec = replace(some_spec(batch_size=size, validation_images=4), model=DEEP)
+        spec = some_spec(batch_size=size, validation_images=4)
+        object.__setattr__(spec, "model", DEEP)
         run = Run(spec, some_data(40), torch.device("cpu"))
         if fails:
             with pytest.raises(ValueError, match="more than 1 value per channel"):
@@ -114,7 +108,7 @@ def test_a_batch_of_more_images_than_there_are_is_refused():
 
 @pytest.mark.parametrize(
     ("change", "key"),
-    [({"batch_size": 100}, "training.batch_size"), ({"crop": 8}, "training.crop")],
+    [({"batch_size": 100}, "training.batch_size"), ({"crop_padding": 8}, "training.crop_padding")],
 )
 def test_a_training_says_so_itself_where_no_record_describes_its_images(tmp_path, change, key):
     save(some_data(), tmp_path / "data.safetensors")
@@ -136,7 +130,7 @@ def test_every_command_before_a_training_says_it(tmp_path, monkeypatch, capsys, 
         "data.train_images": 40,
         "model": {"name": "resnet18", "width": 2},
         "training.batch_size": 7,
-        "training.crop": 1,
+        "training.crop_padding": 1,
     }
     Path("config.yaml").write_text(yaml.safe_dump(settings(changes)))
     if command == "train":

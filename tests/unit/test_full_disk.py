@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from synthetic import some_data, some_spec
 
-from bench.__main__ import main
+from bench.cli.main import main
 from bench.data.dataset import load, save
 from bench.evaluation.reference import _fetch
 from bench.models import checkpoint as weights

@@ -10,7 +10,7 @@ import pytest
 from golden import CASES, FILE, loss_of, spec_of, training_of
 
 from bench.attacks.losses import divergence
-from bench.config.experiment import Ascent, Threat, TrainSpec
+from bench.config.experiment import Attack, Threat, TrainSpec
 from bench.methods import trades
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
@@ -59,7 +59,7 @@ def other_eps(spec: TrainSpec) -> TrainSpec:
 
 
 def other_steps(spec: TrainSpec) -> TrainSpec:
-    attack = Ascent(steps=3, step=spec.training.attack.step)
+    attack = Attack(steps=3, step_size=spec.training.attack.step_size)
     return replace(spec, training=replace(spec.training, attack=attack))
 
 

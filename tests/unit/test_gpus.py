@@ -14,7 +14,7 @@ from bench.runtime.errors import BenchError
 ROOT = Path(__file__).parents[2]
 HOLD = """
 import os, pathlib, sys, time
-from bench import gpus
+from bench.runtime import gpus
 gpus.LOCKS, gpus.POLL = pathlib.Path(sys.argv[1]), 0.01
 name = gpus.claim()
 # Whoever shares the device finds the file there already.
@@ -136,7 +136,7 @@ def test_logins_with_other_temporary_folders_share_the_locks(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         done = subprocess.run(
-            [sys.executable, "-c", "from bench import gpus; print(gpus.LOCKS)"],
+            [sys.executable, "-c", "from bench.runtime import gpus; print(gpus.LOCKS)"],
             cwd=ROOT,
             env={**os.environ, "TMPDIR": str(tmp_path / name)},
             stdout=subprocess.PIPE,

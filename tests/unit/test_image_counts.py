@@ -6,38 +6,38 @@ import re
 
 import pytest
 from paged import command, rows, shown
+from piped import tables
 
-from bench.analysis.ablations import make_ablations
+from bench.analysis.ablations import ablations_sheet, ablations_table
 from bench.analysis.image_counts import Counts, span
-from bench.analysis.summary import summarize
-from bench.analysis.tables import make_tables
+from bench.analysis.plots.draw import draw_figures
 from bench.config.schema import Ablation
-
-HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind\n"
+from bench.results.columns import ABLATIONS
+from bench.results.experiment import ExperimentResults
+from bench.results.published import Published
 
 
 @pytest.fixture
-def made(results_factory, tmp_path):
-    """Write runs whose AutoAttack judged the first so many of 20 images; return the folder."""
+def made(results_factory):
+    """Write runs whose AutoAttack attacked the first so many of 20 images; return the folder."""
 
-    def write(**judged):
-        for method, images in judged.items():
+    def write(**attacked):
+        for method, images in attacked.items():
             on = {index: int(index < 4) for index in range(images)}
             correct = {"best": {"clean": 16, "pgd20": 12}}
             results_factory.run(method, 0, correct=correct, robust={("best", "autoattack"): on})
-        (tmp_path / "reported.csv").write_text(HEADER)
         folder = results_factory.folder
-        summarize(folder, expected=None, reported=tmp_path / "reported.csv")
-        make_tables(folder)
+        command("summarize", folder)
+        command("tables", folder)
         return folder
 
     return write
 
 
 def comparison(folder):
-    lines = (folder / "tables" / "comparison.md").read_text("utf-8").splitlines()
-    head, _, *rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
-    return head[3:], [row[3:] for row in rows], "\n".join(lines)
+    text = (folder / "tables" / "comparison.md").read_text("utf-8")
+    [[head, *found]] = tables(text)
+    return head[3:], [row[3:] for row in found], text
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_equal_counts_are_said_once(made):
     head, [row], text = comparison(made(trades=20))
     assert head == ["Clean", "PGD-20", "AutoAttack", "Worst case"]
     assert row == ["80.00", "60.00", "20.00", "20.00"]
-    assert "Test images judged: Clean 20; PGD-20 20; AutoAttack 20; Worst case 20." in text
+    assert "Test images: Clean 20; PGD-20 20; AutoAttack 20; Worst case 20." in text
 
 
 def test_an_attack_on_fewer_images_says_so_in_table_and_page(made):
@@ -78,7 +78,8 @@ def test_an_attack_on_fewer_images_says_so_in_table_and_page(made):
     for heading in ("AutoAttack, % (n = 10)", "Worst case, % (n = 10)", "Clean, % (n = 20)"):
         assert heading in page.text
     # The chart's hover text, in the page's script.
-    assert "AutoAttack 40.00 % of 10 images" in (folder / "report.html").read_text("utf-8")
+    script = (folder / "report.html").read_text("utf-8")
+    assert re.search(r"AutoAttack 40\.00 % \[[\d., ]+\] of 10 images", script)
 
 
 def test_methods_on_different_images_say_so_in_their_cells(made):
@@ -98,8 +99,8 @@ def test_a_claim_says_on_how_many_images_it_was_measured(made):
     command("claims", folder)
     found = {row["n_images"] for row in rows(folder / "claims.csv")}
     assert found >= {"10", "20", ""}
-    table = (folder / "tables" / "claims.md").read_text("utf-8")
-    counts = re.findall(r"\(n = (\d*)\) \|", table)
+    [[_, *shown_rows]] = tables((folder / "tables" / "claims.md").read_text("utf-8"))
+    counts = [n for row in shown_rows for n in re.findall(r"\(n = (\d*)\)$", row[-1])]
     assert sorted(counts) == sorted(
         r["n_images"] for r in rows(folder / "claims.csv") if r["n_images"]
     )
@@ -107,9 +108,13 @@ def test_a_claim_says_on_how_many_images_it_was_measured(made):
 
 def test_an_ablation_says_what_each_difference_is_of(made):
     folder = made(trades=10, mart=10)
-    make_ablations(folder, [Ablation(choice="c", base="trades", variants=("mart",))])
-    table = (folder / "tables" / "ablations.md").read_text("utf-8")
-    assert "| clean (n = 20) | AutoAttack (n = 10) | harmonic mean (n = 10) |" in table
-    figure = (folder / "figures" / "ablations.svg").read_text("utf-8")
-    assert "(n = 10)" in figure
+    results = ExperimentResults(folder)
+    chosen = [Ablation(choice="c", base="trades", variants=("mart",))]
+    table = ablations_table(results, chosen)
+    columns = list(ablations_sheet(results, table).body)
+    assert columns[3:] == ["clean (n = 20)", "AutoAttack (n = 10)", "harmonic mean (n = 10)"]
+    ABLATIONS.write(results.paths.ablations, table)
+    figures = draw_figures(ExperimentResults(folder), Published(), folder / "figures")
+    (figure,) = (path for path in figures if path.name == "ablations.svg")
+    assert "(n = 10)" in figure.read_text("utf-8")
     assert "AutoAttack (n = 10)" in shown(folder).text

@@ -125,25 +125,6 @@ def test_the_uniform_start_is_clipped_to_the_image_range():
     assert torch.equal(model.seen[0], (images + noise).clamp(0, 1))
 
 
-@pytest.mark.parametrize("attack", [KL, CE_GAUSSIAN])
-@pytest.mark.parametrize("steps", [0, 1, 3])
-def test_a_more_exact_network_gives_the_target_and_the_first_gradient(attack, steps):
-    exact, coarse, (images, labels) = Linear(), Linear(), batch()
-    coarse.weight.data = coarse.weight.data.round()
-    noise = attack.noise(images.shape, eps=0.1, generator=generator(1))
-    budget = Budget(eps=0.1, step=0.03, steps=steps)
-    moved = attack(coarse, images, labels, budget, noise, exact)
-    targets = 1 if attack is KL else 0
-    assert len(exact.seen) == targets + min(steps, 1)
-    assert len(coarse.seen) == max(steps - 1, 0)
-    first = Budget(eps=0.1, step=0.03, steps=min(steps, 1))
-    begun = attack(exact, images, labels, first, noise)
-    if steps < 2:
-        assert torch.equal(moved, begun)
-    else:
-        assert torch.equal(coarse.seen[0], begun)
-
-
 def test_noise_has_the_distribution_of_its_start():
     shape = (40, 3, 8, 8)
     gaussian = KL.noise(shape, eps=0.1, generator=generator())

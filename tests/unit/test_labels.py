@@ -5,16 +5,11 @@ from fractions import Fraction
 import pytest
 from factory import SPECS
 
-from bench.analysis.labels import (
-    attack_name,
-    attack_order,
-    checkpoint_order,
-    eps_text,
-    method_name,
-    method_order,
-)
+from bench.analysis.names import attack_name, method_name, method_order
 from bench.config.method_options import REQUIRED, Option
 from bench.results import options
+from bench.results.order import attack_order, checkpoint_order
+from bench.results.text import eps_text
 
 NAMES = {
     "standard": "Standard",
@@ -24,7 +19,7 @@ NAMES = {
     "trades_beta3": "TRADES (β=3)",
     "trades_beta4": "TRADES (β=4)",
     "mart": "MART",
-    "mart_authors": "MART (authors' optimiser)",
+    "mart_authors": "MART (authors' optimizer)",
     "memloss_v1": "MemLoss V1",
     "memloss_v2": "MemLoss V2",
     "memloss_v3": "MemLoss V3",

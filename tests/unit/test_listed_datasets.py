@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.evaluation.reference import listed_dataset
+from bench.data.published import robustbench_name
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,4 @@ from bench.evaluation.reference import listed_dataset
     ],
 )
 def test_only_a_listed_name_or_its_variant_behind_a_hyphen_is_robustbenchs(name, listed):
-    assert listed_dataset(name) == listed
+    assert robustbench_name(name) == listed

@@ -45,7 +45,7 @@ def test_the_margin_is_that_of_the_likeliest_wrong_class_and_bounded_by_its_cons
     adversarial = torch.tensor([[0.0, 80, 0, 0]], dtype=torch.float64)
     label = torch.tensor([0])
     boosted = mart.terms(adversarial, adversarial, label, beta=0.0)["boosted_cross_entropy"]
-    assert boosted.item() == pytest.approx(80 - math.log(1.0001 - 1.0 + 1e-12), abs=1e-9)
+    assert boosted.item() == pytest.approx(80 - math.log(1.0001 - 1.0), abs=1e-6)
     right = mart.terms(adversarial, adversarial, torch.tensor([1]), beta=0.0)
     assert right["boosted_cross_entropy"].item() == pytest.approx(-math.log(1.0001), abs=1e-9)
 

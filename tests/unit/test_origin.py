@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from factory import edit_json
 from pictures import write_tree
+from summed import table
 from synthetic import some_data, some_images
 
-from bench.analysis.summary import summary_rows
-from bench.config.experiment import Data, spec_json
+from bench.config.experiment import Data
 from bench.config.schema import Needs
 from bench.data import sources
 from bench.data.dataset import Images, load, save
@@ -21,15 +21,12 @@ from bench.data.duplicates import count_duplicates
 from bench.data.job import prepare
 from bench.data.origin import channel_moments
 from bench.data.published import Published
-from bench.data.record import images_record
+from bench.data.record import data_record
 from bench.data.sources import read
 from bench.data.sources.found import Found
-from bench.results.changes import changes
-from bench.results.collect import collect
 from bench.results.flags import TEST_IN_TRAIN
-from bench.results.records import DataRecord, typed
+from bench.results.records import DataRecord
 from bench.runtime.errors import ConfigError
-from bench.runtime.files import write_json
 
 
 def test_channel_moments_are_those_of_all_pixels() -> None:
@@ -61,31 +58,27 @@ def test_the_origin_is_of_the_source_and_duplicates_are_of_what_is_taken(
     out = tmp_path / "out" / "data.safetensors"
     spec = Data(source="folder", name="mine", path=str(tmp_path), train_images=5)
     about = prepare(spec, Needs(), out)
-    assert about["class_counts"] == {"train": [3, 3], "test": [1, 2]}
-    assert (about["source"], about["lossless"]) == ("folder", True)
+    assert about.class_counts == {"train": (3, 3), "test": (1, 2)}
+    assert (about.source, about.lossless) == ("folder", True)
     whole = read("folder", path=tmp_path, name="mine")
-    assert about["channel_mean"] == list(channel_moments(whole.train.pixels.numpy())[0])
-    assert (about["train_duplicates"], about["train_test_duplicates"]) == (2, 1)
+    moments = channel_moments(whole.train.pixels.numpy())
+    assert (about.channel_mean, about.channel_std) == moments
+    assert (about.train_duplicates, about.train_test_duplicates) == (2, 1)
     said = capsys.readouterr().err
     assert "1 of 3 test images are training images too" in said
     assert "2 training images are copies" in said
-    assert json.loads(out.with_suffix(".json").read_text()) == about
+    assert DataRecord.read(out.with_suffix(".json"), "") == about
     # What training writes is read off the data file.
-    assert images_record(load(out)).items() <= about.items()
-    record = typed(DataRecord, about, where="data")
-    assert record.class_counts == {"train": (3, 3), "test": (1, 2)}
-    assert record.channel_std == tuple(about["channel_std"])
+    assert data_record(load(out)) == about
 
 
-def test_records_and_files_of_before_know_no_origin(tmp_path: Path) -> None:
+def test_a_file_of_before_origins_were_kept_says_nothing_of_them(tmp_path: Path) -> None:
     path = tmp_path / "data.safetensors"
     save(some_data(), path)
     assert load(path).origin is None
-    assert set(images_record(load(path))) == {"train_duplicates", "train_test_duplicates"}
-    old = {"name": "digits", "fingerprint": "f", "test_images": 300}
-    record = typed(DataRecord, old, where="data")
+    record = data_record(load(path))
     assert (record.source, record.lossless, record.class_counts) == ("", None, {})
-    assert (record.train_test_duplicates, record.channel_mean) == (None, ())
+    assert (record.train_test_duplicates, record.channel_mean) == (0, ())
 
 
 def test_the_digits_are_lossless_and_known() -> None:
@@ -93,16 +86,6 @@ def test_the_digits_are_lossless_and_known() -> None:
     assert origin
     assert (origin.source, origin.lossless, len(origin.channel_mean)) == ("digits", True, 1)
     assert sum(origin.class_counts["train"]) == 1497
-
-
-def test_a_section_of_before_allow_duplicate_files_has_not_changed() -> None:
-    data = Data(source="parquet", name="mine", path="images")
-    before = spec_json(data)
-    del before["allow_duplicate_files"]
-    assert changes(data, before) == []
-    allowing = replace(data, allow_duplicate_files=True)
-    assert changes(allowing, before) == ["allow_duplicate_files"]
-    assert changes(data, spec_json(allowing)) == ["allow_duplicate_files"]
 
 
 def test_an_image_of_one_pixel_is_counted_too() -> None:
@@ -114,12 +97,10 @@ def test_an_image_of_one_pixel_is_counted_too() -> None:
 def test_a_run_whose_test_images_are_training_images_is_flagged(results_factory) -> None:
     for seed, count in ((0, 0), (1, 3)):
         run = results_factory.run("trades", seed)
-        record = json.loads((run / "train.json").read_text())
-        record["data"]["train_test_duplicates"] = count
-        write_json(run / "train.json", record)
-    rows = summary_rows(collect(results_factory.folder))
-    assert {row.seed for row in rows if TEST_IN_TRAIN in row.flags} == {1}
-    assert all(TEST_IN_TRAIN in row.flags for row in rows if row.seed == 1)
+        edit_json(run / "train.json", data__train_test_duplicates=count)
+    rows = table(results_factory.folder)
+    flagged = rows["flags"].str.contains(TEST_IN_TRAIN)
+    assert flagged.equals(rows["seed"].eq(1).astype(bool))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Memory that is too small for a batch: judged again with half of it, trained with none of it."""
+"""Memory too small for a batch: evaluated again with half of it, trained with none of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from synthetic import CPU, EPS, some_data, some_spec
 from torch import Tensor, nn
 
 from bench.attacks import autoattack
-from bench.attacks.autoattack import AutoAttackVerdict
+from bench.attacks.autoattack import AutoAttackState
 from bench.config.experiment import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.dataset import save
 from bench.evaluation import state
@@ -28,7 +28,7 @@ from bench.training.run import Run
 SPEC = EvaluationSpec(
     threat=Threat(eps=EPS),
     evaluation=Evaluation(
-        batch_size=4, pgd={"pgd20": Pgd(steps=2, step=EPS / 2)}, autoattack=AutoAttack()
+        batch_size=4, pgd={"pgd20": Pgd(steps=2, step_size=EPS / 2)}, autoattack=AutoAttack()
     ),
     compute=CPU,
 )
@@ -62,9 +62,9 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
 
     def idle(
         model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int, **given: Any
-    ) -> AutoAttackVerdict:
+    ) -> AutoAttackState:
         begun.append((batch_size, given["start"] is not None))
-        nothing = AutoAttackVerdict(
+        nothing = AutoAttackState(
             adversarial=images,
             clean=torch.ones(len(images), dtype=torch.bool),
             robust=torch.ones(len(images), dtype=torch.bool),
@@ -77,7 +77,7 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
         by = ["" if one else "clean" for one in fine.tolist()]
         return replace(nothing, clean=fine, robust=fine, broken_by=by)
 
-    monkeypatch.setattr(autoattack, "judge", idle)
+    monkeypatch.setattr(autoattack, "run_standard", idle)
     monkeypatch.setattr(state, "EVERY", 0.0)
     return begun
 
@@ -91,9 +91,9 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
-def judged(run: Path, spec: EvaluationSpec = SPEC) -> dict[str, Any]:
-    """Judge anew, and return what the record says of the attacks on `best` without the clock."""
-    shutil.rmtree(run / "judged", ignore_errors=True)
+def evaluated(run: Path, spec: EvaluationSpec = SPEC) -> dict[str, Any]:
+    """Evaluate again; return what the record says of the attacks on `best`, without the clock."""
+    shutil.rmtree(run / "cache", ignore_errors=True)
     evaluate(spec, data=run.parent / "data.safetensors", folder=run)
     attacks = read_json(run / "evaluation.json")["checkpoints"]["best"]["attacks"]
     for attack in attacks.values():
@@ -101,36 +101,36 @@ def judged(run: Path, spec: EvaluationSpec = SPEC) -> dict[str, Any]:
     return attacks  # type: ignore[no-any-return]
 
 
-def verdicts(run: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (run / "verdicts" / "best").iterdir()}
+def examples(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (run / "examples" / "best").iterdir()}
 
 
 @pytest.mark.parametrize(("images", "error"), [(3, CUDA), (1, OLDER)])
 def test_every_attack_is_what_it_is_with_the_batch_that_fits(run, room, starts, images, error):
     fits = {3: 2, 1: 1}[images]
     small = replace(SPEC, evaluation=replace(SPEC.evaluation, batch_size=fits))
-    alone, files = judged(run, small), verdicts(run)
+    alone, files = evaluated(run, small), examples(run)
     assert all(attack["flags"] == [] for attack in alone.values())
 
     room(images, error)
-    halved = judged(run)
-    assert verdicts(run) == files
+    halved = evaluated(run)
+    assert examples(run) == files
     for name, attack in halved.items():
         assert attack["details"]["batch_size"] == fits
         assert attack == {**alone[name], "flags": ["batch_halved"]}
 
 
 def test_the_state_of_the_larger_batch_is_not_taken_up(run, starts, monkeypatch):
-    idle = autoattack.judge
+    idle = autoattack.run_standard
 
-    def short_of_gradients(*given: Any, batch_size: int, **named: Any) -> AutoAttackVerdict:
-        verdict = idle(*given, batch_size=batch_size, **named)
+    def short_of_gradients(*given: Any, batch_size: int, **named: Any) -> AutoAttackState:
+        found = idle(*given, batch_size=batch_size, **named)
         if batch_size > 3:
             raise CUDA
-        return verdict
+        return found
 
-    monkeypatch.setattr(autoattack, "judge", short_of_gradients)
-    attacks = judged(run)
+    monkeypatch.setattr(autoattack, "run_standard", short_of_gradients)
+    attacks = evaluated(run)
     assert starts == [(4, False), (2, False)]
     sizes = {name: attack["details"]["batch_size"] for name, attack in attacks.items()}
     assert sizes == {"clean": 4, "pgd20": 4, "autoattack": 2}
@@ -140,43 +140,30 @@ def test_the_state_of_the_larger_batch_is_not_taken_up(run, starts, monkeypatch)
 
 def test_a_batch_that_fits_is_neither_halved_nor_flagged(run, room, starts):
     room(4)
-    for attack in judged(run).values():
+    for attack in evaluated(run).values():
         assert (attack["details"]["batch_size"], attack["flags"]) == (4, [])
 
 
 def test_a_network_that_is_too_large_for_one_image_is_one_sentence(run, room, starts):
     room(0)
     with pytest.raises(BenchError, match=r"clean: out of memory even with a batch of one image"):
-        judged(run)
+        evaluated(run)
     assert not (run / "evaluation.json").exists()
 
 
 def test_other_errors_of_the_network_are_not_tried_again(run, room, starts):
     room(3, RuntimeError("sizes differ"))
     with pytest.raises(RuntimeError, match="sizes differ"):
-        judged(run)
+        evaluated(run)
 
 
-@pytest.mark.parametrize("method", ["standard", "trades", "memloss"])
-@pytest.mark.parametrize(("images", "fits"), [(15, 4), (8, 4), (7, 2)])
-def test_training_names_the_batch_that_would_fit(tmp_path, room, method, images, fits):
-    # A half is validated in batches of twice its size, which must fit too.
-    save(some_data(train=200), tmp_path / "data.safetensors")
-    room(images)
-    with pytest.raises(BenchError) as caught:
-        trained(some_spec(method), tmp_path)
-    assert str(caught.value).startswith(
-        f"training.batch_size: out of memory on cpu with batches of 16, while {fits} fit"
-    )
-    assert f"set training.batch_size: {fits}, which is another protocol" in str(caught.value)
-    assert not (tmp_path / "seed0").exists()
-
-
-def test_training_says_so_where_nothing_fits(tmp_path, room):
+@pytest.mark.parametrize("error", [CUDA, OLDER])
+def test_training_names_its_batch_size_and_writes_nothing(tmp_path, room, error):
     save(some_data(), tmp_path / "data.safetensors")
-    room(0, OLDER)
-    with pytest.raises(BenchError, match=r"and with every half of it; .* choose a smaller model"):
+    room(15, error)
+    with pytest.raises(BenchError, match=r"mine: out of memory on cpu .*training\.batch_size 16;"):
         trained(some_spec(), tmp_path)
+    assert not (tmp_path / "seed0").exists()
 
 
 def test_training_that_runs_short_later_keeps_its_epochs(tmp_path, room, monkeypatch):
@@ -184,13 +171,13 @@ def test_training_that_runs_short_later_keeps_its_epochs(tmp_path, room, monkeyp
     real = Run.epoch
 
     def epoch(self: Run, number: int, watch: Any) -> Any:
-        if number == 2 and self.spec.training.batch_size == 16:
+        if number == 2:
             raise CUDA
         return real(self, number, watch)
 
     with monkeypatch.context() as patch:
         patch.setattr(Run, "epoch", epoch)
-        with pytest.raises(BenchError, match="batches of 16, while 8 fit; the finished epochs are"):
+        with pytest.raises(BenchError, match="finished epochs are kept"):
             trained(some_spec(), tmp_path)
     assert (tmp_path / "seed0" / "state" / "training.safetensors").is_file()
     trained(some_spec(), tmp_path)

@@ -226,5 +226,5 @@ def test_a_word_that_means_a_known_one_is_told_it_though_another_is_spelt_more_a
 
 
 def test_a_known_word_with_a_comma_is_in_quotes():
-    said = nearest("graph", ("plain", "fast", "fast, pages kept"))
-    assert said == "known: fast, 'fast, pages kept', plain"
+    said = nearest("cuda_graph", ("eager", "folded", "folded, pages kept"))
+    assert said == "known: eager, folded, 'folded, pages kept'"

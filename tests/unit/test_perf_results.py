@@ -1,89 +1,58 @@
-"""Medians, quartiles, ratios and shares, and the text that is made of them."""
+"""Medians, quartiles, paired ratios, and the order in which processes are asked."""
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from typing import Any
+
 import pytest
 
-from bench.perf.report import as_text, checked, number, spread
-from bench.perf.results import ratios, results, summary
+from bench.perf.process import alternate, workers
+from bench.perf.results import number, ratios, results, spread, summary
 from bench.runtime.errors import BenchError
+from bench.runtime.signals import InterruptedJobError, stopping_cleanly
 
-AGAINST = {"plain": "plain", "fast": "plain", "kept": "kept", "fast, kept": "kept"}
 
-
-def one(path: str, turn: int, seconds: float, *, task: str = "step", **more) -> dict:
-    return {
-        "task": task,
-        "method": "trades",
-        "path": path,
-        "round": turn,
-        "images": 10,
-        "seconds": seconds,
-        "peak_mb": 100.0 + turn,
-        **more,
-    }
+def one(engine: str, turn: int, seconds: float, *, task: str = "attack", **more) -> dict:
+    place = {"task": task, "method": "trades", "engine": engine, "round": turn}
+    return {**place, "images": 10, "seconds": seconds, "peak_mb": 100.0 + turn, **more}
 
 
 def test_a_summary_is_the_median_with_its_quartiles():
     assert summary([4.0, 1.0, 3.0, 2.0, 5.0]) == {"median": 3.0, "low": 2.0, "high": 4.0, "n": 5}
-    assert summary([2.0]) == {"median": 2.0, "low": 2.0, "high": 2.0, "n": 1}
-    assert summary([1.0, 2.0]) == {"median": 1.5, "low": 1.25, "high": 1.75, "n": 2}
-    with pytest.raises(ValueError, match="nothing"):
-        summary([])
+    assert spread(summary([2.0])) == "2"
+    assert spread(summary([1.0, 2.0, 3.0])) == "2 [1.5, 2.5]"
 
 
 def test_a_ratio_is_of_one_round():
     # The machine was half as fast in the second round; a ratio of medians would be 2.7.
-    base = [one("plain", 1, 2.0), one("plain", 2, 4.0), one("plain", 3, 2.0)]
-    other = [one("fast", 1, 1.0), one("fast", 2, 2.0), one("fast", 3, 0.5), one("fast", 4, 9.0)]
+    base = [one("eager", 1, 2.0), one("eager", 2, 4.0), one("eager", 3, 2.0)]
+    other = [
+        one("folded", 1, 1.0),
+        one("folded", 2, 2.0),
+        one("folded", 3, 0.5),
+        one("folded", 4, 9.0),
+    ]
     assert ratios(base, other) == [2.0, 2.0, 4.0]
 
 
-def test_rows_have_ratios_to_plain_and_to_the_plain_path_with_the_same_allocator():
-    seconds = {"plain": 4.0, "fast": 2.0, "kept": 3.0, "fast, kept": 1.0}
-    rows = results([one(path, 1, value) for path, value in seconds.items()], AGAINST)
-    assert [row["path"] for row in rows] == list(AGAINST)
-    assert [row["speedup"]["median"] for row in rows] == pytest.approx([1, 2, 4 / 3, 4])
-    assert [row["speedup_same_allocator"]["median"] for row in rows] == pytest.approx([1, 2, 1, 3])
-    assert rows[0]["images_per_second"]["median"] == 2.5
-    assert rows[0]["seconds_per_1000"]["median"] == 400.0
+def test_a_row_of_steps_has_rates_shares_and_the_difference_of_the_loss():
+    eager = one("eager", 1, 4.0, task="step", loading=1.0, loss=2.0)
+    folded = one("folded", 1, 2.0, task="step", loading=0.5, loss=2.2)
+    rows = results([eager, folded], 600)
+    assert [row["images_per_second"]["median"] for row in rows] == [2.5, 5.0]
+    assert [row["speedup"]["median"] for row in rows] == [1.0, 2.0]
+    assert [row["epoch_minutes"] for row in rows] == [4.0, 2.0]
+    assert [row["loading_share"]["median"] for row in rows] == [0.25, 0.25]
+    assert [row["loss_difference"] for row in rows] == pytest.approx([0, 0.1])
 
 
-def test_without_a_plain_path_there_is_no_ratio():
-    (row,) = results([one("fast, kept", 1, 1.0)], AGAINST)
-    assert row["speedup"] is None
-    assert row["speedup_same_allocator"] is None
-
-
-def test_the_share_of_the_ceiling_is_of_the_ceiling_in_the_same_round():
-    rows = results(
-        [
-            one("plain", 1, 1.0, operations=50, ceiling=100.0),
-            one("plain", 2, 2.0, operations=50, ceiling=50.0),
-        ],
-        AGAINST,
-    )
-    assert rows[0]["share_of_ceiling"] == {"median": 0.5, "low": 0.5, "high": 0.5, "n": 2}
-    assert rows[0]["operations_per_image"] == 5
-    assert rows[0]["peak_mb"] == 102.0
-
-
-def test_data_and_memory_are_shares_of_a_step_of_the_same_path():
-    rows = results(
-        [
-            one("plain", 1, 4.0),
-            one("fast", 1, 1.0),
-            one("fast", 1, 0.1, task="data"),
-            one("fast", 1, 0.02, task="memory", bytes=7),
-            one("kept", 1, 0.1, task="data"),
-        ],
-        AGAINST,
-    )
-    shares = {(row["task"], row["path"]): row.get("share_of_step") for row in rows}
-    assert shares["data", "fast"] == pytest.approx(0.1)
-    assert shares["memory", "fast"] == pytest.approx(0.02)
-    assert shares["data", "kept"] is None
-    assert rows[3]["bytes"] == 7
+def test_without_the_reference_there_is_no_ratio():
+    (row,) = results([one("folded", 1, 1.0, robust=3), one("folded", 2, 1.0, robust=2)][::-1], 1)
+    assert (row["speedup"], row["robust"], row["peak_mb"]) == (None, 2, 102.0)
 
 
 @pytest.mark.parametrize(
@@ -93,64 +62,96 @@ def test_numbers_have_three_digits_and_no_exponent(value, text):
     assert number(value) == text
 
 
-def test_a_spread_is_written_where_there_is_more_than_one_value():
-    assert spread(summary([2.0])) == "2"
-    assert spread(summary([1.0, 2.0, 3.0])) == "2 [1.5, 2.5]"
-    assert spread(summary([0.5, 0.5]), percent=True) == "50% [50%, 50%]"
+class Clocked:
+    """Stands for a worker on a machine that slows down by a second with each measurement."""
+
+    asked: list[tuple[str, str]]
+
+    def __init__(self, name: str, asked: list[tuple[str, str]]) -> None:
+        self.name, self.asked = name, asked
+
+    def ask(self, request: str, *_: Any) -> dict[str, float]:
+        self.asked.append((self.name, request))
+        return {"seconds": float(sum(what == "measure" for _, what in self.asked))}
 
 
-def record(**changes) -> dict:
-    return {
-        "performance": 1,
-        "quick": False,
-        "machine": {
-            "device": "cpu",
-            "cuda": None,
-            "cpu": "A",
-            "threads": 2,
-            "torch": "2.14",
-            "python": "3.12",
-            "tf32": False,
-        },
-        "settings": {
-            "model": "m",
-            "batch_size": 10,
-            "image_shape": [3, 8, 8],
-            "attack_steps": 10,
-            "attack_images": 10,
-            "components": ["apgd-ce"],
-            "methods": {},
-        },
-        "paths": [
-            {"name": name, "against": base, "pages": "kept" in name}
-            for name, base in AGAINST.items()
-        ],
-        "measurements": [one("plain", 1, 4.0), one("fast", 1, 2.0)],
-        **changes,
-    }
+def test_everyone_is_asked_once_before_anyone_is_asked_again_and_then_the_other_way_round():
+    asked: list[tuple[str, str]] = []
+    told: list[dict] = []
+    found = alternate([Clocked(name, asked) for name in "ab"], "step", "trades", 2, told.append)
+    prepared = [("a", "prepare"), ("b", "prepare")]
+    assert asked == [*prepared, *[(name, "measure") for name in "abba"]]
+    assert found == told
+    assert {(row["task"], row["method"]) for row in found} == {("step", "trades")}
+    # A steady drift favours nobody.
+    times = {name: sum(r["seconds"] for r in found if r["engine"] == name) for name in "ab"}
+    assert times["a"] == times["b"] == 5.0
 
 
-def test_the_text_says_on_what_it_was_measured_and_what_plain_is():
-    text = as_text(record())
-    assert "A with 2 threads; torch 2.14, Python 3.12" in text
-    assert "float32 has no TF32" in text
-    assert "quick" not in text
-    lines = [line.split() for line in text.splitlines()]
-    assert ["step", "trades", "plain", "2.5", "1", "1", "101", "MB"] in lines
-    assert ["step", "trades", "fast", "5", "2", "2", "101", "MB"] in lines
+def fake(pipe: Any, name: str, setup: dict[str, str]) -> None:
+    """Answer as a worker does, until it does what `setup` says of `name`."""
+    pipe.send((True, os.getpid()))
+    while True:
+        request, _ = pipe.recv()
+        kind = setup.get(name, "") if request == "measure" else ""
+        if kind == "ends":
+            os._exit(3)
+        if kind == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == "hangs":
+            time.sleep(600)
+        pipe.send((kind != "refuses", "the reason" if kind else {"pid": os.getpid()}))
 
 
-def test_a_quick_record_says_that_its_times_mean_nothing():
-    assert as_text(record(quick=True)).startswith("quick: ")
-    assert "times mean nothing" in as_text(record(quick=True))
+def gone(pid: int) -> bool:
+    """Say whether no such process is left."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
-def test_images_that_fell_are_told():
-    fallen = one("plain", 1, 1.0, task="autoattack", robust=9, components={})
-    assert "9 of 10 did (apgd-ce)" in as_text(record(measurements=[fallen]))
+def test_workers_answer_and_are_gone_afterwards():
+    with workers(("a", "b"), {}, fake) as started:
+        pids = [pid for _, pid in started.values()]
+        asked = [worker for worker, _ in started.values()]
+        assert [row["pid"] for row in alternate(asked, "step", None, 1)] == pids
+    assert all(map(gone, pids))
 
 
-@pytest.mark.parametrize("document", [[], {}, {"performance": 99}])
-def test_another_json_file_is_refused(document):
-    with pytest.raises(BenchError, match=r"x\.json: not what this version .* measure again"):
-        checked(document, "x.json")
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("ends", "b: its process ended with 3; see what it printed above"),
+        ("killed", "b: its process ended with -9; out of memory: lower --batch-size"),
+        ("refuses", "b: the reason"),
+    ],
+)
+def test_a_worker_that_cannot_go_on_is_told_in_a_sentence_and_ends_all(kind, said):
+    pids = []
+
+    def measure() -> None:
+        with workers(("a", "b"), {"b": kind}, fake) as started:
+            pids.extend(pid for _, pid in started.values())
+            alternate([worker for worker, _ in started.values()], "step", None, 1)
+
+    with pytest.raises(BenchError, match=f"^{said}"):
+        measure()
+    assert len(pids) == 2
+    assert all(map(gone, pids))
+
+
+def test_a_signal_ends_a_parent_that_waits_and_its_workers():
+    pids = []
+
+    def measure() -> None:
+        with stopping_cleanly(), workers(("a",), {"a": "hangs"}, fake) as started:
+            worker, pid = started["a"]
+            pids.append(pid)
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            worker.ask("measure")
+
+    with pytest.raises(InterruptedJobError):
+        measure()
+    assert all(map(gone, pids))

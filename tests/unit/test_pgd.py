@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -116,28 +114,6 @@ def test_where_none_fools_the_highest_loss_is_kept():
     assert (lower < 0.5).any(), "some first starts lie on the lower hill"
     assert (higher > 0.5).sum() > (lower > 0.5).sum()
     assert not ((lower > 0.5) & (higher < 0.5)).any()
-
-
-def test_unless_told_otherwise_there_is_one_start_and_the_cross_entropy_is_raised(images):
-    calls: list[Tensor] = []
-
-    class Counted(Linear):
-        """Three classes, of which the third keeps the losses apart."""
-
-        def forward(self, images: Tensor) -> Tensor:
-            calls.append(images)
-            logits = super().forward(images)
-            return torch.cat((logits, images.flatten(1)[:, :1].cos()), dim=1)
-
-    def found(**options: Any) -> Tensor:
-        labels = torch.full((16,), 2)
-        budget = {"eps": 0.1, "step": 0.01, "steps": 3}
-        return pgd(Counted(), images, labels, **budget, **options, generator=generator())
-
-    default = found()
-    assert len(calls) == 3 + 1
-    assert torch.equal(default, found(restarts=1, loss="ce"))
-    assert not torch.equal(default, found(loss="margin"))
 
 
 def test_the_same_generator_gives_the_same_images_and_another_gives_others(images):

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import pytest
-from planned import change, tiny, write_data, write_run
+from factory import edit_json
+from planned import tiny, write_data, write_run
 
-from bench.config.parsing import plain
 from bench.data.sources import read
 from bench.planning.costs import kind_of, recorded_rates
 from bench.planning.sizes import Size, disk_bytes, size_of
 from bench.planning.text import amount, hours, table
+from bench.results.staleness import Staleness
 from bench.training.held_out import ENOUGH, held_out
 
 DIGITS = Size(train=1497, test=300, shape=(1, 8, 8), classes=10)
@@ -50,13 +51,13 @@ def test_images_of_another_shape_tell_nothing(results):
 def test_a_record_of_another_version_is_passed_over(results):
     write_run(results, tiny(), seed=1)
     path = results / "tiny" / "models" / "trades" / "seed1" / "train.json"
-    change(path, spec={"method": "trades"})
+    edit_json(path, spec={"method": "trades"})
     (training,) = recorded_rates(tiny(), DIGITS, results).training.values()
     assert len(training) == 1
 
 
 def test_factors_cost_nothing_and_variants_do():
-    shell = plain(tiny().training)
+    shell = tiny().training
     assert kind_of("trades", {"beta": 1.0}, shell) == kind_of("trades", {"beta": 6.0}, shell)
     assert kind_of("memloss", {"variant": "v1"}, shell) != kind_of(
         "memloss", {"variant": "v2"}, shell
@@ -64,11 +65,11 @@ def test_factors_cost_nothing_and_variants_do():
 
 
 @pytest.mark.parametrize(
-    "other", [{"attack": {"steps": 7}}, {"engine": "plain"}, {"precision": "bfloat16"}]
+    ("key", "value"), [("attack.steps", 7), ("engine", "eager"), ("precision", "bfloat16")]
 )
-def test_steps_engine_and_precision_decide_what_a_training_costs(other):
-    shell = plain(tiny().training)
-    assert kind_of("trades", {}, shell) != kind_of("trades", {}, shell | other)
+def test_steps_engine_and_precision_decide_what_a_training_costs(key, value):
+    other = tiny({f"training.{key}": value}).training
+    assert kind_of("trades", {}, tiny().training) != kind_of("trades", {}, other)
 
 
 def test_as_many_images_are_held_out_as_training_does():
@@ -76,19 +77,19 @@ def test_as_many_images_are_held_out_as_training_does():
     assert held_out(shell, ENOUGH) == 1000
     assert held_out(shell, ENOUGH - 10) == (ENOUGH - 10) // 10
     assert held_out(tiny({"training.validation_images": 7}).training, 50_000) == 7
-    assert held_out(tiny({"training.selection": "test"}).training, 50_000) == 0
+    assert held_out(tiny({"training.checkpoint_selection": "test"}).training, 50_000) == 0
 
 
 def test_size_comes_from_the_source_the_config_or_what_was_read(tmp_path):
-    assert size_of(tiny(), tmp_path) == DIGITS
+    assert size_of(tiny(), None) == DIGITS
     fewer = tiny({"data": {"source": "digits", "name": "digits", "train_images": 100}})
-    size = size_of(fewer, tmp_path)
+    size = size_of(fewer, None)
     assert size is not None
     assert (size.train, size.test) == (100, 300)
     folder = tiny({"data": {"source": "folder", "name": "mine", "path": "data/mine"}})
-    assert size_of(folder, tmp_path) is None
+    assert size_of(folder, None) is None
     write_data(tmp_path, folder)
-    assert size_of(folder, tmp_path) == DIGITS
+    assert size_of(folder, Staleness(folder, tmp_path).images) == DIGITS
 
 
 def test_the_memory_counts_while_training():
@@ -124,9 +125,9 @@ def test_columns_line_up():
     ]
 
 
-def test_the_digits_are_as_many_as_the_source_has(tmp_path):
+def test_the_digits_are_as_many_as_the_source_has():
     dataset = read("digits", path=None, name="digits")
-    size = size_of(tiny(), tmp_path)
+    size = size_of(tiny(), None)
     assert size is not None
     assert (size.train, size.test) == (len(dataset.train), len(dataset.test))
     assert size.shape == tuple(dataset.train.pixels.shape[1:])

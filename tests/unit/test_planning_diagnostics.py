@@ -1,26 +1,31 @@
-"""Diagnostics that are missing or no longer fit, as plan, verify and a sitting see them."""
+"""Diagnostics that are missing or no longer fit, as plan, verify and the local runner see them."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from planned import change, tiny, write_data, write_run
-from settings import settings
+from factory import edit_json
+from planned import (
+    configure,
+    make_newer,
+    run_jobs,
+    tiny,
+    watch_jobs,
+    write_data,
+    write_diagnostics,
+    write_run,
+    write_transfer,
+)
 
-from bench.__main__ import main
-from bench.config.experiment import Experiment, spec_json
-from bench.planning import local_runner as sitting
-from bench.planning.costs import LINEARITY, QUERIES, RADII
+from bench.config.experiment import Experiment
+from bench.planning.costs import FORWARDS, LINEARITY, RADII
 from bench.planning.plan import as_text, make_plan
 from bench.planning.verify import verify
-from bench.results.staleness import examining_differs, recorded, transfer_differs
-from bench.runtime.files import read_json, write_json
-from bench.runtime.provenance import diagnose_digest, transfer_digest
+from bench.results.paths import Paths
+from bench.results.staleness import Staleness
 
 ASKED = {"diagnostics": {"images": 10}, "methods.standard": {}}
 LABELS = ("trades", "standard")
@@ -35,80 +40,88 @@ def of() -> Experiment:
 def results(tmp_path: Path, of: Experiment) -> Path:
     """Runs of seed 0 with diagnostics and transfer as their jobs would leave them."""
     write_data(tmp_path, of)
-    spec = spec_json(of.diagnostics_spec())
     for label in LABELS:
-        folder = write_run(tmp_path, of, label)
-        best = read_json(folder / "train.json")["checkpoints"]["best"]
-        record = {
-            "spec": spec,
-            "code_digest": diagnose_digest(of.model.name),
-            "checkpoints": {"best": best},
-        }
-        write_json(folder / "diagnostics" / "record.json", record)
-    path = tmp_path / "tiny" / "transfer" / "seed0.json"
-    code = transfer_digest(of.model.name)
-    write_json(path, {"spec": spec, "code_digest": code, "methods": list(LABELS)})
-    path.with_suffix(".csv").touch()
+        write_run(tmp_path, of, label)
+        write_diagnostics(tmp_path, of, label)
+    write_transfer(tmp_path, of)
     return tmp_path
 
 
 def why(results: Path, of: Experiment) -> list[str]:
-    (run,) = (run for run in recorded(of, results) if (run.label, run.seed) == ("trades", 0))
-    return examining_differs(run, of)
+    return Staleness(of, results).diagnostics("trades", 0)
+
+
+def why_transfer(results: Path, of: Experiment) -> list[str]:
+    return Staleness(of, results).transfer(0)
+
+
+def forget_diagnostics(results: Path) -> None:
+    for record in results.glob("tiny/models/*/seed0/diagnostics/record.json"):
+        record.unlink()
 
 
 def record_of(results: Path) -> Path:
-    return results / "tiny" / "models" / "trades" / "seed0" / "diagnostics" / "record.json"
+    return Paths.of("tiny", results).run("trades", 0).diagnostics_record
 
 
-def test_what_was_just_examined_agrees(results, of):
+def test_what_was_just_diagnosed_agrees(results, of):
     assert why(results, of) == []
-    assert transfer_differs(results / "tiny", 0, of) == []
+    assert why_transfer(results, of) == []
 
 
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ({"code_digest": "older"}, "the code that examines it has changed"),
-        ({"spec": {}}, "the config has another"),
-        ({"checkpoints": {"best": {"weights_sha256": "0"}}}, "it was examined with other weights"),
+        ({"code_digest": "older"}, "the code that diagnoses it has changed"),
+        ({"spec__batch_size": 7}, "the config has another batch_size"),
+        ({"spec": {}}, "record.json is damaged or of another version"),
+        ({"data__fingerprint": "others"}, "it is of other images"),
+        ({"checkpoints__best__weights_sha256": "0"}, "it was diagnosed with other weights"),
     ],
 )
 def test_a_record_that_no_longer_fits_says_why(results, of, keys, reason):
-    change(record_of(results), **keys)
+    edit_json(record_of(results), **keys)
     (said,) = why(results, of)
     assert said.startswith(reason)
     (finding,) = [f for f in verify(of, Path("tiny.yaml"), results) if "diagnostics" in f.where]
     assert finding.what == said
-    assert finding.remedy.endswith("examines it again")
+    assert finding.stale == record_of(results)
 
 
-def test_verdicts_made_since_count(results, of):
-    judged = record_of(results).parents[1] / "evaluation.json"
-    later = record_of(results).stat().st_mtime + 10
-    os.utime(judged, (later, later))
-    assert why(results, of) == ["it was judged since"]
-    later += (results / "tiny" / "transfer" / "seed0.json").stat().st_mtime
-    os.utime(judged, (later, later))
-    assert transfer_differs(results / "tiny", 0, of) == ["a run was judged since"]
+def test_evaluations_made_since_count(results, of):
+    evaluated = record_of(results).parents[1] / "evaluation.json"
+    make_newer(evaluated, record_of(results))
+    assert why(results, of) == ["it was evaluated since"]
+    make_newer(evaluated, Paths.of("tiny", results).transfer_record(0))
+    assert why_transfer(results, of) == ["a run was evaluated since"]
+
+
+@pytest.mark.parametrize("name", ["curves.csv", "surfaces.csv"])
+def test_a_lost_table_is_named(results, of, name):
+    record_of(results).with_name(name).unlink()
+    assert why(results, of) == [f"{name} is missing"]
 
 
 def test_a_missing_record_says_so(results, of):
     record_of(results).unlink()
-    assert why(results, of) == ["it is not examined"]
-    (results / "tiny" / "transfer" / "seed0.csv").unlink()
-    assert transfer_differs(results / "tiny", 0, of) == ["it has not been tried"]
+    assert why(results, of) == ["it is not diagnosed"]
+    paths = Paths.of("tiny", results)
+    paths.transfer(0).unlink()
+    assert why_transfer(results, of) == ["seed0.csv is missing"]
+    paths.transfer_record(0).unlink()
+    assert why_transfer(results, of) == ["it has not been made"]
 
 
 def test_transfer_between_other_methods_does_not_count(results):
     more = tiny({**ASKED, "methods.mart": {}})
-    assert transfer_differs(results / "tiny", 0, more) == ["the config has other methods"]
+    assert why_transfer(results, more) == ["the config has other methods"]
 
 
-def test_verify_names_what_has_not_been_tried_once_all_runs_are_judged(results, of):
+def test_verify_names_a_missing_transfer_once_all_runs_are_evaluated(results, of):
     (results / "tiny" / "transfer" / "seed0.json").unlink()
     (found,) = [f for f in verify(of, Path("tiny.yaml"), results) if "transfer" in f.where]
-    assert (found.what, found.remedy[-14:]) == ("it has not been tried", "tries it again")
+    assert found.what == "it has not been made"
+    assert found.stale == Paths.of("tiny", results).transfer_record(0)
     (record_of(results).parents[1] / "evaluation.json").unlink()
     found = verify(of, Path("tiny.yaml"), results)
     assert not [finding for finding in found if "transfer" in finding.where]
@@ -122,13 +135,13 @@ def test_without_diagnostics_in_the_config_none_are_looked_for(results):
     assert "diagnostics" not in as_text(make_plan(plain, results))
 
 
-def test_a_plan_counts_what_is_to_be_examined(results, of):
-    def examined() -> list[tuple[int, int]]:
+def test_a_plan_counts_what_is_to_be_diagnosed(results, of):
+    def diagnosed() -> list[tuple[int, int]]:
         return [(row.examined, row.examine) for row in make_plan(of, results).rows]
 
-    assert examined() == [(1, 0), (1, 0)]
+    assert diagnosed() == [(1, 0), (1, 0)]
     record_of(results).unlink()
-    assert examined() == [(1, 1), (1, 0)]
+    assert diagnosed() == [(1, 1), (1, 0)]
     text = as_text(make_plan(of, results))
     assert "h/examining" in text
     assert "1 diagnostics" in text
@@ -140,84 +153,69 @@ def test_a_plan_takes_the_hours_of_diagnostics_from_pgd_and_then_from_diagnostic
     assert asked is not None
     gradients = (
         (RADII + asked.restarts) * asked.steps
-        + asked.most_steps
+        + asked.max_steps
         + LINEARITY
-        + asked.square_queries / QUERIES
+        + asked.square_queries / FORWARDS
     )
+    forget_diagnostics(results)
     # 30 seconds of 20 steps on 300 images, and what diagnostics took of 10 images.
     by_pgd = make_plan(only, results).rows[0].examine_seconds
     assert by_pgd == pytest.approx(10 * gradients * 30 / (20 * 300))
-    change(record_of(results), seconds=50.0)
+    write_diagnostics(results, only, "trades")
     assert make_plan(only, results).rows[0].examine_seconds == pytest.approx(50)
     twice = tiny({**ASKED, "diagnostics.transfer": False, "diagnostics.images": 20})
     assert make_plan(twice, results).rows[0].examine_seconds == pytest.approx(100)
 
 
 def test_trying_images_on_other_networks_adds_to_the_hours(results, of):
+    forget_diagnostics(results)
     alone = tiny({**ASKED, "diagnostics.transfer": False})
     apart, tried = (make_plan(config, results).rows[0] for config in (alone, of))
     assert apart.examine_seconds is not None
     assert of.diagnostics is not None
     # For ten images PGD once more, and one query to each of the two networks.
-    more = 10 * (of.diagnostics.steps + 2 / QUERIES) * 30 / (20 * 300)
+    more = 10 * (of.diagnostics.steps + 2 / FORWARDS) * 30 / (20 * 300)
     assert tried.examine_seconds - apart.examine_seconds == pytest.approx(more)
 
 
-# A sitting
+# The local runner
 
-CHANGES: dict[str, Any] = {
+QUICKEST: dict[str, Any] = {
     "seeds": [0],
-    "data.train_images": 60,
-    "data.test_images": 10,
-    "model.width": 4,
-    "threat.eps": "0.2",
     "training.epochs": 1,
-    "training.attack.steps": 4,
-    "training.validation_attack.steps": 4,
-    "training.crop": 1,
-    "evaluation.pgd.pgd20.steps": 4,
-    "methods.standard": {},
     "diagnostics": {
         "images": 10,
         "steps": 4,
-        "most_steps": 5,
+        "max_steps": 5,
         "restarts": 2,
         "square_queries": 5,
     },
 }
 
 
-def test_a_sitting_examines_too_and_nothing_twice(tmp_path, monkeypatch, capsys):
+def test_the_runner_diagnoses_too_and_nothing_twice(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(yaml.safe_dump(settings(CHANGES)))
-    assert main(["run", "--config", "tiny.yaml"]) == 0
+    configure(QUICKEST)
+    assert run_jobs() == 0
     said = capsys.readouterr().out
     for label in LABELS:
-        assert f"{label} seed 0: diagnose (it is not examined)" in said
+        assert f"{label} seed 0: diagnose (it is not diagnosed)" in said
         folder = Path("results/tiny/models") / label / "seed0" / "diagnostics"
         assert json.loads((folder / "record.json").read_text())["method"] == label
-    assert "seed 0: transfer (it has not been tried)" in said
+    assert "seed 0: transfer (it has not been made)" in said
     assert Path("results/tiny/transfer/seed0.json").is_file()
-    done: list[str] = []
-    for name in ("_train", "_evaluate", "_diagnose"):
-        original = getattr(sitting, name)
-
-        def spy(of, run, data, name=name, original=original):
-            done.append(name)
-            original(of, run, data)
-
-        monkeypatch.setattr(sitting, name, spy)
-    assert main(["run", "--config", "tiny.yaml"]) == 0
+    done = watch_jobs(monkeypatch)
+    assert run_jobs() == 0
     assert done == []
     assert "transfer" not in capsys.readouterr().out
     Path("results/tiny/models/trades/seed0/diagnostics/curves.csv").unlink()
-    assert main(["run", "--config", "tiny.yaml", "--methods", "trades"]) == 0
-    assert done == ["_diagnose"]
+    assert run_jobs("--methods", "trades") == 0
+    assert done == ["diagnose trades/0"]
 
 
 def test_nothing_is_tried_on_others_before_all_are_there(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(yaml.safe_dump(settings(CHANGES)))
-    assert main(["run", "--config", "tiny.yaml", "--methods", "standard"]) == 0
+    configure(QUICKEST)
+    assert run_jobs("--methods", "standard") == 0
     assert "transfer" not in capsys.readouterr().out
     assert not Path("results/tiny/transfer").exists()

@@ -68,7 +68,7 @@ def test_an_installed_version_is_held_to_what_is_required(
 def test_a_missing_package_stops_the_digits_only_if_they_need_it(versions, requirement, state):
     check = package_check(requirement)
     assert check.state == state
-    assert check.remedy
+    assert check.fix
 
 
 def test_either_package_has_autoattack(versions):
@@ -98,9 +98,9 @@ def test_the_device_gets_a_remedy_and_never_stops_the_digits(torch, driver, stat
 def test_an_old_driver_is_told_where_to_change_torch():
     (check,) = device_checks(Torch(cuda="13.0"), ("535.1", "NVIDIA A100"))
     for word in (".venv/bin/uv pip install", "environment.yml for --use-conda"):
-        assert word in check.remedy
+        assert word in check.fix
     # .venv is built from requirements.lock: what pyproject.toml says changes nothing there.
-    assert "pyproject.toml" not in check.remedy
+    assert "pyproject.toml" not in check.fix
 
 
 @pytest.mark.parametrize(("driver", "state"), [("535.1", "note"), ("580.65", "ok")])
@@ -108,7 +108,7 @@ def test_before_torch_is_there_its_pin_says_which_driver_it_needs(driver, state)
     missing, check = device_checks(Torch(error="no torch"), (driver, "NVIDIA A100"))
     assert missing.state == "fail"
     assert check.state == state
-    assert ("at least 580" in check.remedy) == (state == "note")
+    assert ("at least 580" in check.fix) == (state == "note")
 
 
 def test_a_torch_that_cannot_be_imported_stops_the_digits(monkeypatch):

@@ -5,7 +5,8 @@ import json
 
 import pytest
 import yaml
-from planned import FINGERPRINT, TRAINED, change, tiny, write_data, write_run
+from factory import edit_json
+from planned import FINGERPRINT, TRAINED, tiny, write_data, write_run
 from settings import settings
 
 from bench.__main__ import main
@@ -41,21 +42,26 @@ def test_what_agrees_is_done(results):
     [
         ("train.json", {"code_digest": "older"}, (1, 1)),
         ("train.json", {"spec": {}}, (1, 1)),
-        ("train.json", {"data": {"fingerprint": "others"}}, (1, 1)),
+        ("train.json", {"spec__training__epochs": 3}, (1, 1)),
+        ("train.json", {"data__fingerprint": "others"}, (1, 1)),
         ("evaluation.json", {"code_digest": "older"}, (0, 1)),
         ("evaluation.json", {"spec": {}}, (0, 1)),
+        ("evaluation.json", {"spec__evaluation__batch_size": 3}, (0, 1)),
+        ("evaluation.json", {"data__fingerprint": "others"}, (0, 1)),
         ("evaluation.json", {"checkpoints": {}}, (0, 1)),
     ],
 )
 def test_what_is_older_is_to_do_again(results, record, keys, left):
     only = tiny({"seeds": [0]})
     write_data(results, only)
-    change(write_run(results, only) / record, **keys)
+    edit_json(write_run(results, only) / record, **keys)
     row = row_of(make_plan(only, results))
     assert (row.train, row.evaluate) == left
 
 
-@pytest.mark.parametrize("lost", ["best.safetensors", "last.safetensors", "train.json"])
+@pytest.mark.parametrize(
+    "lost", ["best.safetensors", "last.safetensors", "history.csv", "train.json"]
+)
 def test_a_lost_file_is_to_do_again(results, lost):
     only = tiny({"seeds": [0]})
     (write_run(results, only) / lost).unlink()
@@ -105,8 +111,8 @@ def test_a_trial_tells_only_what_no_record_does(results):
         asked.append(size)
         return Rates(attacks={("", "autoattack"): [0.5], ("", "clean"): [1.0], ("", "pgd"): [1.0]})
 
-    judged = tiny({"evaluation.autoattack": {"version": "standard"}})
-    plan = make_plan(judged, results, trial)
+    attacked = tiny({"evaluation.autoattack": {"version": "standard"}})
+    plan = make_plan(attacked, results, trial)
     assert [size.shape for size in asked] == [(1, 8, 8)]
     assert row_of(plan).train_seconds == pytest.approx(60)
     assert row_of(plan).evaluate_seconds == pytest.approx(600 + 2 * 300 * 20 + 150)

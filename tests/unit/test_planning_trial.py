@@ -4,7 +4,7 @@ import pytest
 from planned import tiny
 from torch import nn
 
-from bench.engine.folded import Folded
+from bench.engine.folding import FoldedNetwork
 from bench.planning import trial as module
 from bench.planning.costs import method_kind
 from bench.planning.sizes import Size
@@ -27,7 +27,7 @@ def test_every_kind_of_training_is_timed_once(selection):
             "model.width": 4,
             "training.batch_size": 8,
             "training.epochs": 1,  # fewer than a trial runs
-            "training.selection": selection,
+            "training.checkpoint_selection": selection,
         }
     )
     told: list[str] = []
@@ -41,9 +41,9 @@ def test_every_kind_of_training_is_timed_once(selection):
     assert len(rates.parameters) == 1
 
 
-@pytest.mark.parametrize("training", ["plain", "fast"])
-@pytest.mark.parametrize("evaluation", ["plain", "fast"])
-def test_each_engine_is_timed_on_the_network_that_it_judges_or_searches(
+@pytest.mark.parametrize("training", ["eager", "folded"])
+@pytest.mark.parametrize("evaluation", ["eager", "folded"])
+def test_each_engine_is_timed_on_the_network_that_it_evaluates_or_searches(
     monkeypatch, training, evaluation
 ):
     given: dict[str, set[bool]] = {}
@@ -52,7 +52,7 @@ def test_each_engine_is_timed_on_the_network_that_it_judges_or_searches(
         real = getattr(module, name)
 
         def watched(model: nn.Module, *rest: object, **named: object) -> object:
-            given.setdefault(name, set()).add(isinstance(model, Folded))
+            given.setdefault(name, set()).add(isinstance(model, FoldedNetwork))
             return real(model, *rest, **named)
 
         monkeypatch.setattr(module, name, watched)
@@ -61,7 +61,7 @@ def test_each_engine_is_timed_on_the_network_that_it_judges_or_searches(
         watch(name)
     changes = {"training.engine": training, "evaluation.engine": evaluation}
     trial(tiny({"model.width": 4, "training.batch_size": 8, **changes}), SMALL, lambda _: None)
-    selecting, searching = {training == "fast"}, {evaluation == "fast"}
+    selecting, searching = {training == "folded"}, {evaluation == "folded"}
     assert given == {
         "clean_accuracy": selecting,
         "pgd_accuracy": selecting,

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from planned import change, tiny, write_data, write_run
+from factory import edit_json
+from planned import tiny, write_data, write_reference, write_run
 from settings import settings
 
 from bench.__main__ import main
 from bench.planning.verify import configs_of, verify
 from bench.runtime.errors import BenchError
-from bench.runtime.files import sha256
 from bench.runtime.provenance import packages
 
 CONFIG = Path("config/tiny.yaml")
@@ -33,26 +33,31 @@ def test_what_was_just_made_agrees(run):
 
 
 @pytest.mark.parametrize(
-    ("record", "keys", "what", "remedy"),
+    ("record", "keys", "what", "fix"),
     [
         ("train.json", {"code_digest": "older"}, "the code that trains it", "trains it again"),
-        ("evaluation.json", {"code_digest": "older"}, "the code that judges it", "judges it again"),
+        (
+            "evaluation.json",
+            {"code_digest": "older"},
+            "the code that evaluates it",
+            "evaluates it again",
+        ),
         (
             "train.json",
-            {"data": {"fingerprint": "o"}},
-            "trained on other images",
+            {"data__fingerprint": "o"},
+            "it is of other images",
             "trains it again",
         ),
-        ("evaluation.json", {"data": {"fingerprint": "o"}}, "judged on other images", "judges it"),
+        ("evaluation.json", {"data__fingerprint": "o"}, "it is of other images", "evaluates it"),
     ],
 )
-def test_a_record_that_is_older_is_named(run, record, keys, what, remedy):
-    change(run / record, **keys)
+def test_a_record_that_is_older_is_named(run, record, keys, what, fix):
+    edit_json(run / record, **keys)
     (finding,) = findings(run)
     assert finding.where == str(run / record)
     assert what in finding.what
-    assert finding.remedy.startswith(f"`{COMMAND} {run / record}` ")
-    assert remedy in finding.remedy
+    assert finding.fix.startswith(f"`{COMMAND} {run / record}` ")
+    assert fix in finding.fix
 
 
 @pytest.mark.parametrize(
@@ -69,64 +74,48 @@ def test_another_config_names_the_key(run, changes, record, key):
     assert finding.what == f"the config has another {key}"
 
 
-def test_a_run_whose_start_has_other_weights_now_is_named(tmp_path):
-    changes = {**ONLY, "methods": {"trades": {"training": {"start": "standard"}}, "standard": {}}}
-    first = write_run(tmp_path, tiny(changes), "standard")
-    second = write_run(tmp_path, tiny(changes))
-    write_data(tmp_path, tiny(changes))
-    begun = sha256(first / "best.safetensors")
-    change(second / "train.json", start_sha256=begun)
-    assert verify(tiny(changes), CONFIG, tmp_path) == []
-    change(second / "train.json", start_sha256="f" * 64)
-    (finding,) = verify(tiny(changes), CONFIG, tmp_path)
-    assert finding.where == str(second / "train.json")
-    assert finding.what == "it did not start from the weights that standard has now"
-
-
 def test_only_a_package_reruns_nothing_by_itself(run):
-    change(run / "train.json", packages={**packages(), "torch": "0.1"})
+    edit_json(run / "train.json", packages={**packages(), "torch": "0.1"})
     (finding,) = findings(run)
     assert f"torch 0.1 then, {packages()['torch']} here" in finding.what
-    assert (
-        finding.remedy == f"only the package differs: `{COMMAND} {run / 'train.json'}` if you want"
-    )
+    assert finding.fix == f"only the package differs: `{COMMAND} {run / 'train.json'}` if you want"
     assert finding.stale is None
 
 
-def test_a_judges_package_has_no_part_in_weights(run):
+def test_a_package_of_the_evaluation_alone_has_no_part_in_weights(run):
     for record in ("train.json", "evaluation.json"):
-        change(run / record, packages={**packages(), "robustbench": "0.1"})
+        edit_json(run / record, packages={**packages(), "robustbench": "0.1"})
     (finding,) = findings(run)
     assert finding.where == str(run / "evaluation.json")
-    assert f"`{COMMAND} {run / 'evaluation.json'}` if you want" in finding.remedy
+    assert f"`{COMMAND} {run / 'evaluation.json'}` if you want" in finding.fix
 
 
 def test_other_weights_than_recorded_are_named(run):
     (run / "last.safetensors").write_text("other weights")
     (finding,) = findings(run)
     assert finding.where == str(run / "last.safetensors")
-    assert finding.remedy == f"`{COMMAND} {run / 'train.json'}` trains it again"
+    assert finding.fix == f"`{COMMAND} {run / 'train.json'}` trains it again"
 
 
 def test_missing_weights_are_named(run):
     (run / "best.safetensors").unlink()
     (finding,) = findings(run)
-    assert finding.what == "the weights are missing"
+    assert finding.what == "best.safetensors is missing"
 
 
-def test_verdicts_on_earlier_weights_are_named(run):
-    change(run / "evaluation.json", checkpoints={})
+def test_an_evaluation_of_earlier_weights_is_named(run):
+    edit_json(run / "evaluation.json", checkpoints={})
     (finding,) = findings(run)
-    assert finding.what == "it was judged with other weights than train.json has"
+    assert finding.what == "it was evaluated with other weights than train.json has"
 
 
 @pytest.mark.parametrize("edited", [True, False])
-def test_verdicts_that_changed_or_are_gone_are_named(run, edited):
-    path = run / "verdicts" / "best" / "pgd20.csv"
+def test_per_example_results_that_changed_or_are_gone_are_named(run, edited):
+    path = run / "examples" / "best" / "pgd20.csv"
     path.write_text("edited") if edited else path.unlink()
     (finding,) = findings(run)
     assert finding.where == str(path)
-    assert finding.remedy == f"`{COMMAND} {run / 'evaluation.json'}` judges it again"
+    assert finding.fix == f"`{COMMAND} {run / 'evaluation.json'}` evaluates it again"
 
 
 def test_runs_that_are_not_made_share_a_line(run):
@@ -137,25 +126,27 @@ def test_runs_that_are_not_made_share_a_line(run):
 def test_a_reference_without_a_network_has_nothing_to_be_old(run):
     changes = {"reference": {"models": ["Some2020Model"]}}
     (finding,) = findings(run, changes)
-    assert finding.what == "the model is not judged"
+    assert finding.what == "the model is not evaluated"
     path = Path(finding.where)
     path.parent.mkdir(parents=True)
     path.write_text('{"method": "Some2020Model", "unavailable": "no network"}')
     assert findings(run, changes) == []
-    path.write_text('{"method": "Some2020Model", "code_digest": "older"}')
-    assert "the code that judges it has changed" in findings(run, changes)[0].what
+    write_reference(run.parents[3], tiny({**ONLY, **changes}), "Some2020Model")
+    assert findings(run, changes) == []
+    edit_json(path, code_digest="older")
+    assert "the code that evaluates it has changed" in findings(run, changes)[0].what
 
 
 def test_configs_are_found_by_their_experiment(run, tmp_path):
     folder = tmp_path / "config"
     folder.mkdir()
-    assert configs_of(run.parents[3], folder) == {"tiny": None}
+    assert configs_of(run.parents[3], [folder]) == {"tiny": None}
     (folder / "a.yaml").write_text(yaml.safe_dump(settings({"experiment": "other"})))
     (folder / "b.yaml").write_text(yaml.safe_dump(settings()))
     (folder / "claims.yaml").write_text("claims: []")  # of no experiment
-    assert configs_of(run.parents[3], folder) == {"tiny": folder / "b.yaml"}
+    assert configs_of(run.parents[3], [folder]) == {"tiny": folder / "b.yaml"}
     with pytest.raises(BenchError, match="--results"):
-        configs_of(tmp_path / "nowhere", folder)
+        configs_of(tmp_path / "nowhere", [folder])
 
 
 @pytest.fixture
@@ -174,23 +165,23 @@ def test_the_exit_code_says_whether_all_agrees(here, tmp_path, capsys, results):
     assert main(arguments) == 0
     assert capsys.readouterr().out == "tiny: all agrees\n"
     for record in ("train.json", "evaluation.json"):
-        change(here / record, code_digest="older")
+        edit_json(here / record, code_digest="older")
     assert main(arguments) == 1
-    trained, judged, every = capsys.readouterr().out.splitlines()
+    trained, evaluated, every = capsys.readouterr().out.splitlines()
     assert trained.startswith(f"{here / 'train.json'}: ")
-    assert judged.startswith(f"{here / 'evaluation.json'}: ")
+    assert evaluated.startswith(f"{here / 'evaluation.json'}: ")
     assert every.endswith(f"`{COMMAND} {here / 'train.json'} {here / 'evaluation.json'}`")
 
 
 def test_no_command_names_files_that_the_workflow_does_not_make(here, capsys):
     Path("results").rename("published")
     path = Path("published").joinpath(*here.parts[1:], "train.json")
-    change(path, code_digest="older")
+    edit_json(path, code_digest="older")
     assert main(["verify", "--config", str(CONFIG), "--results", "published"]) == 1
-    found, remedy = capsys.readouterr().out.splitlines()
+    found, fix = capsys.readouterr().out.splitlines()
     assert found == f"{path}: the code that trains it has changed"
     command = f"`snakemake --cores all --configfile {CONFIG}`"
-    assert remedy == f"tiny: {command} makes it anew below results; copy that to published"
+    assert fix == f"tiny: {command} makes it again below results; copy that to published"
 
 
 @pytest.mark.parametrize("name", ["another", "zoo"])

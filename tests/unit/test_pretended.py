@@ -12,17 +12,17 @@ from pretended import CUDA, Device, OnDevice, pretended_cuda
 from synthetic import METHODS, some_data, some_spec
 from torch import Tensor
 
-from bench.engine import layout
+from bench.engine import memory_format
 from bench.training.run import Run
 
 MIXED = "tensors on cuda and on cpu"
 WAITS = "the host waits for the device"
 ENGINES = [
-    ("plain", "float32"),
-    ("fast", "float32"),
-    ("fast", "bfloat16"),
-    ("graph", "float32"),
-    ("graph", "bfloat16"),
+    ("eager", "float32"),
+    ("folded", "float32"),
+    ("folded", "bfloat16"),
+    ("cuda_graph", "float32"),
+    ("cuda_graph", "bfloat16"),
 ]
 
 
@@ -130,15 +130,15 @@ def test_a_tensor_is_of_no_use_after_its_device_was_given_back():
 @pytest.mark.parametrize(("engine", "precision"), ENGINES)
 def test_a_training_there_is_the_training_here(monkeypatch, method, engine, precision):
     # Narrow networks lie otherwise on a CPU, which moves last bits.
-    monkeypatch.setattr(layout, "WIDE", 0)
+    monkeypatch.setattr(memory_format, "WIDE", 0)
     spec = some_spec(method)
     spec = replace(spec, training=replace(spec.training, engine=engine, precision=precision))
     with pretended_cuda():
         there = Run(spec, some_data(), CUDA)
         measured = [there.epoch(number, lambda *_: None) for number in (1, 2)]
         weights = {name: value.cpu() for name, value in there.model.state_dict().items()}
-    # What a graph records is the attack of the fast engine.
-    name = "fast" if engine == "graph" else engine
+    # What a graph records is the attack of the folded engine.
+    name = "folded" if engine == "cuda_graph" else engine
     spec = replace(spec, training=replace(spec.training, engine=name))
     here = Run(spec, some_data(), torch.device("cpu"))
     assert measured == [here.epoch(number, lambda *_: None) for number in (1, 2)]

@@ -46,7 +46,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def digests() -> dict[str, str]:
-    found = {method: train_digest(method, "resnet18", "fast") for method in method_names()}
+    found = {method: train_digest(method, "resnet18", "folded") for method in method_names()}
     return found | {"evaluation": evaluate_digest("resnet18")}
 
 
@@ -62,7 +62,8 @@ def test_a_copy_elsewhere_has_the_same_digest(copy, monkeypatch):
 
 @pytest.mark.parametrize("kind", UNLIKE)
 @pytest.mark.parametrize(
-    "file", ["methods/memloss.py", "training/run.py", "attacks/linf.py", "evaluation/judge.py"]
+    "file",
+    ["methods/memloss.py", "training/run.py", "attacks/linf.py", "evaluation/per_example.py"],
 )
 def test_what_does_not_run_leaves_every_digest(copy, file, kind):
     before = digests()
@@ -90,17 +91,17 @@ def test_the_whole_package_written_another_way_has_the_same_digests(copy):
         ("models/resnet18.py", {*method_names(), "evaluation"}),
         ("models/small_cnn.py", set()),
         ("attacks/linf.py", {*method_names(), "evaluation"}),
-        ("streams.py", {*method_names(), "evaluation"}),
-        ("engine/fast.py", set(method_names())),
-        ("engine/graph.py", set()),
-        ("device.py", {*method_names(), "evaluation"}),
+        ("numerics/seeding.py", {*method_names(), "evaluation"}),
+        ("engine/folded.py", set(method_names())),
+        ("engine/cuda_graph.py", set()),
+        ("numerics/device.py", {*method_names(), "evaluation"}),
         ("__init__.py", {*method_names(), "evaluation"}),
         ("attacks/__init__.py", {*method_names(), "evaluation"}),
-        ("evaluation/judge.py", {"evaluation"}),
+        ("evaluation/per_example.py", {"evaluation"}),
         ("attacks/autoattack.py", {"evaluation"}),
         ("analysis/tables.py", set()),
-        ("config.py", set()),
-        ("parsing.py", set()),
+        ("config/experiment.py", set()),
+        ("config/parsing.py", set()),
         ("training/progress.py", set()),
     ],
 )
@@ -142,7 +143,7 @@ def test_a_new_method_leaves_the_digests_of_the_others(copy):
     before = digests()
     (copy / "methods" / "mine.py").write_text("from bench.methods.base import register\n")
     assert changed(before) == set()
-    assert train_digest("mine", "resnet18", "fast") not in before.values()
+    assert train_digest("mine", "resnet18", "folded") not in before.values()
 
 
 @pytest.mark.parametrize(
@@ -165,10 +166,10 @@ def test_an_import_is_followed_however_it_is_written(copy, statement):
     (copy / "extra.py").write_text("name = 1\n")
     (copy / "methods" / "near.py").write_text("import bench.extra\n")
     (copy / "methods" / "mine.py").write_text(f"{statement}\n")
-    first = train_digest("mine", "resnet18", "fast")
+    first = train_digest("mine", "resnet18", "folded")
     assert "bench.extra" in sources(["bench.methods.mine"])
     (copy / "extra.py").write_text("name = 2\n")
-    assert train_digest("mine", "resnet18", "fast") != first
+    assert train_digest("mine", "resnet18", "folded") != first
 
 
 def test_modules_that_import_each_other_are_followed_once(copy):
@@ -180,15 +181,15 @@ def test_modules_that_import_each_other_are_followed_once(copy):
 
 def test_a_module_that_is_not_there_is_named(copy):
     with pytest.raises(ModuleNotFoundError, match=r"no source file for bench\.methods\.nothing"):
-        train_digest("nothing", "resnet18", "fast")
+        train_digest("nothing", "resnet18", "folded")
 
 
 @pytest.mark.parametrize("method", method_names())
 @pytest.mark.parametrize("model", model_names())
 def test_every_method_on_every_model_has_a_digest_of_its_own(method, model):
     others = [(m, n) for m in method_names() for n in model_names() if (m, n) != (method, model)]
-    assert train_digest(method, model, "fast") not in [
-        train_digest(*other, "fast") for other in others
+    assert train_digest(method, model, "folded") not in [
+        train_digest(*other, "folded") for other in others
     ]
 
 

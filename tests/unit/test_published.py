@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 import paged
 import pytest
-from factory import published
+from factory import edit_json, published
+from summed import CONFIG, table, written
 
-from bench.analysis.figures.points import read_summary
-from bench.analysis.figures.published import beside
-from bench.analysis.summary import summarize, summary_rows
+from bench.analysis.plots.context import Context
+from bench.config.parsing import parse
 from bench.data.published import PUBLISHED, difference
-from bench.results.collect import collect
-from bench.results.published import read_reported
-from bench.results.records import DataRecord, typed
+from bench.results.experiment import ExperimentResults
+from bench.results.flags import OTHER_IMAGES
+from bench.results.published import Published, read_reported
+from bench.results.records import DataRecord
 
-CONFIG = Path(__file__).parents[2] / "config"
+FILES = (CONFIG / "reported.csv", CONFIG / "robustbench.csv")
 # Measured on CIFAR-10 as JPEG of quality 75.
 JPEG = {
     "channel_mean": (0.491250, 0.482090, 0.446521),
@@ -27,8 +26,13 @@ JPEG = {
 
 
 def data(name="cifar10", **changes):
-    shown = {**published("cifar10"), **changes, "name": name, "fingerprint": "f", "test_images": 20}
-    return typed(DataRecord, shown, where="data")
+    sizes = {
+        f"{source}{part}_images": 20 for source in ("", "source_") for part in ("train", "test")
+    }
+    shown = {**published("cifar10"), **changes, **sizes}
+    return parse(
+        DataRecord, {**shown, "name": name, "fingerprint": "f", "classes": []}, where="data"
+    )
 
 
 def counts(train, test):
@@ -47,7 +51,7 @@ def test_the_published_images_are_known_whatever_their_source():
 
 
 def test_a_name_of_which_nothing_is_published_promises_nothing():
-    assert difference(DataRecord("cifar10-jpeg", "f", 20)) == ""
+    assert difference(data("cifar10-jpeg", lossless=None)) == ""
 
 
 @pytest.mark.parametrize(
@@ -80,10 +84,6 @@ def test_other_images_of_that_name_are_told_apart(change, said):
     assert re.search(said, difference(data(name, **change)))
 
 
-def test_a_record_of_before_tells_too_little():
-    assert "train again" in difference(DataRecord("cifar10", "f", 10_000))
-
-
 def test_what_is_unbalanced_is_counted_in_all():
     svhn = {"channel_mean": [], "channel_std": [], **counts([73_248] + [1] * 9, [26_023] + [1] * 9)}
     assert difference(data("svhn", **svhn)) == ""
@@ -107,39 +107,39 @@ def noise(results_factory):
 
 
 def test_no_number_stands_beside_other_images_and_every_row_says_why(noise, capsys):
-    rows = summarize(
-        noise,
-        expected=None,
-        reported=CONFIG / "reported.csv",
-        cards=CONFIG / "robustbench.csv",
-    )
-    assert {row.engine for row in rows} == {"fast", "robustbench"}
-    assert all("not_the_published_images" in row.flags for row in rows)
-    assert {row.reported for row in rows} == {None}
+    rows = written(noise, *FILES)
+    assert {row["engine"] for row in rows} == {"folded", "robustbench"}
+    assert all(OTHER_IMAGES in row["flags"] for row in rows)
+    assert {row["reported"] for row in rows} == {""}
     assert "train has 20 images, not 50000" in capsys.readouterr().out
-    files = (CONFIG / "reported.csv", CONFIG / "robustbench.csv")
-    assert beside(read_summary(noise / "summary.csv"), "autoattack", *files) == ([], [])
+    context = Context(ExperimentResults(noise), Published.read(*FILES))
+    assert (context.reported("autoattack"), context.cards("autoattack")) == ([], [])
 
 
 def test_beside_the_published_images_it_does(results_factory):
     results_factory.dataset = "cifar10"
     results_factory.run("trades")
-    rows = summary_rows(collect(results_factory.folder), read_reported(CONFIG / "reported.csv"))
-    assert {row.attack for row in rows if row.reported} == {"clean", "pgd20", "autoattack"}
-    assert not any("not_the_published_images" in row.flags for row in rows)
+    rows = table(results_factory.folder, read_reported(CONFIG / "reported.csv"))
+    compared = rows.dropna(subset="reported")
+    assert set(compared["attack"]) == {"clean", "pgd20", "autoattack"}
+    assert not any(OTHER_IMAGES in flags for flags in rows["flags"])
+    written(results_factory.folder, *FILES)
+    context = Context(ExperimentResults(results_factory.folder), Published.read(*FILES))
+    assert context.reported("autoattack")
+    assert context.cards("autoattack")
 
 
 def test_page_and_claims_say_that_the_images_are_others(tmp_path):
     folder = paged.experiment(tmp_path / "noise", dataset="cifar10", seeds=(0, 1))
     for path in folder.glob("models/*/*/train.json"):
-        record = json.loads(path.read_text())
-        record["data"]["lossless"] = False
-        path.write_text(json.dumps(record))
+        edit_json(path, data__lossless=False)
     for command in ("summarize", "statistics", "claims"):
         paged.command(command, folder)
     with (folder / "claims.csv").open() as file:
         assert "not the published ones (not_the_published_images)" in file.read()
     page = paged.shown(folder)
     assert "called CIFAR-10 and are not shown to be the published ones" in page.text
-    kinds = {trace["meta"].get("kind") for trace in page.charts["frontier"]["data"]}
+    frontier = [chart for name, chart in page.charts.items() if name.startswith("frontier")]
+    kinds = {trace["meta"].get("kind") for chart in frontier for trace in chart["data"]}
+    assert "mean" in kinds
     assert not kinds & {"paper", "card"}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from factory import edit_json
 from margins import Blocks, pixels
 from torch import nn
 
@@ -23,8 +24,9 @@ from bench.evaluation.reference import (
     load_reference,
     reference_files,
 )
-from bench.results.records import TrainRecord, typed
-from bench.results.references import collect_references
+from bench.results.evaluated import read_references
+from bench.results.paths import Paths
+from bench.results.records import TrainRecord
 from bench.runtime.errors import BenchError, ConfigError
 from bench.runtime.files import sha256
 
@@ -212,7 +214,7 @@ def prepared(path: Path, name: str) -> Path:
 
 
 def short() -> EvaluationSpec:
-    attacks = {"pgd10": Pgd(steps=10, step=EPS / 4)}
+    attacks = {"pgd10": Pgd(steps=10, step_size=EPS / 4)}
     return EvaluationSpec(
         threat=Threat(eps=EPS),
         evaluation=Evaluation(batch_size=4, pgd=attacks),
@@ -220,7 +222,7 @@ def short() -> EvaluationSpec:
     )
 
 
-def test_a_listed_model_is_judged_as_ours_are(robustbench, tmp_path):
+def test_a_listed_model_is_evaluated_as_ours_are(robustbench, tmp_path):
     robustbench(lambda **_: Blocks((3, 32, 32), scale=100.0))
     data = prepared(tmp_path / "data" / "cifar10.safetensors", "cifar10-jpeg")
     folder = tmp_path / "reference" / "Rice2020Overfitting"
@@ -236,23 +238,24 @@ def test_a_listed_model_is_judged_as_ours_are(robustbench, tmp_path):
         "clean": 5,
         "pgd10": 3,
     }
-    with (folder / "verdicts" / "best" / "pgd10.csv").open(newline="") as file:
+    with (folder / "examples" / "best" / "pgd10.csv").open(newline="") as file:
         fates = [row["broken_by"] for row in csv.DictReader(file)]
     assert fates == ["pgd10", "", "pgd10", "", "", "clean"]
 
 
-def test_the_analysis_reads_what_was_judged_and_what_was_unavailable(robustbench, results_factory):
+def test_the_analysis_reads_what_was_evaluated_and_what_was_not(robustbench, results_factory):
     data = prepared(results_factory.folder / "data.safetensors", "cifar10")
     for name, fetch in (("Rice2020Overfitting", arriving), ("Chen2020Adversarial", offline)):
         robustbench(lambda **_: Blocks((3, 32, 32), scale=100.0), fetch)
         folder = results_factory.folder / "reference" / name
         evaluate_reference(name, short(), data=data, folder=folder)
+    run = results_factory.run(correct={})
     images = {"name": "cifar10", "fingerprint": load(data).fingerprint, "test_images": 6}
-    run = results_factory.run(train={"data": images}, correct={})
-    beside = typed(TrainRecord, json.loads((run / "train.json").read_text()), where="train.json")
-    (found,) = collect_references(results_factory.folder, None, beside=beside)
+    edit_json(run / "train.json", **{f"data__{key}": value for key, value in images.items()})
+    beside = TrainRecord.read(run / "train.json", "")
+    (found,) = read_references(Paths(results_factory.folder), None, beside=beside)
     assert found.evaluation.method == "Rice2020Overfitting"
-    assert found.results["best"]["pgd10"].verdicts.robust.tolist() == [0, 1, 0, 1, 1, 0]
+    assert found.results["best"]["pgd10"].examples["robust"].tolist() == [0, 1, 0, 1, 1, 0]
 
 
 def test_images_that_robustbench_has_no_models_for_are_refused(robustbench, tmp_path):
@@ -275,7 +278,7 @@ def test_without_a_network_the_record_says_so_and_the_job_ends_well(robustbench,
         "unavailable": reason,
     }
     assert capsys.readouterr().out == f"{reason}\n"
-    assert not (folder / "verdicts").exists()
+    assert not (folder / "examples").exists()
 
 
 @pytest.mark.parametrize("name", ["Rice2020Overfitting", "Rice2020"])

@@ -6,10 +6,11 @@ import pytest
 from factory import ResultsFactory
 from paged import command, rows, shown
 
-from bench.analysis.figures import points
-from bench.analysis.figures.draw import draw
+from bench.analysis.plots.context import Context
+from bench.analysis.plots.draw import draw_figures
 from bench.analysis.robust import strongest
-from bench.analysis.tables import make_tables
+from bench.results.experiment import ExperimentResults
+from bench.results.published import Published
 
 
 @pytest.mark.parametrize(
@@ -45,21 +46,21 @@ def test_statistics_tables_figures_and_page_tell_it_by_the_same_attack(
     factory = ResultsFactory(tmp_path / "digits")
     ours, theirs = "memloss_v1", "trades"
     for method, seed, more in ((theirs, 0, 5), (theirs, 1, 6), (ours, 0, 7), (ours, 1, 7)):
-        verdicts = {attack: stands(*images, more) for attack, images in broken.items()}
-        verdicts["clean"] = stands(more)
-        robust = {("best", attack): of_images for attack, of_images in verdicts.items()}
+        standing = {attack: stands(*images, more) for attack, images in broken.items()}
+        standing["clean"] = stands(more)
+        robust = {("best", attack): of_images for attack, of_images in standing.items()}
         factory.run(method, seed, correct={}, robust=robust)
     folder = factory.folder
-    for name in ("summarize", "statistics"):
+    for name in ("summarize", "statistics", "tables"):
         command(name, folder)
-    make_tables(folder)
     statistics = rows(folder / "statistics.csv")
     assert {r["attack"] for r in statistics if r["quantity"] == "harmonic_mean"} == {chosen}
     assert {row["attack"] for row in rows(folder / "tables" / "costs.csv")} == {chosen}
-    assert points.strongest(points.read_summary(folder / "summary.csv")) == chosen
+    results = ExperimentResults(folder)
+    assert Context(results, Published()).attack == chosen
     page = shown(folder).text
     balance = f"By the harmonic mean of clean accuracy and that under {told} the best method"
     assert balance in page
     assert "with a 95 % interval" in page
-    figures = draw(folder, reported=None, reference=None, out=tmp_path / "figures")
+    figures = draw_figures(results, Published(), tmp_path / "figures")
     assert {path.stem for path in figures} >= {"frontier", "components"}

@@ -9,19 +9,19 @@ import torch
 from synthetic import EPS, METHODS, some_data, some_images, some_spec
 from torch import Tensor, nn
 
-from bench.config.experiment import Ascent, TrainSpec
+from bench.config.experiment import Attack, TrainSpec
 from bench.data.augment import Views
 from bench.data.dataset import Dataset, Images
 from bench.methods.trades import Trades
 from bench.runtime.errors import BenchError
 from bench.training import run as module
-from bench.training.metrics import Tally
+from bench.training.metrics import EpochMetrics
 from bench.training.run import Epoch, Run
 
 CPU = torch.device("cpu")
 
 
-def quiet(_step: int, _tally: Tally) -> None:
+def quiet(_step: int, _tally: EpochMetrics) -> None:
     pass
 
 
@@ -68,7 +68,7 @@ def test_a_step_makes_separate_passes_in_train_mode_in_the_methods_order(method,
     assert run.model.training
 
     expected = [name for name in run.method.passes if name != "memory" or epoch == 2]
-    seen = forwards(run, lambda: run.step(images, run.labels_N[index_B], Tally(CPU)))
+    seen = forwards(run, lambda: run.step(images, run.labels_N[index_B], EpochMetrics(CPU)))
     assert all(training for _, training in seen)
     assert len(seen) == len(expected)
     for (given, _), name in zip(seen, expected, strict=True):
@@ -87,7 +87,7 @@ def test_an_epoch_steps_the_schedule_once_a_batch_and_reports_where_it_began():
     run = a_run()
     assert run.steps == len(run.batches(1)) == 3
     heard: list[tuple[int, int]] = []
-    first = run.epoch(1, lambda step, tally: heard.append((step, tally.images)))
+    first = run.epoch(1, lambda step, metrics: heard.append((step, metrics.images)))
     assert heard == [(1, 16), (2, 32), (3, 40)]
     assert first.learning_rate == pytest.approx(0.1 / 25)
     assert run.schedule.last_epoch == 3
@@ -123,7 +123,7 @@ def test_an_epoch_measures_what_the_method_shows(method):
 )
 def test_a_tenth_is_held_out_and_a_thousand_of_large_sets(images, asked, held):
     run = a_run(some_spec(validation_images=asked), some_data(images))
-    assert len(run.judged) == held
+    assert len(run.selection_images) == held
     assert len(run.index_N) == images - held
 
 
@@ -134,8 +134,8 @@ def test_an_epoch_trains_on_every_image_but_the_held_out_once():
         assert torch.equal(torch.cat(run.batches(epoch)).sort().values, run.index_N)
     left = torch.ones(len(data.train), dtype=torch.bool)
     left[run.index_N] = False
-    assert torch.equal(run.judged.pixels, data.train.pixels[left])
-    assert torch.equal(run.judged.labels, data.train.labels[left])
+    assert torch.equal(run.selection_images.pixels, data.train.pixels[left])
+    assert torch.equal(run.selection_images.labels, data.train.labels[left])
     assert not torch.equal(torch.cat(run.batches(1)), torch.cat(run.batches(2)))
 
 
@@ -148,7 +148,7 @@ def test_what_is_held_out_does_not_depend_on_the_seed():
 def test_crops_and_mirrorings_are_those_of_the_seed_and_as_asked(crop, flip):
     index_B = torch.arange(16)
     for seed in (0, 1):
-        drawn = a_run(some_spec(seed=seed, crop=crop, flip=flip)).clean(1, index_B)[0]
+        drawn = a_run(some_spec(seed=seed, crop_padding=crop, flip=flip)).clean(1, index_B)[0]
         own, other = (Views(of, 44, crop, flip).frame(1, index_B) for of in (seed, 1 - seed))
         for name in ("top", "left", "mirrored"):
             assert torch.equal(getattr(drawn, name), getattr(own, name))
@@ -159,7 +159,7 @@ def test_crops_and_mirrorings_are_those_of_the_seed_and_as_asked(crop, flip):
 def test_the_checkpoint_is_selected_under_the_validation_attack(monkeypatch):
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(module, "pgd_accuracy", lambda *_, **given: asked.append(given) or 0.0)
-    attack = Ascent(steps=3, step=EPS / 3)
+    attack = Attack(steps=3, step_size=EPS / 3)
     a_run(some_spec(seed=2, validation_attack=attack)).epoch(1, quiet)
     assert asked == [{"eps": EPS, "step": EPS / 3, "steps": 3, "seed": 2}]
 
@@ -175,12 +175,12 @@ def test_the_test_set_touches_neither_weights_nor_what_best_is_chosen_on(method)
     assert one_epochs == other_epochs
 
 
-def test_selection_on_the_test_set_trains_on_all_images_and_judges_the_test_set():
+def test_selection_on_the_test_set_trains_on_all_images_and_evaluates_the_test_set():
     data = some_data()
-    run = a_run(some_spec(selection="test"), data)
+    run = a_run(some_spec(checkpoint_selection="test"), data)
     assert torch.equal(torch.cat(run.batches(1)).sort().values, torch.arange(44))
-    assert torch.equal(run.judged.pixels, data.test.pixels)
-    assert torch.equal(run.judged.labels, data.test.labels)
+    assert torch.equal(run.selection_images.pixels, data.test.pixels)
+    assert torch.equal(run.selection_images.labels, data.test.labels)
 
 
 def test_the_validation_is_asked_for_as_the_shell_says(monkeypatch):
@@ -189,7 +189,10 @@ def test_the_validation_is_asked_for_as_the_shell_says(monkeypatch):
         "bench.training.run.pgd_accuracy",
         lambda _model, images, batch, **attack: asked.append((len(images), batch, attack)) or 50.0,
     )
-    shell = {"validation_attack": Ascent(steps=7, step=0.02), "attack": Ascent(steps=1, step=0.1)}
+    shell = {
+        "validation_attack": Attack(steps=7, step_size=0.02),
+        "attack": Attack(steps=1, step_size=0.1),
+    }
     a_run(some_spec(seed=3, **shell)).epoch(1, quiet)
     # Starts are drawn batch by batch, so the size of a batch decides who gets which.
     attack = {"eps": 0.1, "step": 0.02, "steps": 7, "seed": 3}
@@ -225,7 +228,7 @@ def test_merit_of_standard_training_is_clean_accuracy_alone():
 
 def test_a_constant_network_loses_against_an_honest_one_that_is_less_robust():
     run = a_run(dataset=some_data(440))
-    constant = 100 * run.most_frequent / len(run.judged)
+    constant = 100 * run.most_frequent / len(run.selection_images)
     assert constant == pytest.approx(100 * 5 / 44)
     assert run.at_chance(measured(constant, constant))
     assert run.better(measured(50, 8), measured(constant, constant))
@@ -271,7 +274,7 @@ def test_the_backends_are_as_asked_within_an_epoch_and_as_before_after_it(tf32):
     run = a_run(replace(spec, compute=replace(spec.compute, tf32=tf32)))
     seen: set[tuple[bool, bool]] = set()
 
-    def watch(_step: int, _tally: Tally) -> None:
+    def watch(_step: int, _tally: EpochMetrics) -> None:
         seen.add((backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32))
 
     run.epoch(1, watch)

@@ -7,7 +7,7 @@ import torch
 from synthetic import EPS, MEMLOSS, some_data, some_spec
 from torch import Tensor
 
-from bench.training.metrics import Tally
+from bench.training.metrics import EpochMetrics
 from bench.training.run import Run
 
 CPU = torch.device("cpu")
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 EXACT = {"float32": 1e-6, "float16": EPS / 2048 + 1e-6, "int8": EPS / 254 + 1e-6}
 
 
-def quiet(_step: int, _tally: Tally) -> None:
+def quiet(_step: int, _tally: EpochMetrics) -> None:
     pass
 
 

@@ -7,30 +7,30 @@ import torch
 from torch import nn
 from torch.optim import SGD
 
-from bench.config.experiment import Optimiser, Schedule
+from bench.config.experiment import Optimizer, Schedule
 from bench.models.base import build
-from bench.training.schedule import build_optimiser, build_schedule
+from bench.training.schedule import build_optimizer, build_schedule
 
 PEAK = 0.21
 
 
-def one_weight(**optimiser: object) -> SGD:
+def one_weight(**optimizer: object) -> SGD:
     layer = nn.Linear(1, 1, bias=False)
     layer.weight.grad = torch.zeros_like(layer.weight)
-    return build_optimiser(layer, Optimiser(**{"learning_rate": PEAK} | optimiser))
+    return build_optimizer(layer, Optimizer(**{"learning_rate": PEAK} | optimizer))
 
 
 def followed(
-    schedule: Schedule, *, epochs: int, steps: int, optimiser: SGD | None = None
+    schedule: Schedule, *, epochs: int, steps: int, optimizer: SGD | None = None
 ) -> tuple[list[float], list[float]]:
     """Return learning rate and momentum of every step of a run, stepping as a run does."""
-    optimiser = optimiser or one_weight()
-    built = build_schedule(optimiser, schedule, epochs=epochs, steps_per_epoch=steps)
+    optimizer = optimizer or one_weight()
+    built = build_schedule(optimizer, schedule, epochs=epochs, steps_per_epoch=steps)
     rates, momenta = [], []
     for _ in range(epochs * steps):
-        rates.append(optimiser.param_groups[0]["lr"])
-        momenta.append(optimiser.param_groups[0]["momentum"])
-        optimiser.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+        momenta.append(optimizer.param_groups[0]["momentum"])
+        optimizer.step()
         built.step()
     return rates, momenta
 
@@ -40,7 +40,7 @@ def cosine(start: float, end: float, share: float) -> float:
 
 
 def test_onecycle_follows_two_half_cosines_at_every_step():
-    rates, momenta = followed(Schedule(warm_up=0.25), epochs=10, steps=10)
+    rates, momenta = followed(Schedule(warmup=0.25), epochs=10, steps=10)
     low, last = PEAK / 25, PEAK / 25 / 1e4
     rise, fall = range(25), range(25, 100)
     expected = [cosine(low, PEAK, step / 24) for step in rise]
@@ -52,7 +52,7 @@ def test_onecycle_follows_two_half_cosines_at_every_step():
 
 
 def test_onecycle_starts_peaks_and_ends_where_the_protocol_says():
-    rates, momenta = followed(Schedule(warm_up=0.25), epochs=50, steps=4)
+    rates, momenta = followed(Schedule(warmup=0.25), epochs=50, steps=4)
     assert rates[0] == pytest.approx(PEAK / 25)
     assert rates.index(max(rates)) == 50 - 1
     assert max(rates) == pytest.approx(PEAK)
@@ -60,23 +60,23 @@ def test_onecycle_starts_peaks_and_ends_where_the_protocol_says():
     assert (momenta[0], momenta[49], momenta[-1]) == pytest.approx((0.95, 0.85, 0.95))
 
 
-def test_onecycle_overrides_the_momentum_of_the_optimiser_and_keeps_nesterov():
-    optimiser = one_weight(momentum=0.5)
-    _, momenta = followed(Schedule(), epochs=4, steps=4, optimiser=optimiser)
+def test_onecycle_overrides_the_momentum_of_the_optimizer_and_keeps_nesterov():
+    optimizer = one_weight(momentum=0.5)
+    _, momenta = followed(Schedule(), epochs=4, steps=4, optimizer=optimizer)
     assert momenta[0] == pytest.approx(0.95)
-    assert optimiser.param_groups[0]["nesterov"]
+    assert optimizer.param_groups[0]["nesterov"]
 
 
 @pytest.mark.parametrize(("epochs", "steps", "rise"), [(2, 2, 0.25), (10, 1, 0.1), (1, 5, 0.2)])
 def test_a_rise_of_exactly_one_step_is_a_schedule_like_any_other(epochs, steps, rise):
-    rates, _ = followed(Schedule(warm_up=rise), epochs=epochs, steps=steps)
+    rates, _ = followed(Schedule(warmup=rise), epochs=epochs, steps=steps)
     assert rates[0] == pytest.approx(PEAK / 25)
     assert rates[1:] == sorted(rates[1:], reverse=True)
     assert rates[-1] == pytest.approx(PEAK / 25 / 1e4)
 
 
 def test_onecycle_without_warm_up_only_falls():
-    rates, _ = followed(Schedule(warm_up=0.0), epochs=2, steps=5)
+    rates, _ = followed(Schedule(warmup=0.0), epochs=2, steps=5)
     assert rates == sorted(rates, reverse=True)
     assert rates[0] < PEAK
 
@@ -107,9 +107,9 @@ def test_steps_without_milestones_stay():
 
 
 def test_marts_own_shell_drops_at_epochs_75_90_and_100():
-    optimiser = one_weight(learning_rate=0.01, nesterov=False, weight_decay=3.5e-3)
+    optimizer = one_weight(learning_rate=0.01, nesterov=False, weight_decay=3.5e-3)
     schedule = Schedule(name="steps", milestones=(75, 90, 100))
-    rates, _ = followed(schedule, epochs=120, steps=2, optimiser=optimiser)
+    rates, _ = followed(schedule, epochs=120, steps=2, optimizer=optimizer)
     first = {epoch: rates[2 * (epoch - 1)] for epoch in (1, 74, 75, 89, 90, 99, 100, 120)}
     assert first == pytest.approx(
         {1: 1e-2, 74: 1e-2, 75: 1e-3, 89: 1e-3, 90: 1e-4, 99: 1e-4, 100: 1e-5, 120: 1e-5}
@@ -118,7 +118,7 @@ def test_marts_own_shell_drops_at_epochs_75_90_and_100():
 
 def test_one_group_holds_every_parameter_and_all_of_them_decay():
     model = build("small_cnn", classes=10, channels=1, seed=0, width=4)
-    (group,) = build_optimiser(model, Optimiser(learning_rate=0.1)).param_groups
+    (group,) = build_optimizer(model, Optimizer(learning_rate=0.1)).param_groups
     assert {id(p) for p in group["params"]} == {id(p) for p in model.parameters()}
     kept = {key: group[key] for key in ("lr", "momentum", "nesterov", "weight_decay")}
     assert kept == {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
@@ -129,8 +129,8 @@ def test_batch_norm_and_biases_shrink_under_weight_decay_alone():
     for parameter in model.parameters():
         nn.init.ones_(parameter)
         parameter.grad = torch.zeros_like(parameter)
-    settings = Optimiser(learning_rate=0.5, momentum=0.0, nesterov=False, weight_decay=0.2)
-    build_optimiser(model, settings).step()
+    settings = Optimizer(learning_rate=0.5, momentum=0.0, nesterov=False, weight_decay=0.2)
+    build_optimizer(model, settings).step()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.data, torch.full_like(parameter, 0.9), msg=name)
 
@@ -139,9 +139,3 @@ def test_nesterov_is_as_asked():
     assert one_weight().param_groups[0]["nesterov"]
     assert not one_weight(momentum=0.0, nesterov=False).param_groups[0]["nesterov"]
     assert not one_weight(nesterov=False).param_groups[0]["nesterov"]
-
-
-def test_without_a_cycle_the_momentum_is_the_optimisers_own():
-    optimiser = one_weight(momentum=0.5)
-    schedule = Schedule(name="steps", milestones=(2,))
-    assert set(followed(schedule, epochs=2, steps=3, optimiser=optimiser)[1]) == {0.5}

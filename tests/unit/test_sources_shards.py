@@ -77,7 +77,7 @@ def test_copies_of_a_file_are_refused_unless_they_are_meant(tmp_path: Path, copy
     assert str(found.value).startswith(f"{tmp_path / copy}.parquet: ")
     data = Data(source="parquet", name="tiny", path=str(tmp_path), allow_duplicate_files=True)
     about = prepare(data, Needs(), tmp_path / "out" / "data.safetensors")
-    assert about["train_images"] + about["test_images"] == 6
+    assert about.train_images + about.test_images == 6
 
 
 ABC = ["a", "b", "c"]

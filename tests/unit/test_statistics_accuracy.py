@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bench.analysis.statistics.accuracy import mean_and_spread, wilson
+from bench.analysis.statistics.accuracy import wilson
 
 
 def test_wilson_solves_its_own_equation():
@@ -32,11 +32,3 @@ def test_wilson_ends_exactly_at_nothing_and_everything():
 def test_wilson_refuses_impossible_counts(correct, n):
     with pytest.raises(ValueError, match=f"got {correct} of {n}"):
         wilson(correct, n)
-
-
-def test_spread_over_seeds_divides_by_one_less_than_their_number():
-    assert mean_and_spread([1.0, 2.0, 6.0]) == (pytest.approx(3.0), pytest.approx(math.sqrt(7.0)))
-
-
-def test_one_seed_has_no_spread():
-    assert mean_and_spread([48.87]) == (48.87, None)

@@ -116,7 +116,7 @@ def test_seeds_that_agree_have_no_interval_over_seeds():
     assert over_both(found).low < found.value < over_both(found).high
 
 
-def test_verdicts_that_are_all_the_same_have_only_wilsons_interval():
+def test_results_that_are_all_the_same_have_only_wilsons_interval():
     found = estimate(np.zeros((2, 50)))
     assert over_seeds(found) is over_both(found) is over_images(found) is None
     assert wilson_over_images(found) == pytest.approx(wilson(0, 50))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from claimed import judged_by_hand
+from claimed import by_hand
 
-from bench.analysis.statistics.evidence import Judged
 from bench.analysis.statistics.front import distance, slope
+from bench.analysis.statistics.outcomes import Outcomes
 from bench.analysis.statistics.quantities import (
     accuracy,
     difference,
@@ -86,8 +86,8 @@ def test_a_point_off_the_end_of_the_front_is_known(point, beyond):
 def test_harmonic_mean_is_that_of_the_mean_accuracies():
     found = measure(
         {
-            "clean": judged_by_hand({("a", 0): [1, 1, 1, 0], ("a", 1): [1, 1, 1, 1]}),
-            "autoattack": judged_by_hand({("a", 0): [1, 1, 0, 0], ("a", 1): [1, 0, 0, 0]}),
+            "clean": by_hand({("a", 0): [1, 1, 1, 0], ("a", 1): [1, 1, 1, 1]}),
+            "autoattack": by_hand({("a", 0): [1, 1, 0, 0], ("a", 1): [1, 0, 0, 0]}),
         },
         harmonic_mean("autoattack", "a"),
     )
@@ -111,16 +111,16 @@ def test_nothing_right_has_harmonic_mean_zero():
 
 
 def test_a_difference_is_over_the_seeds_that_both_have():
-    part = judged_by_hand({("a", 0): [1, 1], ("a", 1): [1, 0], ("b", 1): [0, 0], ("b", 2): [1, 1]})
+    part = by_hand({("a", 0): [1, 1], ("a", 1): [1, 0], ("b", 1): [0, 0], ("b", 2): [1, 1]})
     found = measure({"clean": part}, difference(accuracy("clean", "a"), accuracy("clean", "b")))
     assert (found.value, found.seeds) == (50.0, 1)
-    lone = judged_by_hand({("a", 0): [1], ("b", 1): [1]})
+    lone = by_hand({("a", 0): [1], ("b", 1): [1]})
     assert measure({"clean": lone}, difference(*(accuracy("clean", m) for m in "ab"))) is None
 
 
 def test_attacks_on_different_images_are_joined_on_the_common_ones():
-    clean = judged_by_hand({("a", 0): [1, 0, 1, 1]})
-    part = Judged(2, {("a", 0): 50.0}, np.array([1, 2]), {("a", 0): np.array([False, True])})
+    clean = by_hand({("a", 0): [1, 0, 1, 1]})
+    part = Outcomes(2, {("a", 0): 50.0}, np.array([1, 2]), {("a", 0): np.array([False, True])})
     found = measure({"clean": clean, "autoattack": part}, harmonic_mean("autoattack", "a"))
     assert (found.value, found.images) == (50.0, 2)  # both are right on image 2 alone
 
@@ -133,7 +133,7 @@ def test_distance_to_a_front_expands_in_every_accuracy():
         "autoattack": {"a": 0.45, "b": 0.4, "c": 0.5},
     }
     parts = {
-        attack: judged_by_hand({(m, s): draw.random(2000) < of[m] for m in names for s in range(3)})
+        attack: by_hand({(m, s): draw.random(2000) < of[m] for m in names for s in range(3)})
         for attack, of in rates.items()
     }
     of = front_distance("autoattack", "a", ["b", "c"])

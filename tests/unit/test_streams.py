@@ -8,8 +8,8 @@ from torch import nn
 
 from bench.config.experiment import Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.splits import take
-from bench.diagnostics.target import Subject
-from bench.evaluation.judge import judge
+from bench.diagnostics.target import EvaluationTarget
+from bench.evaluation.per_example import evaluate_attack
 from bench.numerics.seeding import stream, stream_seed
 from bench.training.run import Run
 
@@ -63,7 +63,7 @@ def test_the_names_of_all_streams_are_these_and_stay_so(monkeypatch):
         used.clear()
         return found
 
-    for module in ("streams", "models.base"):
+    for module in ("numerics.seeding", "models.base"):
         monkeypatch.setattr(f"bench.{module}.stream_seed", noted)
     data = take(some_data(60, 30), 44, 20)
     assert names() == {"0/data/subset train", "0/data/subset test"}
@@ -73,13 +73,13 @@ def test_the_names_of_all_streams_are_these_and_stay_so(monkeypatch):
     run.epoch(1, lambda *_: None)
     steps = {f"5/attack/uniform/1/{step}" for step in (0, 1, 2)}
     assert names() == {"5/order/1", "5/augment/1/crop", "5/augment/1/flip", "5/validation", *steps}
-    attack = Pgd(steps=1, step=0.1, seed=3)
-    judging = Evaluation(batch_size=8, pgd={"pgd20": attack})
-    spec = EvaluationSpec(threat=Threat(eps=0.1), evaluation=judging, compute=CPU)
-    judge(run.model, data.test, "pgd20", spec)
+    attack = Pgd(steps=1, step_size=0.1, seed=3)
+    evaluation = Evaluation(batch_size=8, pgd={"pgd20": attack})
+    spec = EvaluationSpec(threat=Threat(eps=0.1), evaluation=evaluation, compute=CPU)
+    evaluate_attack(run.model, data.test, "pgd20", spec)
     assert names() == {"3/pgd/0", "3/pgd/8", "3/pgd/16"}
     images, labels = torch.zeros(20, 1, 8, 8), data.test.labels
-    examined = Subject(
+    examined = EvaluationTarget(
         model=nn.Flatten(), images=images, labels=labels, eps=0.1, steps=1, batch_size=16, seed=9
     )
     assert len(list(examined.batches())) == 2

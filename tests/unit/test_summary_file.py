@@ -11,7 +11,8 @@ import pytest
 from factory import write_csv
 
 from bench.__main__ import main
-from bench.analysis.tables import NEEDED, read_rows
+from bench.results.columns import SUMMARY
+from bench.results.experiment import ExperimentResults
 from bench.runtime.errors import BenchError
 
 REFERENCE = Path(__file__).parents[2] / "results/reference/digits"
@@ -37,27 +38,26 @@ def damaged(tmp_path: Path) -> Callable[[Callable[[Rows], object]], Path]:
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        ({"accuracy": "abc"}, "accuracy holds 'abc' where a number was expected, in row 2; "),
-        ({"accuracy": ""}, "accuracy holds '' where a number was expected, in row 2; "),
-        ({"accuracy": "62.68"}, "accuracy holds 62.68, where 188 of 300 images make 62.67, in row"),
-        ({"correct": "301"}, "correct holds 301 of n = 300 images, in row 2; "),
-        ({"n": "0", "correct": "0"}, "correct holds 0 of n = 0 images, in row 2; "),
-        ({"n": "300.5"}, "n holds '300.5' where a whole number was expected, in row 2; "),
-        ({"seed": "-1"}, "seed holds '-1' where a whole number was expected, in row 2; "),
-        ({"eps": "8/x"}, "eps holds '8/x' where a number was expected, in row 2; "),
-        ({"reported": "high"}, "reported holds 'high' where a number was expected, in row 2; "),
+        ({"accuracy": "abc"}, "accuracy holds 'abc' where a number was expected, in row 2"),
+        ({"accuracy": ""}, "accuracy holds '' where a number was expected, in row 2"),
+        ({"accuracy": "62.68"}, "row 2 .*accuracy 62.68, 188 of 300 images"),
+        ({"correct": "301"}, "row 2 .*301 of 300 images"),
+        ({"n": "0", "correct": "0"}, "row 2 .*0 of 0 images"),
+        ({"n": "300.5"}, "n holds '300.5' where a whole number was expected, in row 2"),
+        ({"seed": "-1"}, "seed holds '-1' where a whole number was expected, in row 2"),
+        ({"seed": ""}, "row 2 .*seed <NA>"),
+        ({"eps": "8/x"}, "eps holds '8/x' where a radius in .* was expected, in row 2"),
+        ({"reported": "high"}, "reported holds 'high' where a number was expected, in row 2"),
     ],
 )
 def test_a_row_that_cannot_be_right_is_named(damaged, cells, said):
     path = damaged(lambda rows: rows[1].update(cells))
-    with pytest.raises(BenchError) as refused:
-        read_rows(path)
-    assert str(refused.value).startswith(f"{path}: {said}")
-    assert "restore the file or make it" in str(refused.value)
+    with pytest.raises(BenchError, match=rf"^{path}: {said}.*restore the file or make it"):
+        _ = ExperimentResults(path.parent).summary
 
 
 def test_accuracies_are_right_to_the_rounding_of_the_file(damaged):
-    assert len(read_rows(damaged(lambda rows: None))) == 132
+    assert len(ExperimentResults(damaged(lambda rows: None).parent).summary) == 132
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -66,13 +66,12 @@ def test_a_row_that_is_there_twice_is_no_further_seed(damaged, capsys, monkeypat
     path = damaged(lambda rows: rows.append(rows[0]))
     assert main([command, "--folder", str(path.parent)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    said = "row 133 is of the same network, checkpoint and attack as row 1; remove one of the two"
-    assert line.startswith(f"error: {path}: {said}")
+    assert line.startswith(f"error: {path}: row 133 is of the same ")
     assert line.endswith(f"summarize --folder {path.parent}`")
 
 
-@pytest.mark.parametrize("name", dict.fromkeys((*NEEDED, "accuracy")))
+@pytest.mark.parametrize("name", SUMMARY.columns)
 def test_a_column_that_is_missing_is_named(damaged, name):
     path = damaged(lambda rows: [row.pop(name) for row in rows])
     with pytest.raises(BenchError, match=f"the column '{name}' is missing; make it with"):
-        read_rows(path)
+        _ = ExperimentResults(path.parent).summary

@@ -1,22 +1,17 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import pytest
 from factory import digest, edit_json, write_json
+from summed import CONFIG, table, written
 
-from bench.__main__ import main
-from bench.analysis.figures.points import read_summary
 from bench.analysis.statistics.accuracy import wilson
-from bench.analysis.summary import summarize
+from bench.results.columns import SUMMARY
+from bench.results.experiment import ExperimentResults
 from bench.results.published import read_cards
 from bench.runtime.errors import BenchError
 
-CONFIG = Path(__file__).parents[2] / "config"
-REPORTED = (
-    "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind\n"
-)
 CARDS = """\
 dataset,name,clean,autoattack,source,eps
 cifar10,Rice2020Overfitting,85.34,53.42,the card of Rice,8/255
@@ -33,17 +28,19 @@ def cifar(results_factory):
 
 
 @pytest.fixture
-def summed(results_factory, tmp_path):
-    """Summarize the factory's results beside `CARDS`; return the lines of summary.csv."""
+def cards(tmp_path):
+    path = tmp_path / "robustbench.csv"
+    path.write_text(CARDS)
+    return path
+
+
+@pytest.fixture
+def summed(results_factory, cards):
+    """Return the rows of summary.csv beside `CARDS`, of chosen models."""
 
     def summed(references=None):
-        reported, cards = tmp_path / "reported.csv", tmp_path / "robustbench.csv"
-        reported.write_text(REPORTED)
-        cards.write_text(CARDS)
-        folder = results_factory.folder
-        summarize(folder, expected=None, reported=reported, references=references, cards=cards)
-        with (folder / "summary.csv").open(newline="") as file:
-            return list(csv.DictReader(file))
+        frame = table(results_factory.folder, references=references, cards=read_cards(cards))
+        return list(csv.DictReader(SUMMARY.text(frame).splitlines()))
 
     return summed
 
@@ -88,7 +85,7 @@ def test_a_listed_model_has_the_rows_of_a_best_checkpoint(cifar, summed):
         "options": "",
         "selected_by": "",
         "warnings": "",
-        "attack_engine": "plain",
+        "attack_engine": "eager",
     }
 
 
@@ -152,26 +149,26 @@ def test_a_card_of_other_images_or_another_model_does_not(results_factory, summe
 def test_the_configuration_says_which_models_are_read(cifar, summed):
     cifar.run("trades")
     cifar.reference(RICE)
-    (cifar.reference(ZHANG) / "verdicts/best/clean.csv").unlink()  # a leftover of another config
+    (cifar.reference(ZHANG) / "examples/best/clean.csv").unlink()  # a leftover of another config
     assert {row["method"] for row in summed([RICE])} == {"trades", RICE}
     assert {row["method"] for row in summed([])} == {"trades"}
 
 
-def test_an_unavailable_model_has_a_printed_line_and_no_row(cifar, summed, capsys):
+def test_an_unavailable_model_has_a_printed_line_and_no_row(cifar, cards, capsys):
     cifar.run("trades")
     cifar.reference(ZHANG)
     record = {"method": RICE, "unavailable": "it could not be fetched; put it there"}
     write_json(cifar.folder / "reference" / RICE / "evaluation.json", record)
-    assert {row["method"] for row in summed([RICE, ZHANG])} == {"trades", ZHANG}
+    assert {row["method"] for row in written(cifar.folder, cards=cards)} == {"trades", ZHANG}
     said = f"{RICE} has no rows: it could not be fetched; put it there\n"
     assert capsys.readouterr().out == said
     assert RICE not in (cifar.folder / "costs.csv").read_text()
 
 
-def test_its_attacks_are_among_the_costs(cifar, summed):
+def test_its_attacks_are_among_the_costs(cifar, cards):
     cifar.run("trades")
     cifar.reference(RICE)
-    summed()
+    written(cifar.folder, cards=cards)
     lines = (cifar.folder / "costs.csv").read_text().splitlines()
     assert lines[-3:] == [
         f"digits,{RICE},,evaluate,best,{attack},1.25,,cpu,16.00,,"
@@ -179,9 +176,9 @@ def test_its_attacks_are_among_the_costs(cifar, summed):
     ]
 
 
-def test_an_edited_verdict_is_refused(cifar, summed):
+def test_an_edited_example_is_refused(cifar, summed):
     cifar.run("trades")
-    path = cifar.reference(RICE) / "verdicts" / "best" / "pgd20.csv"
+    path = cifar.reference(RICE) / "examples" / "best" / "pgd20.csv"
     text = path.read_text().replace("\n0,0,1,1,\n", "\n0,0,1,0,pgd20\n")
     path.write_text(text.replace("\n15,5,1,0,pgd20\n", "\n15,5,1,1,\n"))
     with pytest.raises(BenchError, match=r"best/pgd20\.csv: changed.*--forcerun .*evaluation.json"):
@@ -194,40 +191,34 @@ def test_an_edited_verdict_is_refused(cifar, summed):
         ({"checkpoints__best__attacks__clean__correct": 19}, r"clean\.csv: it holds 16 robust"),
         ({"data__fingerprint": "0" * 64}, r"evaluation\.json: its data fingerprint is 0000"),
         ({"method": "Wong2020Fast"}, r"evaluation\.json: it is the record of Wong2020Fast"),
-        ({"checkpoints": {"best": {}}}, r"evaluation\.json: not a complete record.*is missing"),
+        (
+            {"checkpoints": {"best": {}}},
+            r"evaluation\.json: damaged or of another version.*is missing",
+        ),
     ],
 )
 def test_a_record_at_odds_with_the_rest_is_refused(cifar, summed, change, said):
     cifar.run("trades")
     edit_json(cifar.reference(RICE) / "evaluation.json", **change)
-    with pytest.raises(BenchError, match=rf"{said}.*--forcerun .*evaluation.json"):
+    with pytest.raises(BenchError, match=rf"(?s){said}.*--forcerun .*evaluation.json"):
         summed()
 
 
-def test_a_model_that_was_never_judged_is_named(cifar, summed):
+def test_a_model_that_was_never_evaluated_is_named(cifar, summed):
     cifar.run("trades")
     with pytest.raises(BenchError, match=rf"{RICE}/evaluation\.json: missing.*reference"):
         summed([RICE])
 
 
-def test_figures_leave_its_rows_to_the_cards(cifar, summed):
+def test_the_command_line_names_the_cards_and_its_rows_are_not_ours(cifar, cards):
     cifar.run("trades")
     cifar.reference(RICE)
-    summed()
-    rows = read_summary(cifar.folder / "summary.csv")
-    assert {row.method for row in rows} == {"trades"}
-
-
-def test_the_command_line_names_the_cards(cifar, tmp_path):
-    cifar.run("trades")
-    cifar.reference(RICE)
-    (tmp_path / "reported.csv").write_text(REPORTED)
-    (tmp_path / "cards.csv").write_text(CARDS)
-    where = ["--folder", str(cifar.folder), "--reported", str(tmp_path / "reported.csv")]
-    assert main(["summarize", *where, "--reference", str(tmp_path / "cards.csv")]) == 0
-    text = (cifar.folder / "summary.csv").read_text()
-    assert f",{RICE}," in text
-    assert "the card of Rice" in text
+    assert (
+        "the card of Rice" in listed(written(cifar.folder, cards=cards))["clean"]["reported_source"]
+    )
+    results = ExperimentResults(cifar.folder)
+    assert set(results.ours["method"]) == {"trades"}
+    assert set(results.references["method"]) == {RICE}
 
 
 def test_our_own_cards_are_two_numbers_a_model_at_the_radius_of_their_source():
@@ -246,12 +237,8 @@ def test_a_card_that_is_no_accuracy_is_named(tmp_path):
         read_cards(path)
 
 
-def test_the_same_records_give_the_same_bytes_whatever_the_order(cifar, summed):
+def test_the_same_records_give_the_same_rows_whatever_the_order(cifar, summed):
     cifar.run("trades")
     cifar.reference(RICE)
     cifar.reference(ZHANG)
-    written = []
-    for names in ([RICE, ZHANG], [ZHANG, RICE, ZHANG]):
-        summed(names)
-        written.append((cifar.folder / "summary.csv").read_bytes())
-    assert written[0] == written[1]
+    assert summed([RICE, ZHANG]) == summed([ZHANG, RICE, ZHANG])

@@ -1,28 +1,20 @@
 from __future__ import annotations
 
-import csv
 import json
 import re
-from pathlib import Path
 
 import pytest
 from factory import edit_json
+from summed import CONFIG, reported_file, rows_of, table, written
 
-from bench.analysis.summary import summarize, summary_rows
-from bench.results.collect import collect
 from bench.results.published import read_cards, read_reported
 from bench.runtime.errors import BenchError
-
-CONFIG = Path(__file__).parents[2] / "config"
-HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind"
 
 
 @pytest.fixture
 def reported(tmp_path):
     def write(*lines):
-        path = tmp_path / "reported.csv"
-        path.write_text("\n".join([HEADER, *lines]) + "\n")
-        return read_reported(path)
+        return read_reported(reported_file(tmp_path, *lines))
 
     return write
 
@@ -34,25 +26,21 @@ def cifar(results_factory):
 
 
 def values(factory, known):
-    rows = summary_rows(collect(factory.folder), known)
-    return {(row.checkpoint, row.attack): row.reported for row in rows if row.reported is not None}
+    rows = rows_of(factory.folder, known)
+    return {place: row.reported for place, row in rows.items() if row.reported == row.reported}
 
 
 def test_a_difference_is_ours_minus_reported(cifar, tmp_path):
     cifar.run("trades")
-    path = tmp_path / "reported.csv"
     cell = "cifar10,resnet18,trades,trades,,autoattack"
-    line = f"{cell},49.25,8/255,,not stated,A paper table 2,paper"
-    path.write_text(f"{HEADER}\n{line}\n")
-    rows = summarize(cifar.folder, expected=None, reported=path)
-    row = next(row for row in rows if row.attack == "autoattack")
+    path = reported_file(tmp_path, f"{cell},49.25,8/255,,not stated,A paper table 2,paper")
+    row = rows_of(cifar.folder, read_reported(path))["best", "autoattack"]
     assert (row.reported, row.difference) == (49.25, pytest.approx(0.75))
     assert row.reported_source.startswith("A paper table 2")
     assert "not stated" in row.reported_source
-    with (cifar.folder / "summary.csv").open(newline="") as file:
-        written = next(line for line in csv.DictReader(file) if line["attack"] == "autoattack")
-    assert (written["reported"], written["difference"]) == ("49.25", "0.75")
-    assert written["reported_source"] == row.reported_source
+    [line] = [line for line in written(cifar.folder, path) if line["attack"] == "autoattack"]
+    assert (line["reported"], line["difference"]) == ("49.25", "0.75")
+    assert line["reported_source"] == row.reported_source
 
 
 def test_clean_accuracy_is_compared_by_the_radius_of_training(cifar, reported):
@@ -205,10 +193,8 @@ def test_our_own_file_answers_the_claim_about_memloss(cifar):
     claimed["memloss_v3"] = (82.19, 48.58)
     for method, (clean, autoattack) in claimed.items():
         cifar.run(method, correct={"best": {"clean": 16, "autoattack": 10}})
-        found = {
-            row.attack: row.reported
-            for row in summary_rows(collect(cifar.folder, [(method, 0)]), known)
-        }
+        rows = table(cifar.folder, known, runs=[(method, 0)])
+        found = dict(zip(rows["attack"], rows["reported"], strict=True))
         assert found == {"clean": clean, "autoattack": autoattack}
 
 
@@ -216,9 +202,8 @@ def test_the_baselines_have_an_anchor_in_our_own_file(cifar):
     known = read_reported(CONFIG / "reported.csv")
     for method in ("pgd_at", "trades", "mart"):
         cifar.run(method)
-    rows = summary_rows(collect(cifar.folder), known)
-    anchored = {(row.method, row.attack) for row in rows if row.reported is not None}
-    assert anchored == {
+    rows = table(cifar.folder, known).dropna(subset="reported")
+    assert set(zip(rows["method"], rows["attack"], strict=True)) == {
         (method, attack)
         for method in ("pgd_at", "trades", "mart")
         for attack in ("clean", "pgd20", "autoattack")

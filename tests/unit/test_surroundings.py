@@ -11,30 +11,32 @@ from pathlib import Path
 import pytest
 from factory import ResultsFactory
 
-from bench.__main__ import main, parser
-from bench.analysis.figures.draw import draw
-from bench.analysis.summary import summarize
+from bench.analysis.plots.draw import draw_figures
+from bench.cli.main import main, parser
 from bench.config.experiment import Data
 from bench.config.schema import Needs
 from bench.data.job import prepare
 from bench.planning.files import listing_digest
+from bench.results.experiment import ExperimentResults
+from bench.results.published import Published
 from bench.runtime.places import ROOT, expanded, of_suite
 
 HOSTILE = r"""US$ notes x_1$ % & # {} ~ ^ \ < > | " ' β <b>b</b> </script> -->"""
 REFERENCE = ROOT / "results" / "reference" / "digits"
+PUBLISHED = Published.read(ROOT / "config" / "reported.csv", ROOT / "config" / "robustbench.csv")
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile") / "digits"
     ResultsFactory(folder, dataset=HOSTILE).all(("standard", "trades"), seeds=(0,))
-    summarize(folder, expected=None, reported=ROOT / "config" / "reported.csv")
+    assert main(["summarize", "--folder", str(folder)]) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
 def plain(results: Path) -> list[Path]:
-    return draw(results, reported=None, reference=None, out=results / "plain")
+    return draw_figures(ExperimentResults(results), PUBLISHED, results / "plain")
 
 
 def bench(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
@@ -61,16 +63,6 @@ def test_figures_are_the_same_whatever_backend_and_settings_a_user_has(results, 
     assert done.returncode == 0, done.stderr
     for path in plain:
         assert (tmp_path / "own" / path.name).read_bytes() == path.read_bytes(), path.name
-
-
-def test_the_figure_of_perf_asks_for_no_backend_either():
-    done = subprocess.run(
-        [sys.executable, "-c", "import bench.perf.figure, matplotlib; matplotlib.get_backend()"],
-        cwd=ROOT,
-        env={**os.environ, "MPLBACKEND": "module://none"},
-        check=False,
-    )
-    assert done.returncode == 0
 
 
 def test_free_text_is_drawn_as_text(plain):
@@ -133,7 +125,7 @@ def test_images_are_read_from_the_home_folder(tmp_path, monkeypatch):
     spec = Data(source="folder", name="mine", path="~/images")
     whole = Data(source="folder", name="mine", path=str(tmp_path / "images"))
     assert listing_digest(spec) == listing_digest(whole) != ""
-    assert prepare(spec, Needs(), tmp_path / "data.safetensors")["train_images"] == 2
+    assert prepare(spec, Needs(), tmp_path / "data.safetensors").train_images == 2
 
 
 def test_a_folder_in_an_option_may_begin_with_a_tilde(tmp_path, monkeypatch):

@@ -4,12 +4,15 @@ import csv
 import io
 import re
 
+import pandas as pd
 import pytest
 from factory import write_csv
+from paged import command
+from piped import tables as pipes
 
-from bench.analysis.summary import summarize
-from bench.analysis.table_formats import Sheet, as_written, escape, in_cell, latex, markdown
-from bench.analysis.tables import make_tables
+from bench.analysis.sheets import Sheet, as_written, escape, latex, markdown
+from bench.analysis.tables import comparison
+from bench.results.experiment import ExperimentResults
 from bench.runtime.errors import BenchError
 
 HEADER = "dataset,model,method,spec_method,options,metric,value,eps,n,checkpoint_rule,source,kind"
@@ -23,8 +26,8 @@ def tables(results_factory, tmp_path):
         path = tmp_path / "reported.csv"
         path.write_text("\n".join([HEADER, *reported]) + "\n")
         folder = results_factory.folder
-        summarize(folder, expected=None, reported=path)
-        make_tables(folder)
+        command("summarize", folder, "--reported", str(path))
+        command("tables", folder)
         return {
             kind: (folder / "tables" / f"comparison.{kind}").read_text("utf-8")
             for kind in ("csv", "md", "tex")
@@ -33,14 +36,9 @@ def tables(results_factory, tmp_path):
     return make
 
 
-def cells_of(text):
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    return rows[0], rows[2:]
-
-
 def test_rows_are_methods_by_checkpoint_with_baselines_first(results_factory, tables):
     results_factory.all(methods=("memloss_v1", "trades_beta3", "standard"), seeds=(0, 1))
-    header, rows = cells_of(tables()["md"])
+    [[header, *rows]] = pipes(tables()["md"])
     assert header == [
         *("Method", "Checkpoint", "Seeds", "Clean", "PGD-20", "AutoAttack", "Worst case")
     ]
@@ -55,14 +53,14 @@ def test_cells_are_mean_and_spread_over_seeds_and_a_dash_is_no_measurement(resul
     for seed, standing in enumerate((8, 10, 12)):
         counts = {"clean": 20, "pgd20": standing}
         results_factory.run("trades", seed, correct={"best": counts})
-    _, [row] = cells_of(tables()["md"])
+    [[_, row]] = pipes(tables()["md"])
     assert row == [*("TRADES (β=6)", "best", "3", "100.00 ± 0.00", "50.00 ± 10.00", "–", "–")]
 
 
 def test_one_seed_has_no_spread(results_factory, tables):
     results_factory.run("mart", 0)
     texts = tables()
-    _, rows = cells_of(texts["md"])
+    [[_, *rows]] = pipes(texts["md"])
     assert rows[0][2:5] == ["1", "80.00", "60.00"]
     [best, _] = csv.DictReader(io.StringIO(texts["csv"]))
     assert (best["clean_mean"], best["clean_std"], best["clean_seeds"]) == ("80.00", "", "1")
@@ -71,7 +69,7 @@ def test_one_seed_has_no_spread(results_factory, tables):
 def test_an_attack_on_fewer_seeds_says_so(results_factory, tables):
     results_factory.run("mart", 0)
     results_factory.run("mart", 1, correct={"best": {"clean": 16, "pgd20": 12}})
-    _, rows = cells_of(tables()["md"])
+    [[_, *rows]] = pipes(tables()["md"])
     assert rows[0][2:6] == ["2", "80.00 ± 0.00", "60.00 ± 0.00", "50.00 (1 of 2 seeds)"]
 
 
@@ -81,7 +79,7 @@ def test_reported_numbers_have_a_source_and_a_signed_difference(results_factory,
         "digits,resnet18,trades,trades,,clean,80.25,8/255,,not stated,Some paper table 1,paper",
         "digits,resnet18,trades,trades,,pgd20,59.5,8/255,,not stated,Some log,secondary",
     )
-    header, [row] = cells_of(texts["md"])
+    [[header, row]] = pipes(texts["md"])
     assert header[-2:] == ["Clean, reported (difference)", "PGD-20, reported (difference)"]
     assert row[-2:] == ["80.25 [r1] (−0.25)", "59.50 [r2] (+0.50)"]
     assert "- [r1] Some paper table 1; reported by the method's authors" in texts["md"]
@@ -94,9 +92,8 @@ def test_reported_numbers_have_a_source_and_a_signed_difference(results_factory,
 def test_a_difference_that_rounds_to_zero_has_no_sign(results_factory, tables):
     results_factory.images = results_factory.test_images = 3
     results_factory.run("trades", 0, correct={"best": {"clean": 1, "pgd20": 1}})
-    _, [row] = cells_of(
-        tables("digits,resnet18,trades,trades,,pgd20,33.33,8/255,,not stated,A log,paper")["md"]
-    )
+    reported = "digits,resnet18,trades,trades,,pgd20,33.33,8/255,,not stated,A log,paper"
+    [[_, row]] = pipes(tables(reported)["md"])
     assert row[-1] == "33.33 [r1] (0.00)"
 
 
@@ -163,33 +160,36 @@ def test_escaping_leaves_no_sign_that_latex_acts_on():
     ],
 )
 def test_markdown_shows_text_as_it_is_written(text, shown):
-    assert as_written(text) == in_cell(text) == shown
+    assert as_written(text) == shown
+    assert f"| {shown} |" in one_cell(text)
+
+
+def one_cell(text):
+    return markdown(Sheet("x", "Caption.", pd.DataFrame({"A": [text]}), [], words=1))
 
 
 def test_a_bar_in_code_does_not_split_a_cell():
-    assert in_cell("`a|b`") == r"`a\|b`"
+    assert r"| `a\|b` |" in one_cell("`a|b`")
 
 
-def test_a_bar_in_a_cell_does_not_split_it():
-    sheet = Sheet("x", "Caption.", ["A", "B"], [["a|b", "c"]], [])
-    assert r"| a\|b | c |" in markdown(sheet)
-    assert r"\label{tab:comparison-x}" in latex(sheet)
+def test_a_label_in_latex_is_that_of_the_table():
+    sheet = Sheet("comparison-x_y", "Caption.", pd.DataFrame({"A": ["a"]}), [])
+    assert r"\label{tab:comparison-x-y}" in latex(sheet)
 
 
 def test_a_name_falls_back_to_the_label_where_the_record_is_gone(results_factory, tables):
     run = results_factory.run("trades_beta3", 0)
     tables()
     (run / "train.json").unlink()
-    make_tables(results_factory.folder)
-    assert "| TRADES (β=3) | best |" in (
-        results_factory.folder / "tables" / "comparison.md"
-    ).read_text("utf-8")
+    command("tables", results_factory.folder)
+    [[_, *rows]] = pipes((results_factory.folder / "tables" / "comparison.md").read_text("utf-8"))
+    assert ["TRADES (β=3)", "best"] in [row[:2] for row in rows]
 
 
 def test_a_missing_empty_or_foreign_summary_is_named(tmp_path):
     path = tmp_path / "summary.csv"
     with pytest.raises(BenchError, match=r"summary\.csv is missing; .*summarize --folder"):
-        make_tables(tmp_path)
+        comparison(ExperimentResults(tmp_path))
     write_csv(path, ["method"], [["trades"]])
     with pytest.raises(BenchError, match=r"summary\.csv: the column 'experiment' is missing"):
-        make_tables(tmp_path)
+        comparison(ExperimentResults(tmp_path))

@@ -17,7 +17,7 @@ from bench.config.parsing import parse
 from bench.data.dataset import Dataset, Images, save
 from bench.methods.trades import Trades
 from bench.models import checkpoint as weights
-from bench.results.records import TrainRecord, typed
+from bench.results.records import TrainRecord
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
 from bench.runtime.provenance import packages
@@ -69,11 +69,10 @@ def test_a_run_leaves_weights_a_history_and_a_record_that_agree(method, data):
     assert sorted(path.name for path in folder.iterdir()) == FILES
 
     found = record(folder)
-    typed(TrainRecord, found, where="train.json")
+    assert parse(TrainRecord, found, where="train.json").spec == spec
     assert (found["experiment"], found["method"], found["seed"]) == ("digits", "mine", 0)
-    assert parse(TrainSpec, found["spec"], where="spec") == spec
     assert found["selected_on"] == "validation"
-    assert (found["precision"], found["tf32"], found["engine"]) == ("float32", False, "fast")
+    assert (found["precision"], found["tf32"], found["engine"]) == ("float32", False, "folded")
     assert (found["device"], found["threads"]) == ("cpu", 1)
     assert found["packages"] == packages()
     images = {key: found["data"][f"{key}_images"] for key in ("train", "validation", "test")}
@@ -114,11 +113,11 @@ def test_the_history_has_the_columns_of_its_method_and_blanks_where_nothing_appl
 ):
     rows = history(trained(some_spec(method), data))
     losses = [f"loss_{term}" for term in terms]
-    remembered = [] if method == "standard" else list(COLUMNS)
-    columns = ["epoch", "learning_rate", "loss", *losses, *TRAINED, *remembered, *CLOCK]
+    replay = [] if method == "standard" else list(COLUMNS)
+    columns = ["epoch", "learning_rate", "loss", *losses, *TRAINED, *replay, *CLOCK]
     assert list(rows[0]) == columns
     for number, row in enumerate(rows):
-        blank = {name for name, value in row.items() if value == ""} - set(remembered)
+        blank = {name for name, value in row.items() if value == ""} - set(replay)
         first = {"loss_memory"} if method == "memloss" and number == 0 else set()
         assert blank == empty | first | {"peak_memory_mb"}
         total = sum(float(row[name]) for name in losses if row[name])
@@ -155,7 +154,7 @@ def test_the_test_set_changes_nothing_but_the_fingerprint(data):
 
 
 def test_selection_on_the_test_set_is_marked_and_holds_nothing_out(data):
-    found = record(trained(some_spec(selection="test"), data))
+    found = record(trained(some_spec(checkpoint_selection="test"), data))
     assert found["selected_on"] == "test"
     images = {key: found["data"][f"{key}_images"] for key in ("train", "validation", "test")}
     assert images == {"train": 44, "validation": 0, "test": 20}

@@ -83,7 +83,7 @@ def test_a_resumed_training_trains_the_missing_epochs_only(data, tmp_path, monke
     capsys.readouterr()
     go(spec, data, tmp_path / "run")
     text = capsys.readouterr().out
-    assert "going on after epoch 2" in text
+    assert "resuming from epoch 2" in text
     assert [line.split()[1] for line in text.splitlines() if line.startswith("epoch")] == ["3/3"]
 
 
@@ -92,17 +92,17 @@ def test_the_state_of_other_settings_counts_for_nothing(data, tmp_path, monkeypa
         stopping_in(patch, 3)
         with pytest.raises(InterruptedJobError):
             go(some_spec("trades", options={"beta": 1.0}, epochs=3), data, tmp_path / "run")
-    assert "starting anew" not in capsys.readouterr().out
+    assert "starting again" not in capsys.readouterr().out
     spec = some_spec("trades", options={"beta": 6.0}, epochs=3)
     go(spec, data, tmp_path / "run")
-    said = "starting anew: the training that was interrupted here had other values of"
+    said = "starting again: the training that was interrupted here had other values of"
     assert f"{said} spec.options.beta\n" in capsys.readouterr().out
     go(spec, data, tmp_path / "whole")
-    assert "starting anew" not in capsys.readouterr().out
+    assert "starting again" not in capsys.readouterr().out
     assert made(tmp_path / "run") == made(tmp_path / "whole")
 
 
-def test_a_training_that_another_device_or_version_began_says_so_and_starts_anew(
+def test_a_training_that_another_device_or_version_began_says_so_and_starts_again(
     data, tmp_path, monkeypatch, capsys
 ):
     spec = some_spec(epochs=2)

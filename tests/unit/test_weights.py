@@ -48,7 +48,7 @@ def test_weights_statistics_and_description_come_back(model, saved):
     assert int(theirs["bn1.num_batches_tracked"]) == 1
 
 
-def test_a_loaded_network_is_ready_to_be_judged(saved):
+def test_a_loaded_network_is_ready_to_be_evaluated(saved):
     loaded, _ = weights.load(saved)
     assert not any(module.training for module in loaded.modules())
     assert all(value.device.type == "cpu" for value in loaded.state_dict().values())

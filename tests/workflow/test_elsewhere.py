@@ -17,7 +17,7 @@ compute: {device: cpu, threads: 1}
 training:
   epochs: 1
   batch_size: 32
-  optimiser: {learning_rate: 0.1}
+  optimizer: {learning_rate: 0.1}
   attack: {steps: 4}
   validation_attack: {steps: 4}
 methods: {pgd_at: {}}

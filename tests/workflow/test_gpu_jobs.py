@@ -19,7 +19,7 @@ if command == "data":
     out = Path(given["--out"])
     files = [out, out.with_suffix(".json")]
 else:
-    from bench import gpus
+    from bench.runtime import gpus
     machine = Path(os.environ["MACHINE"])
     gpus.LOCKS, gpus.POLL = machine / "locks", 0.01
     for name in ("locks", "asked", "running"):
@@ -42,7 +42,7 @@ else:
     folder = Path(given["--folder"])
     names = {
         "train": ["best.safetensors", "last.safetensors", "history.csv", "train.json"],
-        "evaluate": ["evaluation.json", "verdicts/best/clean.csv"],
+        "evaluate": ["evaluation.json", "examples/best/clean.csv"],
     }
     files = [folder / name for name in names[command]]
 for file in files:

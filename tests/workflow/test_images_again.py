@@ -21,7 +21,7 @@ if command == "data":
 else:
     names = {
         "train": ["best.safetensors", "last.safetensors", "history.csv", "train.json"],
-        "evaluate": ["evaluation.json", "verdicts/best/clean.csv"],
+        "evaluate": ["evaluation.json", "examples/best/clean.csv"],
     }
     files = [Path(given["--folder"]) / name for name in names[command]]
 for file in files:
@@ -38,7 +38,7 @@ compute: {device: cpu, threads: 1}
 training:
   epochs: 1
   batch_size: 50
-  optimiser: {learning_rate: 0.1}
+  optimizer: {learning_rate: 0.1}
   attack: {steps: 4}
   validation_attack: {steps: 4}
 methods: {trades: {}}

@@ -20,7 +20,7 @@ def test_the_linter_finds_nothing(project, config):
 def test_the_linter_reads_the_rules(tmp_path):
     path = copy_project(tmp_path / "project") / "workflow/rules/data.smk"
     rule = path.read_text()
-    log = '    log:\n        results("logs/data.log"),\n'
+    log = '    log:\n        PATHS.log("data"),\n'
     assert log in rule
     path.write_text(rule.replace(log, "").replace(" > {log} 2>&1", ""))
     done = snakemake(tmp_path / "project", "--lint")

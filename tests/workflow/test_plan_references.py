@@ -17,7 +17,7 @@ def project(tmp_path_factory):
 
 
 @pytest.mark.parametrize("names", [[], ["Rice2020Overfitting", "Wong2020Fast"]])
-def test_the_models_of_the_configuration_are_judged_and_summarized(project, names):
+def test_the_models_of_the_configuration_are_evaluated_and_summarized(project, names):
     setting = f"reference={{models: [{', '.join(names)}]}}"
     arguments = ("--cores", "2", "--configfile", "config/digits.yaml", "--config", setting)
     done = snakemake(project, "-n", "-p", *arguments)
@@ -29,7 +29,7 @@ def test_the_models_of_the_configuration_are_judged_and_summarized(project, name
     assert "--reference config/robustbench.csv" in text
 
 
-def test_a_model_is_judged_again_when_the_code_changes_that_its_record_names(project):
+def test_a_model_is_evaluated_again_when_the_code_changes_that_its_record_names(project):
     with (project / "Snakefile").open("a") as file:
         file.write('\nprint("code of reference:", rules.reference.params.code)\n')
     done = snakemake(project, "-n", "--cores", "1", "--configfile", "config/digits.yaml")

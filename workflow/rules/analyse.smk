@@ -1,26 +1,21 @@
 rule summary:
     input:
-        trained=of_every_run("train.json"),
-        judged=of_every_run("evaluation.json"),
-        diagnosed=of_every_examined("record.json"),
-        transferred=transfers("json"),
+        runs=of_every_run("train_record", "evaluation_record"),
+        diagnosed=of_every_examined("diagnostics_record"),
+        transferred=transfers(PATHS.transfer_record),
         references=references(),
-        reported=str(of_suite("config/reported.csv")),
-        cards=str(of_suite("config/robustbench.csv")),
+        reported=of_suite("config/reported.csv"),
+        cards=of_suite("config/robustbench.csv"),
     output:
-        summary=report(
-            results("summary.csv"),
-            caption="../report/summary.rst",
-            category="Numbers",
-        ),
-        costs=results("costs.csv"),
+        summary=report(PATHS.summary, category="Numbers"),
+        costs=PATHS.costs,
     log:
-        results("logs/summary.log"),
+        PATHS.log("summary"),
     conda:
         "../../environment.yml"
     params:
-        folder=folder_of_new_summary,
-        code=analysis_code("summary"),
+        folder=PATHS.folder,
+        code=analysis_digest("summary"),
         spec=experiment_spec(),
     shell:
         "python -m bench summarize --spec {params.spec:q} --folder {params.folder}"
@@ -31,9 +26,9 @@ rule default_summary:
     input:
         rules.summary.output.summary,
     output:
-        "results/summary.csv",
+        RESULTS / "summary.csv",
     log:
-        results("logs/default_summary.log"),
+        PATHS.log("default_summary"),
     conda:
         "../../environment.yml"
     shell:
@@ -43,16 +38,16 @@ rule default_summary:
 rule statistics:
     input:
         summary=rules.summary.output.summary,
-        verdicts=of_every_run("verdicts"),
+        examples=of_every_run("examples_folder"),
     output:
-        results("statistics.csv"),
+        PATHS.statistics,
     log:
-        results("logs/statistics.log"),
+        PATHS.log("statistics"),
     conda:
         "../../environment.yml"
     params:
-        folder=folder_of_summary,
-        code=analysis_code("statistics.table"),
+        folder=PATHS.folder,
+        code=analysis_digest("statistics.table"),
     shell:
         "python -m bench statistics --folder {params.folder} > {log} 2>&1"
 
@@ -61,19 +56,18 @@ rule claims:
     input:
         summary=rules.summary.output.summary,
         costs=rules.summary.output.costs,
-        histories=of_every_run("history.csv"),
-        verdicts=of_every_run("verdicts"),
-        claims=str(of_suite("config/claims.yaml")),
+        runs=of_every_run("history", "examples_folder"),
+        claims=of_suite("config/claims.yaml"),
     output:
-        results("claims.csv"),
-        results("tables/claims.md"),
+        PATHS.claims,
+        PATHS.table("claims", "md"),
     log:
-        results("logs/claims.log"),
+        PATHS.log("claims"),
     conda:
         "../../environment.yml"
     params:
-        folder=folder_of_summary,
-        code=analysis_code("claims.table"),
+        folder=PATHS.folder,
+        code=analysis_digest("claims.table"),
     shell:
         "python -m bench claims --folder {params.folder} --claims {input.claims:q} > {log} 2>&1"
 
@@ -81,23 +75,17 @@ rule claims:
 rule ablations:
     input:
         summary=rules.summary.output.summary,
-        verdicts=of_every_run("verdicts"),
+        examples=of_every_run("examples_folder"),
     output:
-        results("ablations.csv"),
-        results("tables/ablations.md"),
-        multiext(results("figures/ablations"), ".pdf", ".png"),
-        figure=report(
-            results("figures/ablations.svg"),
-            caption="../report/ablations.rst",
-            category="Figures",
-        ),
+        PATHS.ablations,
+        PATHS.table("ablations", "md"),
     log:
-        results("logs/ablations.log"),
+        PATHS.log("ablations"),
     conda:
         "../../environment.yml"
     params:
-        folder=folder_of_summary,
-        code=analysis_code("ablations"),
+        folder=PATHS.folder,
+        code=analysis_digest("ablations"),
         spec=experiment_spec(),
     shell:
         "python -m bench ablations --spec {params.spec:q} --folder {params.folder} > {log} 2>&1"
@@ -109,23 +97,15 @@ rule tables:
         costs=rules.summary.output.costs,
     output:
         table_files(["md", "tex"]),
-        costs=report(
-            results("tables/costs.csv"),
-            caption="../report/costs.rst",
-            category="Numbers",
-        ),
-        csv=report(
-            results("tables/comparison.csv"),
-            caption="../report/comparison.rst",
-            category="Numbers",
-        ),
+        costs=report(PATHS.table("costs", "csv"), category="Numbers"),
+        csv=report(PATHS.table("comparison", "csv"), category="Numbers"),
     log:
-        results("logs/tables.log"),
+        PATHS.log("tables"),
     conda:
         "../../environment.yml"
     params:
-        folder=folder_of_summary,
-        code=analysis_code("tables"),
+        folder=PATHS.folder,
+        code=analysis_digest("tables", "cost_table"),
     shell:
         "python -m bench tables --folder {params.folder} > {log} 2>&1"
 
@@ -133,44 +113,25 @@ rule tables:
 rule figures:
     input:
         summary=rules.summary.output.summary,
-        histories=of_every_run("history.csv"),
+        runs=of_every_run("history", "examples_folder"),
         examined=[
-            *of_every_examined("curves.csv"),
-            *of_every_examined("surfaces.csv"),
-            *transfers("csv"),
+            *of_every_examined("diagnostics_record", "curves", "surfaces"),
+            *transfers(),
+            *transfers(PATHS.transfer_record),
         ],
-        reported=str(of_suite("config/reported.csv")),
-        reference=str(of_suite("config/robustbench.csv")),
+        ablations=ablation_files()[:1],
+        reported=of_suite("config/reported.csv"),
+        reference=of_suite("config/robustbench.csv"),
     output:
         figure_files(["pdf", "png"]),
-        frontier=report(
-            results("figures/frontier.svg"),
-            caption="../report/frontier.rst",
-            category="Figures",
-        ),
-        curves=report(
-            results("figures/curves.svg"),
-            caption="../report/curves.rst",
-            category="Figures",
-        ),
-        components=report(
-            results("figures/components.svg"),
-            caption="../report/components.rst",
-            category="Figures",
-        ),
-        remembered=report(
-            results("figures/remembered.svg"),
-            caption="../report/remembered.rst",
-            category="Figures",
-        ),
-        examined=[examined_figure(name) for name in EXAMINED_FIGURES],
+        shown=[report(path, category="Figures") for path in figure_files(["svg"])],
     log:
-        results("logs/figures.log"),
+        PATHS.log("figures"),
     conda:
         "../../environment.yml"
     params:
-        folder=folder_of_summary,
-        code=analysis_code("figures.draw"),
+        folder=PATHS.folder,
+        code=analysis_digest("plots.draw"),
         diagnosed=run_names(EXPERIMENT.diagnosed()),
     shell:
         "python -m bench figures --folder {params.folder} --reported {input.reported:q}"
@@ -183,29 +144,25 @@ rule report_page:
         costs=rules.summary.output.costs,
         statistics=rules.statistics.output,
         claims=rules.claims.output[0],
-        ablations=ablation_numbers(),
-        trained=of_every_run("train.json"),
-        judged=of_every_run("evaluation.json"),
-        histories=of_every_run("history.csv"),
+        ablations=ablation_files()[:1],
+        runs=of_every_run("train_record", "evaluation_record", "history"),
         examined=[
-            *of_every_examined("record.json"),
-            *of_every_examined("curves.csv"),
-            *of_every_examined("surfaces.csv"),
-            *transfers("csv"),
-            *transfers("json"),
+            *of_every_examined("diagnostics_record", "curves", "surfaces"),
+            *transfers(),
+            *transfers(PATHS.transfer_record),
         ],
-        reported=str(of_suite("config/reported.csv")),
-        reference=str(of_suite("config/robustbench.csv")),
-        citation=str(of_suite("CITATION.cff")),
+        reported=of_suite("config/reported.csv"),
+        reference=of_suite("config/robustbench.csv"),
+        citation=of_suite("CITATION.cff"),
     output:
-        results("report.html"),
+        PATHS.report,
     log:
-        results("logs/report_page.log"),
+        PATHS.log("report_page"),
     conda:
         "../../environment.yml"
     params:
-        folder=folder_of_summary,
-        code=analysis_code("report.page"),
+        folder=PATHS.folder,
+        code=analysis_digest("report.page"),
         texts=page_texts(),
         diagnosed=run_names(EXPERIMENT.diagnosed()),
     shell:

@@ -13,20 +13,15 @@ from snakemake.exceptions import WorkflowError
 
 from bench.config.experiment import experiment, spec_json
 from bench.config.loading import read_yaml
-from bench.runtime.gpus import ABSENT, devices
-from bench.config.parsing import BenchError
-from bench.runtime.places import of_suite
+from bench.config.schema import CHECKPOINTS
 from bench.planning.files import listing_digest
-from bench.runtime.provenance import (
-    data_digest,
-    diagnose_digest,
-    digest,
-    evaluate_digest,
-    reference_digest,
-    train_digest,
-    transfer_digest,
-)
+from bench.results import staleness
+from bench.results.paths import FIGURE_FORMATS, TABLE_FORMATS, Paths, RESULTS
+from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
+from bench.runtime.gpus import ABSENT, devices
+from bench.runtime.places import of_suite
+from bench.runtime.provenance import analysis_digest
 
 # Without --use-conda the jobs run in the environment of Snakemake itself, also when its `python`
 # is not the first in PATH.
@@ -53,10 +48,12 @@ if "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", 1)
 
 NAME = EXPERIMENT.experiment
+PATHS = Paths.of(NAME)
+RUN = PATHS.run("{method}", "{seed}")  # of a job, whose wildcards the rule fills in
 DEFAULT = "paper"  # its summary is copied to results/summary.csv
-FIGURES = ["frontier", "curves", "components", "remembered"]
-# Drawn where diagnostics are asked for.
-EXAMINED_FIGURES = [
+FIGURES = ["frontier", "curves", "components", "replay"]
+# Drawn where the config asks for what they show.
+ASKED_FIGURES = [
     *(["diagnostics"] if EXPERIMENT.diagnosed() else []),
     *(
         ["surfaces"]
@@ -64,9 +61,8 @@ EXAMINED_FIGURES = [
         else []
     ),
     *(["transfer"] if EXPERIMENT.transfer_seeds() else []),
+    *(["ablations"] if EXPERIMENT.ablations else []),
 ]
-FIGURE_FORMS = ["svg", "pdf", "png"]
-TABLE_FORMS = ["csv", "md", "tex"]
 GPUS = 1 if EXPERIMENT.compute.device == "cuda" else 0
 # On a device a job is one busy thread, and --cores must not keep a device idle.
 THREADS = EXPERIMENT.compute.threads or (1 if GPUS else 4)
@@ -86,124 +82,93 @@ def stop_without_device():
             raise WorkflowError(ABSENT)
 
 
-def results(path):
-    """The path below the experiment's folder; wildcards are left for the rule to fill in."""
-    return f"results/{NAME}/{path}"
-
-
-IMAGES = results("data.safetensors")
-ABOUT_IMAGES = results("data.json")  # small: what its content says counts, not its age
-
-
 def about_images(wildcards):
     return checkpoints.data.get().output.about
 
 
-def of_every_run(path):
-    return [
-        results(f"models/{method}/seed{seed}/{path}")
-        for method, seed in EXPERIMENT.runs()
-    ]
+def of_every_run(*names):
+    """Files of all runs, each by its name in RunPaths."""
+    runs = [PATHS.run(*pair) for pair in EXPERIMENT.runs()]
+    return [getattr(run, name) for run in runs for name in names]
 
 
-def of_every_method(path):
-    """The paths of all methods' runs with the seed of a job."""
-    return [
-        results(f"models/{method.label}/seed{{seed}}/{path}")
-        for method in EXPERIMENT.methods
-    ]
+def of_every_method(*names):
+    """Files of all methods' runs with the seed of a job."""
+    runs = [PATHS.run(method.label, "{seed}") for method in EXPERIMENT.methods]
+    return [getattr(run, name) for run in runs for name in names]
 
 
-def of_every_examined(path):
-    return [
-        results(f"models/{method}/seed{seed}/diagnostics/{path}")
-        for method, seed in EXPERIMENT.diagnosed()
-    ]
+def weights_of(run):
+    return [run.weights(checkpoint) for checkpoint in CHECKPOINTS]
 
 
-def transfers(form):
-    return [
-        results(f"transfer/seed{seed}.{form}") for seed in EXPERIMENT.transfer_seeds()
-    ]
+def weights_of_every_method():
+    runs = [PATHS.run(method.label, "{seed}") for method in EXPERIMENT.methods]
+    return [path for run in runs for path in weights_of(run)]
+
+
+def of_every_examined(*names):
+    runs = [PATHS.run(*pair) for pair in EXPERIMENT.diagnosed()]
+    return [getattr(run, name) for run in runs for name in names]
+
+
+def transfers(of=PATHS.transfer):
+    return [of(seed) for seed in EXPERIMENT.transfer_seeds()]
 
 
 def references():
     return [
-        results(f"reference/{name}/evaluation.json")
-        for name in EXPERIMENT.reference.models
+        PATHS.reference(name).evaluation_record for name in EXPERIMENT.reference.models
     ]
 
 
-def figure_files(forms=FIGURE_FORMS):
+def figure_files(forms=FIGURE_FORMATS):
     return [
-        results(f"figures/{figure}.{form}")
-        for figure in [*FIGURES, *EXAMINED_FIGURES]
+        PATHS.figure(figure, form)
+        for figure in [*FIGURES, *ASKED_FIGURES]
         for form in forms
     ]
 
 
-def examined_figure(name):
-    """The vector file of a figure of the diagnostics, as a part of the report."""
-    path, caption = results(f"figures/{name}.svg"), f"../report/{name}.rst"
-    return report(path, caption=caption, category="Figures")
-
-
-def ablation_files(forms=FIGURE_FORMS):
+def ablation_files():
     if not EXPERIMENT.ablations:
         return []
-    figures = [results(f"figures/ablations.{form}") for form in forms]
-    return [results("ablations.csv"), results("tables/ablations.md"), *figures]
+    return [PATHS.ablations, PATHS.table("ablations", "md")]
 
 
-def ablation_numbers():
-    return ablation_files()[:1]
-
-
-def table_files(forms=TABLE_FORMS):
-    tables = ["comparison", "costs"]
-    return [results(f"tables/{name}.{form}") for name in tables for form in forms]
+def table_files(forms=TABLE_FORMATS):
+    return [
+        PATHS.table(name, form) for name in ("comparison", "costs") for form in forms
+    ]
 
 
 def final_files():
     # What a run leaves, too: a lost file is made again although all made from it is still there.
-    left = ["best.safetensors", "last.safetensors", "history.csv", "train.json"]
-    left += ["evaluation.json", "verdicts"]
-    examined = ["record.json", "curves.csv", "surfaces.csv"]
-    summary = ["results/summary.csv"] if NAME == DEFAULT else []
+    runs = [PATHS.run(*pair) for pair in EXPERIMENT.runs()]
     return [
-        results("summary.csv"),
-        results("costs.csv"),
-        results("statistics.csv"),
-        results("claims.csv"),
-        results("tables/claims.md"),
-        results("report.html"),
-        *summary,
+        PATHS.summary,
+        PATHS.costs,
+        PATHS.statistics,
+        PATHS.claims,
+        PATHS.table("claims", "md"),
+        PATHS.report,
+        *([RESULTS / "summary.csv"] if NAME == DEFAULT else []),
         *table_files(),
         *figure_files(),
         *ablation_files(),
         *references(),
-        *[path for name in examined for path in of_every_examined(name)],
-        *transfers("csv"),
-        *transfers("json"),
-        *[path for name in left for path in of_every_run(name)],
+        *of_every_examined("diagnostics_record", "curves", "surfaces"),
+        *transfers(),
+        *transfers(PATHS.transfer_record),
+        *[path for run in runs for path in weights_of(run)],
+        *of_every_run(
+            "history", "train_record", "evaluation_record", "examples_folder"
+        ),
     ]
 
 
-def run_folder(wildcards, output):
-    return Path(output.record).parent
-
-
-def examined_folder(wildcards, output):
-    """The folder that diagnostics are about: a run's, or the experiment's for transfer."""
-    return Path(output.record).parents[1]
-
-
-def folder_of_new_summary(wildcards, output):
-    return Path(output.summary).parent
-
-
-def folder_of_summary(wildcards, input):
-    return Path(input.summary).parent
+def run_folder(wildcards):
+    return PATHS.run(wildcards.method, wildcards.seed).folder
 
 
 def run_names(runs):
@@ -211,51 +176,44 @@ def run_names(runs):
 
 
 # A job runs again when one of these changes: the JSON of its settings, or the digest of its code.
-def data_spec():
-    return json.dumps(spec_json(EXPERIMENT.data))
+def train_inputs(wildcards):
+    return staleness.train_inputs(EXPERIMENT, wildcards.method, int(wildcards.seed))
 
 
 def train_spec(wildcards):
-    return json.dumps(
-        spec_json(EXPERIMENT.train_spec(wildcards.method, int(wildcards.seed)))
-    )
+    return json.dumps(train_inputs(wildcards).json)
+
+
+def train_code(wildcards):
+    return train_inputs(wildcards).code
 
 
 def start_weights(wildcards):
     start = EXPERIMENT.method(wildcards.method).training.start
-    run = f"models/{start}/seed{wildcards.seed}"
-    return [] if start is None else results(f"{run}/best.safetensors")
+    return [] if start is None else PATHS.run(start, wildcards.seed).weights("best")
 
 
-def train_code(wildcards):
-    method = EXPERIMENT.method(wildcards.method)
-    return train_digest(method.name, EXPERIMENT.model.name, method.training.engine)
+def spec_of(inputs):
+    return json.dumps(inputs(EXPERIMENT).json)
 
 
-def analysis_code(stage):
-    return digest([f"bench.analysis.{stage}"])
-
-
-def page_texts():
-    """Return the digests of what the report is made of beside its code."""
-    folder = Path(ROOT, "bench", "analysis", "report")
-    names = ["page.html", "page.css", "page.js", "choices.yaml"]
-    return {name: sha256(folder / name) for name in names}
+def diagnostics_params(inputs):
+    """Settings and code of a job of the diagnostics; nothing where there is none."""
+    if EXPERIMENT.diagnostics is None:
+        return {"spec": "", "code": ""}
+    return {"spec": spec_of(inputs), "code": inputs(EXPERIMENT).code}
 
 
 def experiment_spec():
     return json.dumps(spec_json(EXPERIMENT))
 
 
-def evaluation_spec():
-    return json.dumps(spec_json(EXPERIMENT.evaluation_spec()))
-
-
-def evaluation_code():
-    return evaluate_digest(EXPERIMENT.model.name)
-
-
-def diagnostics_spec():
-    if EXPERIMENT.diagnostics is None:
-        return ""
-    return json.dumps(spec_json(EXPERIMENT.diagnostics_spec()))
+def page_texts():
+    """Return the digests of what the report is made of beside its code."""
+    folder = Path(ROOT, "bench", "analysis", "report")
+    files = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix != ".py" and path.is_file()
+    ]
+    return {path.name: sha256(path) for path in files}

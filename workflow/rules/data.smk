@@ -1,16 +1,16 @@
-# A checkpoint, so that what is downstream is looked at again once it has run: the same images, read
-# again from the same source, leave data.json with the same content, and retrain nothing.
+# A checkpoint, so that what is downstream is looked at again once it has run: images that are read
+# again and have the same fingerprint leave data.json with the same content, and retrain nothing.
 checkpoint data:
     output:
-        images=IMAGES,
-        about=ABOUT_IMAGES,
+        images=PATHS.data,
+        about=PATHS.data_record,
     log:
-        results("logs/data.log"),
+        PATHS.log("data"),
     conda:
         "../../environment.yml"
     params:
-        spec=data_spec(),
-        code=data_digest(),
+        spec=spec_of(staleness.data_inputs),
+        code=staleness.data_inputs(EXPERIMENT).code,
         files=listing_digest(EXPERIMENT.data),
         classes=EXPERIMENT.needs.classes,
         test_images=EXPERIMENT.needs.test_images,

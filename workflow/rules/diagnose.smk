@@ -1,19 +1,22 @@
-# Both need the verdicts: a run that is not what its evaluation says is not examined.
+DIAGNOSE = diagnostics_params(staleness.diagnostics_inputs)
+TRANSFER = diagnostics_params(staleness.transfer_inputs)
+
+
+# Both need the per-example results: a run that is not what its evaluation says is not examined.
 rule diagnose:
     input:
-        images=ancient(IMAGES),
+        images=ancient(PATHS.data),
         about=about_images,
-        best=rules.train.output.best,
-        last=rules.train.output.last,
+        weights=rules.train.output.weights,
         trained=rules.train.output.record,
-        judged=rules.evaluate.output.record,
-        verdicts=rules.evaluate.output.verdicts,
+        evaluated=rules.evaluate.output.record,
+        examples=rules.evaluate.output.examples,
     output:
-        record=results("models/{method}/seed{seed}/diagnostics/record.json"),
-        curves=results("models/{method}/seed{seed}/diagnostics/curves.csv"),
-        surfaces=results("models/{method}/seed{seed}/diagnostics/surfaces.csv"),
+        record=RUN.diagnostics_record,
+        curves=RUN.curves,
+        surfaces=RUN.surfaces,
     log:
-        results("logs/diagnose/{method}/seed{seed}.log"),
+        PATHS.log("diagnose/{method}/seed{seed}"),
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -22,9 +25,8 @@ rule diagnose:
         mem_mb=8000,
         runtime="4h",
     params:
-        spec=diagnostics_spec(),
-        code=diagnose_digest(EXPERIMENT.model.name),
-        folder=examined_folder,
+        **DIAGNOSE,
+        folder=run_folder,
     shell:
         "python -m bench diagnose --spec {params.spec:q} --method {wildcards.method}"
         " --seed {wildcards.seed} --data {input.images} --folder {params.folder} > {log} 2>&1"
@@ -32,18 +34,15 @@ rule diagnose:
 
 rule transfer:
     input:
-        images=ancient(IMAGES),
+        images=ancient(PATHS.data),
         about=about_images,
-        best=of_every_method("best.safetensors"),
-        last=of_every_method("last.safetensors"),
-        trained=of_every_method("train.json"),
-        judged=of_every_method("evaluation.json"),
-        verdicts=of_every_method("verdicts"),
+        weights=weights_of_every_method(),
+        runs=of_every_method("train_record", "evaluation_record", "examples_folder"),
     output:
-        record=results("transfer/seed{seed}.json"),
-        table=results("transfer/seed{seed}.csv"),
+        record=PATHS.transfer_record("{seed}"),
+        table=PATHS.transfer("{seed}"),
     log:
-        results("logs/transfer/seed{seed}.log"),
+        PATHS.log("transfer/seed{seed}"),
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -52,10 +51,9 @@ rule transfer:
         mem_mb=8000,
         runtime="4h",
     params:
-        spec=diagnostics_spec(),
-        code=transfer_digest(EXPERIMENT.model.name),
+        **TRANSFER,
         methods=[method.label for method in EXPERIMENT.methods],
-        folder=examined_folder,
+        folder=PATHS.folder,
     shell:
         "python -m bench transfer --spec {params.spec:q} --methods {params.methods}"
         " --seed {wildcards.seed} --data {input.images} --folder {params.folder} > {log} 2>&1"

@@ -1,15 +1,14 @@
 rule evaluate:
     input:
-        images=ancient(IMAGES),
+        images=ancient(PATHS.data),
         about=about_images,
-        best=rules.train.output.best,
-        last=rules.train.output.last,
+        weights=rules.train.output.weights,
         record=rules.train.output.record,
     output:
-        record=results("models/{method}/seed{seed}/evaluation.json"),
-        verdicts=directory(results("models/{method}/seed{seed}/verdicts")),
+        record=RUN.evaluation_record,
+        examples=directory(RUN.examples_folder),
     log:
-        results("logs/evaluate/{method}/seed{seed}.log"),
+        PATHS.log("evaluate/{method}/seed{seed}"),
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -18,9 +17,9 @@ rule evaluate:
         mem_mb=8000,
         runtime="12h",
     params:
-        spec=evaluation_spec(),
+        spec=spec_of(staleness.evaluation_inputs),
         trained=train_spec,
-        code=evaluation_code(),
+        code=staleness.evaluation_inputs(EXPERIMENT).code,
         folder=run_folder,
     shell:
         "python -m bench evaluate --spec {params.spec:q} --train-spec {params.trained:q}"
@@ -30,12 +29,12 @@ rule evaluate:
 
 rule reference:
     input:
-        images=ancient(IMAGES),
+        images=ancient(PATHS.data),
         about=about_images,
     output:
-        record=results("reference/{name}/evaluation.json"),
+        record=PATHS.reference("{name}").evaluation_record,
     log:
-        results("logs/reference/{name}.log"),
+        PATHS.log("reference/{name}"),
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -44,9 +43,9 @@ rule reference:
         mem_mb=8000,
         runtime="12h",
     params:
-        spec=evaluation_spec(),
-        code=reference_digest(),
-        folder=run_folder,
+        spec=spec_of(staleness.reference_inputs),
+        code=staleness.reference_inputs(EXPERIMENT).code,
+        folder=lambda wildcards: PATHS.reference(wildcards.name).folder,
     shell:
         "python -m bench reference --name {wildcards.name} --spec {params.spec:q}"
         " --data {input.images} --folder {params.folder} > {log} 2>&1"

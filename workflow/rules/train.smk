@@ -1,15 +1,14 @@
 rule train:
     input:
-        images=ancient(IMAGES),
+        images=ancient(PATHS.data),
         about=about_images,
         start=start_weights,
     output:
-        best=results("models/{method}/seed{seed}/best.safetensors"),
-        last=results("models/{method}/seed{seed}/last.safetensors"),
-        history=results("models/{method}/seed{seed}/history.csv"),
-        record=results("models/{method}/seed{seed}/train.json"),
+        weights=weights_of(RUN),
+        history=RUN.history,
+        record=RUN.train_record,
     log:
-        results("logs/train/{method}/seed{seed}.log"),
+        PATHS.log("train/{method}/seed{seed}"),
     conda:
         "../../environment.yml"
     threads: THREADS

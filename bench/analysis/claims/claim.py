@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
-from bench.analysis.labels import eps_text
-from bench.analysis.rows import WORST
+from bench.analysis.statistics.outcomes import WORST
 from bench.config.loading import read_yaml
 from bench.config.method_options import declared_options
 from bench.config.parsing import Pixels, Unit, nearest, parse
 from bench.results.options import options_text
 from bench.results.published import METRICS
+from bench.results.text import eps_text
 from bench.runtime.errors import ConfigError
 
 HARMONIC = "harmonic_mean"

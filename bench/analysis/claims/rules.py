@@ -1,7 +1,7 @@
 """The rules that turn results into a number with an interval, for claims to be held against.
 
 Claims about numbers are held against the interval over seeds: a paper's number is about the very
-test images that are judged here, so another draw of images is not what is asked. Claims about an
+test images that are evaluated here, so another draw of images is not what is asked. Claims about an
 order are meant to hold for other images too, so theirs is the interval over seeds and images.
 """
 
@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from bench.analysis.claims.claim import HARMONIC, Claim
-from bench.analysis.claims.results import NotRunError, Results, paired
+from bench.analysis.claims.evidence import Evidence, NotRunError, paired
 from bench.analysis.statistics import front
 from bench.analysis.statistics.crossed import (
     LEVEL,
@@ -57,8 +57,8 @@ class RuledClaim(Claim, ABC):
     """A claim with its rule."""
 
     @abstractmethod
-    def measured(self, results: Results) -> Measured:
-        """Return what the results say; NotRunError names what they lack."""
+    def measured(self, evidence: Evidence) -> Measured:
+        """Return what the evidence says; NotRunError names what it lacks."""
 
     @property
     def images_too(self) -> bool:
@@ -71,12 +71,12 @@ class RuledClaim(Claim, ABC):
         Raises
         ------
         NotRunError
-            It needs verdicts of images, and there are none.
+            It needs per-example results, and there are none.
         """
         if self.images_too and of.squares is None:
             raise NotRunError(
-                "there are no verdicts of single images, without which nothing is known of other "
-                "images: keep models/*/seed*/verdicts beside summary.csv"
+                "there are no per-example results, without which nothing is known of other images: "
+                "keep models/*/seed*/examples beside summary.csv"
             )
         found = (over_both if self.images_too else over_seeds)(of, level)
         if found is None or not self.attacks:
@@ -98,9 +98,9 @@ class Value(RuledClaim):
     method: str
     metric: str
 
-    def measured(self, results: Results) -> Measured:
+    def measured(self, evidence: Evidence) -> Measured:
         """Return the mean over seeds."""
-        return self.of_one(results.estimate(results.quantity(self.metric, self.method)))
+        return self.of_one(evidence.estimate(evidence.quantity(self.metric, self.method)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +119,11 @@ class Difference(RuledClaim):
         if not self.against or (len(self.against) > 1 and self.above is None):
             raise ValueError("against: name one method, or with `above` one or more")
 
-    def measured(self, results: Results) -> Measured:
+    def measured(self, evidence: Evidence) -> Measured:
         """Return the smallest of the paired differences."""
-        ours = results.quantity(self.metric, self.method)
+        ours = evidence.quantity(self.metric, self.method)
         parts = [
-            results.estimate(difference(ours, results.quantity(self.metric, other)))
+            evidence.estimate(difference(ours, evidence.quantity(self.metric, other)))
             for other in self.against
         ]
         level = simultaneous(len(parts))
@@ -149,10 +149,10 @@ class Range(RuledClaim):
         if len(self.methods) < 2:
             raise ValueError("methods: name two or more")
 
-    def measured(self, results: Results) -> Measured:
+    def measured(self, evidence: Evidence) -> Measured:
         """Return the largest of the paired differences, in absolute value."""
-        every = [results.quantity(self.metric, name) for name in self.methods]
-        parts = [results.estimate(difference(*pair)) for pair in combinations(every, 2)]
+        every = [evidence.quantity(self.metric, name) for name in self.methods]
+        parts = [evidence.estimate(difference(*pair)) for pair in combinations(every, 2)]
         level = simultaneous(len(parts))
         binding = max(parts, key=lambda part: abs(part.value))
         intervals = _all([self.interval(part, level) for part in parts])
@@ -189,14 +189,14 @@ class Frontier(RuledClaim):
         """Clean accuracy is one of the front's two."""
         return ("clean", self.metric)
 
-    def measured(self, results: Results) -> Measured:
+    def measured(self, evidence: Evidence) -> Measured:
         """Return what the method could lose in both before mixtures of the others were as good."""
-        label, others = results.label(self.method), results.labels(self.against)
+        label, others = evidence.label(self.method), evidence.labels(self.against)
         of = front_distance(self.metric, label, others)
-        whole = results.estimate(of)
+        whole = evidence.estimate(of)
         pairs = list(combinations(others, 2)) if len(others) > 2 else [tuple(others)]
         parts = [
-            results.estimate(front_distance(self.metric, label, pair)) if len(pairs) > 1 else whole
+            evidence.estimate(front_distance(self.metric, label, pair)) if len(pairs) > 1 else whole
             for pair in pairs
         ]
         level = simultaneous(len(parts))
@@ -204,7 +204,7 @@ class Frontier(RuledClaim):
         low = min(-one.high for one in intervals) if intervals else None
         high = min(-one.low for one in intervals) if intervals else None
         lead = replace(whole, value=-whole.value, by_seed=-whole.by_seed)
-        mean_T = mean_accuracies(results.judged, of)
+        mean_T = mean_accuracies(evidence.outcomes, of)
         reason = ""
         if mean_T is not None and front.slope(mean_T[:2], mean_T[2:].reshape(-1, 2)).beyond:
             reason = (
@@ -234,10 +234,10 @@ class Cost(RuledClaim):
         """Time is of no test image."""
         return False
 
-    def measured(self, results: Results) -> Measured:
+    def measured(self, evidence: Evidence) -> Measured:
         """Return the geometric mean over seeds of the paired ratios."""
-        label, other = results.labels((self.method, self.against))
-        seconds = results.training_seconds((label, other))
+        label, other = evidence.labels((self.method, self.against))
+        seconds = evidence.training_seconds((label, other))
         logs = {name: {s: math.log(t) for s, t in of.items()} for name, of in seconds.items()}
         ratio = self.of_one(paired(logs[label], logs[other]))
         return replace(
@@ -251,33 +251,31 @@ class Cost(RuledClaim):
 
 @dataclass(frozen=True, kw_only=True)
 class Epochs(RuledClaim):
-    """`column` of `file` in the folder of each run, of `method` minus of `against`.
+    """`column` of the histories, of `method` minus of `against`.
 
-    The file has one line per epoch; `of` says whether the mean of all counts, that of the second
-    half, or the last one.
+    `of` says whether the mean of all epochs counts, that of the second half, or the last one.
     """
 
     about = ("method", "against")
 
     method: str
     against: str
-    file: str
     column: str
     of: Literal["mean", "second_half", "last"] = "mean"
 
     @property
     def images_too(self) -> bool:
-        """The file is of no test image."""
+        """A history is of no test image."""
         return False
 
-    def measured(self, results: Results) -> Measured:
+    def measured(self, evidence: Evidence) -> Measured:
         """Return the mean over seeds of the paired differences."""
         ours, theirs = (
             {
                 seed: float(np.mean(values[self._from(len(values)) :]))
-                for seed, values in results.of_epochs(label, self.file, self.column).items()
+                for seed, values in evidence.of_epochs(label, self.column).items()
             }
-            for label in results.labels((self.method, self.against))
+            for label in evidence.labels((self.method, self.against))
         )
         return self.of_one(paired(ours, theirs))
 

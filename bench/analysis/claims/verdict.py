@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.analysis.claims.claim import Region
-from bench.analysis.claims.results import NotRunError, Results
+from bench.analysis.claims.evidence import Evidence, NotRunError
 from bench.analysis.claims.rules import Measured, RuledClaim
 from bench.analysis.statistics.crossed import MOST_SEEDS, needed
 
@@ -24,7 +24,7 @@ MEANINGS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class Verdict:
     """A claim with its verdict and the reason; `measured` is None where it was not run."""
 
     claim: RuledClaim
@@ -35,21 +35,20 @@ class Judgement:
     flags: tuple[str, ...] = ()
 
 
-def judge(claim: RuledClaim, results: Results) -> Judgement:
-    """Return the verdict that `results` allow on `claim`."""
+def decide(claim: RuledClaim, evidence: Evidence) -> Verdict:
+    """Return the verdict that `evidence` allows on `claim`."""
     try:
-        labels = tuple(results.labels(claim.names))
-        elsewhere = results.elsewhere(labels, claim.attacks)
+        labels = tuple(evidence.labels(claim.names))
+        elsewhere = evidence.elsewhere(labels, claim.attacks)
         if elsewhere and claim.kind == "number":
             raise NotRunError(f"stated for {claim.scope}; {elsewhere}")
-        results.check_seeds(labels, claim.attacks)
-        measured = claim.measured(results)
+        evidence.check_seeds(labels, claim.attacks)
+        measured = claim.measured(evidence)
     except NotRunError as missing:
-        return Judgement(claim, NOT_RUN, str(missing))
+        return Verdict(claim, NOT_RUN, str(missing))
     # What is of no test image is of no attack either.
-    rows = results.rows_of(labels, claim.attacks) if claim.attacks else []
-    flags = {flag for row in rows for flag in row["flags"].split(";") if flag}
-    flags |= results.flags_of_training(labels)
+    flags = evidence.flags(labels, claim.attacks) if claim.attacks else set()
+    flags |= evidence.flags_of_training(labels)
     found = side(measured, claim.region)
     if found is None:
         verdict, detail = INCONCLUSIVE, undecided(measured, claim.region)
@@ -57,7 +56,7 @@ def judge(claim: RuledClaim, results: Results) -> Judgement:
         verdict, detail = OBSERVED if found else NOT_OBSERVED, elsewhere
     else:
         verdict, detail = REPRODUCED if found else NOT_REPRODUCED, ""
-    return Judgement(claim, verdict, detail, labels, measured, tuple(sorted(flags)))
+    return Verdict(claim, verdict, detail, labels, measured, tuple(sorted(flags)))
 
 
 def side(measured: Measured, region: Region) -> bool | None:

@@ -1,1 +1,1 @@
-"""report.html: one self-contained page of an experiment, from its CSV and JSON files alone."""
+"""report.html: all results of an experiment on one page that needs no network."""

@@ -1,12 +1,16 @@
-"""Tables of the page: cells that know what they are sorted by, and rows that filters find."""
+"""Tables of the page: from the rows of a frame to cells that can be sorted and filtered."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-MINUS = "−"
-ABSENT = "–"
+import pandas as pd
+
+from bench.results.flags import WARNED, meaning
+
+MINUS, ABSENT = "−", "–"
 
 
 @dataclass(frozen=True)
@@ -34,74 +38,114 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, whether it holds numbers, and what it means, on hover."""
+    """A column: its heading, its cell of a row of the frame, and what it means, on hover."""
 
     name: str
+    cell: Callable[[Any], Cell | str]
     numeric: bool = False
     title: str = ""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A filter: `key` of the rows, and what may be chosen, value by text; "" shows all."""
+class Filter:
+    """A choice among the values of the frame's column `key`; `names` are their texts."""
 
     key: str
     name: str
-    values: Mapping[str, str]
+    names: Mapping[str, str] = field(default_factory=dict)
     chosen: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row; `keys` are what filters look at."""
+class Row:
+    """The cells of a row, and the values that filters look at."""
 
     cells: Sequence[Cell]
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table; `name` tells it from others of the page, `notes` go below."""
+    """A table; `name` tells it from others of the page, `notes` are below."""
 
     name: str
     caption: str
     columns: Sequence[Column]
-    lines: Sequence[Line]
-    filters: Sequence[Choice] = ()
-    notes: Sequence[str] = ()
+    rows: Sequence[Row]
+    filters: Sequence[Filter]
+    notes: Sequence[str]
 
     @property
     def marks(self) -> list[Mark]:
         """Every remark of the table once, so that its meaning can be read without hovering."""
-        cells = (cell for line in self.lines for cell in line.cells)
-        return sorted(
-            {mark for cell in cells for mark in cell.marks},
-            key=lambda mark: (mark.text, mark.meaning),
+        found = {mark for row in self.rows for cell in row.cells for mark in cell.marks}
+        return sorted(found, key=lambda mark: (mark.text, mark.meaning))
+
+
+def make_grid(
+    frame: pd.DataFrame,
+    name: str,
+    caption: str,
+    columns: Sequence[Column],
+    filters: Sequence[Filter] = (),
+    notes: Sequence[str] = (),
+) -> Grid:
+    """Return the table of `frame`, a row each."""
+    rows = []
+    for row in frame.itertuples(index=False):
+        cells = [column.cell(row) for column in columns]
+        keys = {one.key: str(getattr(row, one.key)) for one in filters}
+        rows.append(Row([Cell(cell) if isinstance(cell, str) else cell for cell in cells], keys))
+    offered = [
+        Filter(
+            one.key,
+            one.name,
+            one.names,
+            one.chosen if one.chosen in (values := _values(rows, one)) else "",
+            values,
         )
+        for one in filters
+    ]
+    return Grid(name, caption, columns, rows, offered, notes)
 
 
-def number(value: float | None, digits: int = 2, unit: str = "") -> Cell:
+def _values(rows: Sequence[Row], one: Filter) -> dict[str, str]:
+    values = dict.fromkeys(row.keys[one.key] for row in rows)
+    return {value: one.names.get(value, value) for value in values if value}
+
+
+def known(value: Any) -> bool:
+    """Say whether a frame has a value there."""
+    return not pd.isna(value)
+
+
+def number(value: Any, digits: int = 2, **cell: Any) -> Cell:
     """Return a number as readers see it, or that there is none."""
-    if value is None:
-        return Cell(ABSENT)
-    return Cell(f"{plain(value, digits)}{unit}", value)
+    return Cell(plain(value, digits), float(value), **cell) if known(value) else Cell(ABSENT)
+
+
+def whole(value: Any) -> Cell:
+    """Return a whole number, or that there is none."""
+    return Cell(str(int(value)), int(value)) if known(value) else Cell(ABSENT)
 
 
 def plain(value: float, digits: int = 2) -> str:
     """Return a number as text, with a minus sign that is one."""
-    return f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", MINUS)
+    return f"{round(float(value), digits) + 0.0:,.{digits}f}".replace("-", MINUS)
 
 
-def between(low: float | None, high: float | None, digits: int = 2) -> str:
+def signed(value: float, digits: int = 2) -> str:
+    """Return a difference as text: with a plus where it is above zero."""
+    return ("+" if round(float(value), digits) > 0 else "") + plain(value, digits)
+
+
+def between(low: Any, high: Any, digits: int = 2) -> str:
     """Return an interval as text, empty where it is not known."""
-    if low is None or high is None:
-        return ""
-    return f"[{plain(low, digits)}, {plain(high, digits)}]"
+    return f"[{plain(low, digits)}, {plain(high, digits)}]" if known(low) and known(high) else ""
 
 
-def chosen_from(
-    key: str, name: str, lines: Sequence[Line], names: Mapping[str, str], chosen: str = ""
-) -> Choice:
-    """Return the filter over what the rows have under `key`, in their order."""
-    values = dict.fromkeys(line.keys[key] for line in lines)
-    return Choice(key, name, {v: names.get(v, v) for v in values if v}, chosen)
+def flag_marks(flags: str, warnings: str = "") -> list[Mark]:
+    """Return the flags of a row with their meanings, AutoAttack's own warning among them."""
+    told = {WARNED: f"{meaning(WARNED)}: {warnings}"} if warnings else {}
+    return [Mark(flag, told.get(flag, meaning(flag))) for flag in flags.split(";") if flag]

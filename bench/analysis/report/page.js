@@ -1,5 +1,6 @@
 "use strict";
-// Draws the charts, and makes switches, legends and tables work. Without it the page can be read.
+// Draws the charts when they come into view, and makes switches, legends and tables work. Without it
+// the page can be read.
 (function () {
   const root = document.documentElement;
   root.classList.add("js");
@@ -26,7 +27,6 @@
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: ink("--ink") },
-      showlegend: false,
       hoverlabel: { bgcolor: ink("--tint"), bordercolor: ink("--soft"), font: { color: ink("--ink") }, align: "left" },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: ink("--soft"), activecolor: ink("--ink") },
       dragmode: false,
@@ -39,27 +39,25 @@
   function coloured(trace) {
     const copy = { ...trace };
     for (const part of ["marker", "line"]) {
-      if (copy[part]) copy[part] = { ...copy[part], color: seen(copy[part].color) };
+      if (copy[part] && copy[part].color) copy[part] = { ...copy[part], color: seen(copy[part].color) };
     }
-    if (copy.meta.kind === "mean") {
+    if (copy.meta && copy.meta.kind === "mean") {
       copy.marker.line = { width: 1, color: ink("--page") };
     }
     return copy;
   }
 
-  // What the switches beside a chart say: values by key, and kinds that are off.
-  function wanted(name) {
-    const box = document.querySelector(`[data-chart-switches="${name}"]`);
-    const wish = { values: {}, seeds: null, off: new Set() };
-    if (!box) return wish;
-    for (const select of box.querySelectorAll("select")) {
-      if (select.dataset.key === "seeds") wish.seeds = select.value.split(" ");
-      else wish.values[select.dataset.key] = select.value;
-    }
-    for (const input of box.querySelectorAll("input[data-kind]")) {
-      if (!input.checked) wish.off.add(input.dataset.kind);
-    }
-    return wish;
+  // What the switches of the frontier say: attack, checkpoint, and which kinds of traces are shown.
+  const box = document.querySelector("[data-chart-switches]");
+  const main = document.querySelector('[data-chart^="frontier/"]');
+
+  function select(key) {
+    return box.querySelector(`select[data-key="${key}"]`).value;
+  }
+
+  function chartOf(plot) {
+    if (plot !== main) return charts[plot.dataset.chart];
+    return charts[`frontier/${select("attack")}/${select("checkpoint")}`];
   }
 
   function hiddenMethods(plot) {
@@ -67,30 +65,25 @@
     return new Set([...legend].filter((input) => !input.checked).map((input) => input.value));
   }
 
-  function shown(meta, wish, without) {
-    if (without.has(meta.method)) return false;
-    for (const [key, value] of Object.entries(wish.values)) {
-      if (key in meta && meta[key] !== value) return false;
+  function shown(trace, hidden) {
+    if (hidden.has(trace.legendgroup)) return false;
+    if (!trace.meta || !trace.meta.kind) return true;
+    const off = [...box.querySelectorAll("input[data-kind]")].filter((input) => !input.checked);
+    if (off.some((input) => input.dataset.kind === (trace.meta.far ? "far" : trace.meta.kind))) {
+      return false;
     }
-    const ours = ["mean", "seed", "betas", "front"].includes(meta.kind);
-    if (ours && wish.seeds && !wish.seeds.includes(meta.kind)) return false;
-    return !wish.off.has(meta.kind) && !(meta.far && wish.off.has("far"));
+    const ours = ["mean", "seed", "betas", "hull"].includes(trace.meta.kind);
+    return !ours || select("seeds").split(" ").includes(trace.meta.kind);
   }
 
   function state(plot) {
-    const name = plot.dataset.chart;
-    const wish = wanted(name);
-    const without = hiddenMethods(plot);
-    const layout = { ...charts[name].layout };
-    const select = document.querySelector(`[data-chart-switches="${name}"] [data-key="attack"]`);
-    if (select) {
-      const title = `${select.selectedOptions[0].textContent} accuracy, %`;
-      layout.yaxis = { ...layout.yaxis, title: { text: title } };
-    }
-    const data = charts[name].data.map((trace) => ({
-      ...coloured(trace), visible: shown(trace.meta, wish, without),
-    }));
-    return { data, layout: themed(layout) };
+    const chart = chartOf(plot);
+    const hidden = hiddenMethods(plot);
+    const data = chart.data.map((trace) => ({ ...coloured(trace), visible: shown(trace, hidden) }));
+    const layout = themed({ ...chart.layout });
+    // The methods have switches of the page's own.
+    if (data.some((trace) => trace.legendgroup)) layout.showlegend = false;
+    return { data, layout };
   }
 
   function draw(plot) {
@@ -100,7 +93,7 @@
       layout.width = !many ? PAPER.single : many.classList.contains("wide") ? PAPER.wide : PAPER.many;
       layout.height = Math.min(layout.height, TALLEST);
     }
-    const tools = plot.dataset.chart === "frontier" && matchMedia("(pointer: fine)").matches;
+    const tools = plot === main && matchMedia("(pointer: fine)").matches;
     if (tools) layout.dragmode = "zoom";
     return Plotly.react(plot, data, layout, {
       displaylogo: false,
@@ -110,16 +103,18 @@
     });
   }
 
+  const drawn = new Set();
+
   function redraw() {
     for (const sign of document.querySelectorAll(".sign")) {
       sign.style.color = seen(sign.dataset.colour);
     }
-    plots.forEach(draw);
+    (printing ? plots : plots.filter((plot) => drawn.has(plot))).forEach(draw);
   }
 
   // Arrow keys walk over the points that are shown, from left to right.
   function walk(plot) {
-    const live = document.querySelector(`[data-live="${plot.dataset.chart}"]`);
+    const live = document.querySelector("[data-live]");
     let at = -1;
     plot.tabIndex = 0;
     plot.addEventListener("keydown", (event) => {
@@ -198,10 +193,18 @@
   document.querySelectorAll("table").forEach(sortable);
   document.querySelectorAll("[data-filters]").forEach(filterable);
   redraw();
-  plots.filter((plot) => document.querySelector(`[data-live="${plot.dataset.chart}"]`)).forEach(walk);
+  walk(main);
+  const watch = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting || drawn.has(target)) continue;
+      drawn.add(target);
+      draw(target);
+    }
+  }, { rootMargin: "600px" });
+  plots.forEach((plot) => watch.observe(plot));
   document.querySelectorAll("[data-chart-switches], .legend").forEach((box) =>
     box.addEventListener("change", () =>
-      box.closest("section").querySelectorAll(".plot").forEach(draw)));
+      box.closest("section").querySelectorAll(".plot").forEach((plot) => drawn.has(plot) && draw(plot))));
   dark.addEventListener("change", redraw);
   addEventListener("beforeprint", () => { printing = true; redraw(); });
   addEventListener("afterprint", () => { printing = false; redraw(); });

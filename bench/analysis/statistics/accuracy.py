@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Sequence
 
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 
@@ -31,11 +29,3 @@ def wilson(correct: float, n: float) -> tuple[float, float]:
     low = 0.0 if correct == 0 else 100 * (middle - half)
     high = 100.0 if correct == n else 100 * (middle + half)
     return low, high
-
-
-def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
-    """Return the mean and the sample standard deviation (divisor N - 1) over seeds.
-
-    The spread of a single seed is None: it is unknown, not zero.
-    """
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None

@@ -1,8 +1,9 @@
 """Estimates over seeds and images, and three intervals that differ in what they speak of.
 
-Every seed judges every image, so seeds and images are crossed as readers and cases are in studies
-of diagnostic images. A quantity is a matrix of one value per seed and image whose mean it is; its
-two-way analysis of variance says what training and what the choice of images add to its variance.
+Every seed evaluates every image, so seeds and images are crossed as readers and cases are in
+studies of diagnostic images. A quantity is a matrix of one value per seed and image whose mean it
+is; its two-way analysis of variance says what training and what the choice of images add to its
+variance.
 
 Shape suffixes: S seeds, N images.
 """
@@ -152,7 +153,7 @@ def over_images(of: Estimate, level: float = LEVEL) -> Interval | None:
 def wilson_over_images(of: Estimate) -> tuple[float, float] | None:
     """Return Wilson's 95 % interval of an accuracy over images alone, in percent.
 
-    The seeds judge the same images, so S N verdicts are worth fewer: n = p (1 - p) / Var of
+    The seeds evaluate the same images, so S N verdicts are worth fewer: n = p (1 - p) / Var of
     `over_images`, between N and S N (Franco et al. 2019, PMC6690503). Unlike a normal interval it
     has a width where every verdict is the same.
     """

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bench.analysis.statistics import front
 from bench.analysis.statistics.crossed import Estimate, estimate
-from bench.analysis.statistics.evidence import Judged, common_images
+from bench.analysis.statistics.outcomes import Outcomes, common_images
 
 Floats = NDArray[np.float64]
 Term = tuple[str, str]  # attack and method
@@ -85,15 +85,15 @@ def front_distance(robust: str, method: str, others: Sequence[str]) -> Quantity:
 
 
 def shared(
-    judged: Mapping[str, Judged], quantity: Quantity
-) -> tuple[dict[str, Judged], tuple[int, ...]] | None:
+    outcomes: Mapping[str, Outcomes], quantity: Quantity
+) -> tuple[dict[str, Outcomes], tuple[int, ...]] | None:
     """Return the attacks of `quantity` on the images common to them, and its methods' seeds.
 
-    None where no seed has all terms, or no image was judged by all of its attacks.
+    None where no seed has all terms, or no image was evaluated under all of its attacks.
     """
-    if any(attack not in judged for attack in quantity.attacks):
+    if any(attack not in outcomes for attack in quantity.attacks):
         return None
-    parts = {attack: judged[attack] for attack in quantity.attacks}
+    parts = {attack: outcomes[attack] for attack in quantity.attacks}
     per_attack = (
         set(part.seeds(method for attack, method in quantity.terms if attack == name))
         for name, part in parts.items()
@@ -108,13 +108,13 @@ def shared(
     return parts, seeds
 
 
-def measure(judged: Mapping[str, Judged], quantity: Quantity) -> Estimate | None:
+def measure(outcomes: Mapping[str, Outcomes], quantity: Quantity) -> Estimate | None:
     """Return the estimate of `quantity` over the seeds that all its methods have.
 
     The function is taken of the mean accuracies over seeds. None as in `shared`; without verdicts
     it has no images.
     """
-    found = shared(judged, quantity)
+    found = shared(outcomes, quantity)
     if found is None:
         return None
     parts, seeds = found
@@ -133,16 +133,16 @@ def measure(judged: Mapping[str, Judged], quantity: Quantity) -> Estimate | None
     return estimate(z_SN, value)
 
 
-def mean_accuracies(judged: Mapping[str, Judged], quantity: Quantity) -> Floats | None:
+def mean_accuracies(outcomes: Mapping[str, Outcomes], quantity: Quantity) -> Floats | None:
     """Return the mean over the common seeds of every term's accuracy, [T]; None as `measure`."""
-    found = shared(judged, quantity)
+    found = shared(outcomes, quantity)
     if found is None:
         return None
     mean_T: Floats = _accuracies(*found, quantity).mean(axis=1)
     return mean_T
 
 
-def _accuracies(parts: Mapping[str, Judged], seeds: Sequence[int], quantity: Quantity) -> Floats:
+def _accuracies(parts: Mapping[str, Outcomes], seeds: Sequence[int], quantity: Quantity) -> Floats:
     return np.array(
         [
             [parts[attack].accuracy[method, seed] for seed in seeds]

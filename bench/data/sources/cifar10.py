@@ -32,8 +32,8 @@ def read(path: Path, name: str) -> Found:
     """Return 50,000 training and 10,000 test images, uint8 [N, 3, 32, 32], and the class names.
 
     The training images come through torchvision and the test images through RobustBench, so that
-    a model is judged on the very tensors that RobustBench judges on. Both fetch the archive into
-    `path` when it is not there.
+    a model is evaluated on the very tensors that RobustBench evaluates on. Both fetch the archive
+    into `path` when it is not there.
 
     Raises
     ------

@@ -1,0 +1,274 @@
+"""The results of an experiment as claims ask for them, and what is missing for that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.claims.claim import HARMONIC, Scope, Trained
+from bench.analysis.statistics.crossed import Estimate
+from bench.analysis.statistics.outcomes import ByAttack
+from bench.analysis.statistics.quantities import Quantity, accuracy, harmonic_mean, measure
+from bench.config.parsing import nearest
+from bench.results.experiment import ExperimentResults
+from bench.results.flags import ON_TEST, OTHER_IMAGES, OWN_RECIPE, SUBSET, TRAIN_SUBSET, flags_of
+from bench.results.text import eps_text
+from bench.runtime.errors import ConfigError
+
+# Flags of rows of other images or of a part of them, or whose checkpoint the test set chose.
+PARTS = {
+    OTHER_IMAGES: "the images here are not the published ones (not_the_published_images)",
+    SUBSET: "only a part of the images was used here (subset)",
+    TRAIN_SUBSET: "only a part of the images was used here (train_subset)",
+    ON_TEST: "the test set chose the checkpoint here (selected_on_test)",
+}
+
+
+class NotRunError(Exception):
+    """What a claim needs and these results do not have; no mistake of the user."""
+
+
+class Evidence:
+    """An experiment's results at the checkpoint of a scope, with methods by what was trained.
+
+    Parameters
+    ----------
+    outcomes
+        Of every checkpoint.
+    methods
+        The methods of the claims, by their name there.
+    """
+
+    def __init__(
+        self,
+        results: ExperimentResults,
+        outcomes: Mapping[str, ByAttack],
+        methods: Mapping[str, Trained],
+        scope: Scope,
+    ) -> None:
+        self.results, self.methods, self.scope = results, methods, scope
+        self.rows = results.ours[results.ours["checkpoint"] == scope.checkpoint]
+        self.outcomes: ByAttack = outcomes.get(scope.checkpoint, {})
+
+    def label(self, name: str) -> str:
+        """Return the label under which the method `name` of the claims was trained.
+
+        Raises
+        ------
+        NotRunError
+            It was not trained or not evaluated at this checkpoint, or by a recipe of its own alone
+            and the claims do not name the label, or several labels would do.
+        """
+        trained = self.methods[name]
+        rows = _fitting(self.rows, trained)
+        fitting = _labels(rows)
+        if not fitting:
+            raise NotRunError(
+                f"no run of {trained} with the checkpoint {self.scope.checkpoint!r}: add it to "
+                "`methods` of the configuration"
+            )
+        if trained.label in fitting:
+            return str(trained.label)
+        if trained.label is not None:
+            raise NotRunError(
+                f"no run of {trained} with the checkpoint {self.scope.checkpoint!r} has the label "
+                f"{trained.label!r}, which methods.{name} of the claims asks for; here are "
+                f"{', '.join(fitting)}"
+            )
+        own = _labels(rows[_flagged(rows, OWN_RECIPE)])
+        shared = [label for label in fitting if label not in own]
+        if not shared:
+            raise NotRunError(
+                f"no run of {trained} was trained by the experiment's shared recipe: if "
+                f"{' or '.join(own)} is meant, name it by `label` in methods.{name} of the claims"
+            )
+        if len(shared) > 1:
+            raise NotRunError(
+                f"{', '.join(shared)} are all {trained}: say which by `label` in methods.{name} of "
+                "the claims"
+            )
+        return shared[0]
+
+    def labels(self, names: Iterable[str]) -> list[str]:
+        """Return the labels of several methods."""
+        return [self.label(name) for name in names]
+
+    def check_seeds(self, labels: Iterable[str], attacks: Iterable[str]) -> None:
+        """Refuse to answer from fewer seeds than the experiment has at this checkpoint.
+
+        Raises
+        ------
+        NotRunError
+            Naming the method, the attack and the seeds that are missing.
+        """
+        every = set(self.rows["seed"])
+        for label in labels:
+            for attack in attacks or ("",):
+                there = set(self.rows_of([label], [attack] if attack else [])["seed"])
+                missing = ", ".join(map(str, sorted(every - there)))
+                if there and missing:
+                    what = f"no results under {attack!r}" if attack else "no run"
+                    raise NotRunError(
+                        f"{label} has {what} with seed {missing} on the checkpoint "
+                        f"{self.scope.checkpoint!r}, as others have: use the same `seeds` for all"
+                    )
+
+    def quantity(self, metric: str, name: str) -> Quantity:
+        """Return a metric of the method `name`: an accuracy, or the harmonic mean of two."""
+        label = self.label(name)
+        if metric == HARMONIC:
+            return harmonic_mean("autoattack", label)
+        return accuracy(metric, label)
+
+    def estimate(self, quantity: Quantity) -> Estimate:
+        """Return the estimate of `quantity`.
+
+        Raises
+        ------
+        NotRunError
+            An attack was not run, or no seed or image is common to all that it is about.
+        """
+        for attack, label in quantity.terms:
+            if attack not in self.outcomes or not self.outcomes[attack].seeds([label]):
+                raise NotRunError(
+                    f"{label} has no results under {attack!r} on the checkpoint "
+                    f"{self.scope.checkpoint!r}: add it to `evaluation` of the configuration"
+                )
+        found = measure(self.outcomes, quantity)
+        if found is None:
+            raise NotRunError(
+                f"no seed, or no image, is common to {', '.join(quantity.methods)} under "
+                f"{', '.join(quantity.attacks)}: use the same `seeds` and `images` for all"
+            )
+        return found
+
+    def rows_of(self, labels: Sequence[str], attacks: Sequence[str]) -> pd.DataFrame:
+        """Return the summary's rows of methods and attacks; of all attacks where none is named."""
+        rows = self.rows[self.rows["method"].isin(labels)]
+        return rows[rows["attack"].isin(attacks)] if attacks else rows
+
+    def flags(self, labels: Sequence[str], attacks: Sequence[str]) -> set[str]:
+        """Return the flags of `rows_of`."""
+        return flags_of(self.rows_of(labels, attacks)["flags"])
+
+    def flags_of_training(self, labels: Sequence[str]) -> set[str]:
+        """Return the flags that hold for all of a run, its times and epochs included."""
+        return {OWN_RECIPE} & self.flags(labels, ())
+
+    def elsewhere(self, labels: Sequence[str], attacks: Sequence[str]) -> str:
+        """Return in what these results are others than the scope's; empty where they are not."""
+        rows = self.rows_of(labels, ())
+        radii = rows.loc[rows["attack"] != "clean", "eps"].map(eps_text)
+        for what, ours, theirs in (
+            ("data set", rows["dataset"], self.scope.dataset),
+            ("model", rows["model"], self.scope.model),
+            ("eps", radii, eps_text(self.scope.eps)),
+        ):
+            if set(ours) - {theirs}:
+                return f"the {what} here is {', '.join(sorted(set(ours)))}"
+        flags = self.flags(labels, attacks)
+        return next((said for flag, said in PARTS.items() if flag in flags), "")
+
+    def training_seconds(self, labels: Sequence[str]) -> dict[str, dict[int, float]]:
+        """Return the wall time of every training, by label and seed.
+
+        Raises
+        ------
+        NotRunError
+            costs.csv does not tell it, or the trainings ran on different devices.
+        """
+        costs = self.results.costs
+        if costs is None:
+            raise NotRunError("costs.csv is missing: make it with `python -m bench summarize`")
+        trained = costs[(costs["stage"] == "train") & costs["method"].isin(labels)]
+        seconds = {
+            label: dict(zip(own["seed"].astype(int), own["seconds"], strict=True))
+            for label in labels
+            for own in [trained[trained["method"] == label]]
+        }
+        for label, times in seconds.items():
+            if not times or min(times.values()) <= 0:
+                raise NotRunError(f"costs.csv has no time of training {label}")
+        if len(devices := sorted(set(trained["device"]))) > 1:
+            raise NotRunError(
+                f"the trainings ran on different devices ({', '.join(devices)}): time both on one"
+            )
+        return seconds
+
+    def of_epochs(self, label: str, column: str) -> dict[int, list[float]]:
+        """Return a column of every run's history, one value for each epoch, by seed.
+
+        Raises
+        ------
+        NotRunError
+            A history or the column is missing, or is empty.
+        """
+        history, found = self.results.history, {}
+        for seed in sorted(set(self.rows.loc[self.rows["method"] == label, "seed"])):
+            own = history[(history["method"] == label) & (history["seed"] == seed)]
+            place = f"models/{label}/seed{seed}/history.csv"
+            if own.empty:
+                raise NotRunError(f"{place} is missing: it was not measured")
+            if column not in own or own[column].isna().all():
+                raise NotRunError(f"{place} has no column {column!r}: it was not measured")
+            found[seed] = own[column].dropna().tolist()
+        return found
+
+
+def check_labels(results: ExperimentResults, methods: Mapping[str, Trained]) -> None:
+    """Refuse a `label` that no run has, where there are runs of its method and options.
+
+    A method of which there is no run at all may be one of another experiment: its claims are not
+    run, and so are those of a run that is not evaluated yet.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key, the label and those that it could be.
+    """
+    known = _labels(results.ours)
+    for name, trained in methods.items():
+        fitting, label = _labels(_fitting(results.ours, trained)), trained.label
+        if label is None or not fitting or label in fitting:
+            continue
+        if label in known:
+            raise ConfigError(
+                f"methods.{name}.label: {label!r} is another method here than {trained}; choose "
+                f"from {', '.join(fitting)}"
+            )
+        if not results.paths.run(label, 0).folder.parent.is_dir():
+            raise ConfigError(
+                f"methods.{name}.label: no run of {trained} has the label {label!r}; "
+                f"{nearest(label, fitting)}"
+            )
+
+
+def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate:
+    """Return the mean of ours minus theirs over the seeds that both have, of no images.
+
+    Raises
+    ------
+    NotRunError
+        There is no such seed.
+    """
+    seeds = sorted(set(ours) & set(theirs))
+    if not seeds:
+        raise NotRunError("no seed is common to both methods: train both with the same `seeds`")
+    by_seed = np.array([ours[seed] - theirs[seed] for seed in seeds])
+    return Estimate(float(by_seed.mean()), by_seed, 0)
+
+
+def _fitting(rows: pd.DataFrame, trained: Trained) -> pd.DataFrame:
+    """Return the rows of runs of a method with its options, by whatever recipe."""
+    same = (rows["base_method"] == trained.method) & (rows["options"] == trained.options)
+    return rows[same]
+
+
+def _flagged(rows: pd.DataFrame, flag: str) -> pd.Series:
+    return rows["flags"].str.split(";").map(lambda flags: flag in flags).astype(bool)
+
+
+def _labels(rows: pd.DataFrame) -> list[str]:
+    return sorted(set(rows["method"]))

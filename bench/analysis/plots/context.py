@@ -1,0 +1,206 @@
+"""What all figures of an experiment share: how methods are shown, which attack tells robustness."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import pandas as pd
+
+from bench.analysis.plots.style import MethodDisplay, method_displays
+from bench.analysis.robust import strongest
+from bench.results.experiment import NOT_ATTACKS, ExperimentResults
+from bench.results.flags import OTHER_IMAGES, OWN_RECIPE, flags_of
+from bench.results.order import checkpoint_order
+from bench.results.published import ModelCard, Published, Reported
+from bench.runtime.errors import BenchError
+
+# TRADES and its heirs attack with 0.031, which is 7.9/255: near enough to show, and to name.
+NEAR = 0.001
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class ReportedPoint:
+    """Two accuracies that one source reports of one network.
+
+    `method` is the label of our run that it is about, or one of its own.
+    """
+
+    method: str
+    clean: float
+    robust: Reported
+
+
+class Context:
+    """An experiment as figures see it."""
+
+    def __init__(self, results: ExperimentResults, published: Published) -> None:
+        self.results = results
+        self.published = published
+
+    @cached_property
+    def attack(self) -> str:
+        """The attack by which robustness is told, at `best`; BenchError where none was run."""
+        return self._strongest(exclude=())
+
+    @cached_property
+    def single_attack(self) -> str:
+        """The same among the attacks that have per-example results of their own."""
+        return self._strongest(exclude=("worst_case",))
+
+    def _strongest(self, exclude: Iterable[str]) -> str:
+        ours = self.results.ours
+        best = ours[(ours["checkpoint"] == "best") & ~ours["attack"].isin(list(exclude))]
+        by_attack = {str(name): list(rows) for name, rows in best.groupby("attack")["accuracy"]}
+        found = strongest(by_attack)
+        if found is None:
+            raise BenchError(
+                f"{self.results.paths.summary}: no attack was run on a `best` checkpoint; add "
+                "evaluation.pgd or evaluation.autoattack to the config"
+            )
+        return found
+
+    @cached_property
+    def methods(self) -> dict[str, MethodDisplay]:
+        """The methods of this experiment, by label, in the order in which they are shown."""
+        labels = list(self.results.ours["method"].unique())
+        return {label: shown for label, shown in self.displays.items() if label in labels}
+
+    @cached_property
+    def displays(self) -> dict[str, MethodDisplay]:
+        """`methods`, and those that only others report."""
+        ours = self.results.ours[["method", "base_method", "options", "flags"]]
+        known = set(ours["method"])
+        others = [
+            (point.method, point.robust.spec_method, point.robust.options, "")
+            for attack in sorted(set(self.results.ours["attack"]) - {"clean"})
+            for point in self.reported(attack)
+            if point.method not in known
+        ]
+        theirs = pd.DataFrame(others, columns=list(ours.columns))
+        own, all_of_them = (
+            method_displays(rows) for rows in (ours, pd.concat([ours, theirs], ignore_index=True))
+        )
+        # A number that is reported must not change the name or marker of a run.
+        taken = {shown.colour: 0 for shown in all_of_them.values()}
+        for shown in own.values():
+            taken[shown.colour] += 1
+        for label, shown in all_of_them.items():
+            if label not in own:
+                place = taken[shown.colour]
+                taken[shown.colour] += 1
+                own[label] = MethodDisplay(label, shown.name, shown.family, shown.colour, place)
+        return own
+
+    @cached_property
+    def radii(self) -> list[float]:
+        """The radii that our networks were attacked with."""
+        ours = self.results.ours
+        return sorted(ours.loc[~ours["attack"].isin(NOT_ATTACKS), "eps"].unique().tolist())
+
+    def accuracies(self, attack: str, checkpoint: str = "best") -> pd.DataFrame:
+        """Return method, seed, clean and robust of each network that `attack` was run on."""
+        ours = self.results.ours
+        rows = ours[(ours["checkpoint"] == checkpoint) & ours["attack"].isin(["clean", attack])]
+        wide = rows.pivot(index=["method", "seed"], columns="attack", values="accuracy")
+        wide = wide.reindex(columns=["clean", attack]).dropna()
+        wide.columns = pd.Index(["clean", "robust"])
+        return self.ordered(wide.reset_index())
+
+    def ordered(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows in the order of the methods, then by seed."""
+        order = {label: place for place, label in enumerate(self.displays)}
+        keyed = frame.assign(_place=frame["method"].map(order))
+        by = ["_place", "seed"] if "seed" in frame else ["_place"]
+        return keyed.sort_values(by, kind="stable").drop(columns="_place").reset_index(drop=True)
+
+    def reported(self, attack: str) -> list[ReportedPoint]:
+        """Return what is reported for this data set and model, where both numbers are known.
+
+        A number of a last epoch is left out: figures show it beside `best`. Where a label of ours
+        stands for something else than the reported method, the point gets a label of its own.
+        Beside images that only have the name of a published data set there is nothing.
+        """
+        ours = self.results.ours
+        if OTHER_IMAGES in flags_of(ours["flags"]):
+            return []
+        first = ours.iloc[0]
+        pairs: dict[tuple[str, str], dict[str, Reported]] = {}
+        for row in self.published.reported:
+            if (row.dataset, row.model) == (first["dataset"], first["model"]) and row.allows(
+                "best"
+            ):
+                pairs.setdefault((row.method, row.source), {})[row.metric] = row
+        names = {name for name, _ in pairs}
+        shared = ours[~ours["flags"].str.split(";").apply(lambda flags: OWN_RECIPE in flags)]
+        runs = shared[["method", "base_method", "options"]].drop_duplicates()
+        fitting: dict[tuple[str, str], str] = {}
+        # Of several runs with the same options that which has the reported label wins.
+        for run in sorted(runs.itertuples(index=False), key=lambda run: run.method in names):
+            if run.base_method:
+                fitting[run.base_method, run.options] = run.method
+        taken = set(ours["method"])
+        return [
+            ReportedPoint(
+                fitting.get(
+                    (pair[attack].spec_method, pair[attack].options),
+                    f"{name}_reported" if name in taken else name,
+                ),
+                pair["clean"].value,
+                pair[attack],
+            )
+            for (name, _), pair in pairs.items()
+            if "clean" in pair and attack in pair
+        ]
+
+    def cards(self, attack: str) -> list[ModelCard]:
+        """Return RobustBench's 18-layer models for this data set and about one of our radii.
+
+        Their robustness is AutoAttack's alone: beside PGD it would look worse than it is.
+        """
+        dataset = self.results.ours["dataset"].iloc[0]
+        if OTHER_IMAGES in flags_of(self.results.ours["flags"]):
+            return []
+        return [
+            card
+            for card in self.published.cards
+            if attack == "autoattack"
+            and card.dataset == dataset
+            and re.search(r"(?<!\d)18$", card.architecture)
+            and card.eps is not None
+            and any(abs(card.eps - eps) <= NEAR for eps in self.radii)
+        ]
+
+
+def mean_over_seeds(frame: pd.DataFrame, at: str, value: str) -> pd.DataFrame:
+    """Return method, `at` and the mean of `value`, at each place that all of its seeds have.
+
+    A seed whose curve ends earlier would leave a mean of the others alone. A method's seeds are
+    those with a value anywhere.
+    """
+    known = frame.dropna(subset=[value])
+    seeds = known.groupby("method")["seed"].nunique()
+    found = known.groupby(["method", at])[value].agg(["mean", "count"]).reset_index()
+    found = found[found["count"] == found["method"].map(seeds)]
+    return found.rename(columns={"mean": value})[["method", at, value]].reset_index(drop=True)
+
+
+def shown_checkpoint(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return of each method and seed the rows of the checkpoint that figures show: best if there.
+
+    `frame` may be of seeds alone, without methods.
+    """
+    if frame.empty:
+        return frame
+    keys = [name for name in ("method", "seed") if name in frame]
+    place = frame["checkpoint"].map(lambda name: checkpoint_order(name)[0])
+    return frame[place == place.groupby([frame[name] for name in keys]).transform("min")]
+
+
+def of_shown_checkpoint(by_checkpoint: dict[str, V]) -> V:
+    """Return the entry of the checkpoint that figures show."""
+    return by_checkpoint[min(by_checkpoint, key=checkpoint_order)]

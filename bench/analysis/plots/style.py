@@ -1,0 +1,335 @@
+"""How figures look, on paper (matplotlib) and on the page (plotly): sizes, colours, markers."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from typing import Any, NamedTuple
+
+import matplotlib
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bench.analysis.names import method_order, names_of
+from bench.results.options import options_of
+from bench.results.paths import FIGURE_FORMATS
+
+WIDTH, DPI = 7.0, 300  # inches of a page's text; layout is computed at the pixels of the PNG
+CAPTION_SIZE, CAPTION_COLUMNS = 7.0, 132
+LEGEND_COLUMNS = 122  # characters of a legend's line
+INK, SOFT = "#1a1a1a", "#6b6b6b"
+# Okabe and Ito's eight colours, which stay apart under the common kinds of colour blindness.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+CLEAN, ROBUST = SKY, VERMILLION
+FAMILIES = {
+    "standard": BLACK,
+    "pgd_at": ORANGE,
+    "trades": BLUE,
+    "mart": GREEN,
+    "memloss": VERMILLION,
+}
+SPARE = (PURPLE, SKY, YELLOW)
+RISING = "cividis"  # the colour map of losses and accuracies
+SETTINGS: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.5,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": SOFT,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    # Names are free text, in which a dollar is a dollar; nothing here is a formula.
+    "text.parse_math": False,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "grid.color": "#ececec",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "bench",
+    "savefig.dpi": DPI,
+}
+
+
+class Marker(NamedTuple):
+    """A marker as matplotlib, plotly and text have it."""
+
+    paper: str
+    page: str
+    sign: str
+
+
+MARKERS = tuple(
+    Marker(*names)
+    for names in (
+        ("o", "circle", "●"),
+        ("s", "square", "■"),
+        ("^", "triangle-up", "▲"),
+        ("D", "diamond", "◆"),
+        ("v", "triangle-down", "▼"),
+        ("P", "cross", "✚"),
+        ("X", "x", "✖"),
+        ("*", "star", "★"),
+        ("<", "triangle-left", "◀"),
+        (">", "triangle-right", "▶"),
+        ("p", "pentagon", "⬟"),
+        ("h", "hexagon", "⬢"),
+    )
+)
+# Of the lines of one colour: as matplotlib and as plotly write them.
+DASHES: tuple[tuple[Any, str], ...] = (
+    ("-", "solid"),
+    ((0, (4, 1.5)), "8px,3px"),
+    ((0, (1.2, 1.2)), "2px,2px"),
+    ((0, (5, 1, 1, 1)), "10px,2px,2px,2px"),
+    ((0, (8, 2)), "16px,4px"),
+)
+
+
+@dataclass(frozen=True)
+class MethodDisplay:
+    """How a method is shown, the same in every figure: by its family's colour and a marker.
+
+    `place` is its position among the methods of the family, and `beta` TRADES' weight.
+    """
+
+    label: str
+    name: str
+    family: str
+    colour: str
+    place: int
+    beta: float | None = None
+
+    @property
+    def marker(self) -> Marker:
+        """The marker, which tells it from others of its colour."""
+        return MARKERS[self.place % len(MARKERS)]
+
+    @property
+    def dash(self) -> tuple[Any, str]:
+        """The dashes of its lines, as matplotlib and as plotly write them."""
+        return DASHES[self.place % len(DASHES)]
+
+    @property
+    def html(self) -> str:
+        """The name as plotly takes text, which it reads as HTML."""
+        return escape(self.name, quote=False)
+
+
+def method_displays(methods: pd.DataFrame) -> dict[str, MethodDisplay]:
+    """Return how each method is shown, baselines first, families together, TRADES by its beta.
+
+    Parameters
+    ----------
+    methods
+        Columns method (the label), base_method, options and flags, one row or more a method.
+    """
+    rows = {str(row.method): row for row in methods.itertuples()}
+    bases = {label: str(row.base_method) for label, row in rows.items()}
+    options = {label: options_of(str(row.options)) for label, row in rows.items()}
+    betas = {label: _beta(label, bases[label], options[label]) for label in rows}
+    names = names_of(methods)
+    families = {label: bases[label] or family_of(label) for label in rows}
+    others = sorted(set(families.values()) - set(FAMILIES))
+    colours = FAMILIES | {name: SPARE[i % len(SPARE)] for i, name in enumerate(others)}
+
+    def order(label: str) -> tuple[int, float, str]:
+        family, name = method_order(label, bases[label])
+        return family, betas[label] or 0.0, name
+
+    shown: dict[str, MethodDisplay] = {}
+    taken: dict[str, int] = {}
+    for label in sorted(rows, key=order):
+        family = families[label]
+        colour = colours[family]
+        place = taken[colour] = taken.get(colour, -1) + 1
+        shown[label] = MethodDisplay(label, names[label], family, colour, place, betas[label])
+    return shown
+
+
+def family_of(label: str) -> str:
+    """Return the family that a label belongs to: trades_beta3 is of trades."""
+    return next((f for f in FAMILIES if label == f or label.startswith(f"{f}_")), label)
+
+
+def _beta(label: str, base: str, options: Mapping[str, str]) -> float | None:
+    """Return TRADES' beta, from the label where the options are not known."""
+    if base:
+        return float(options["beta"]) if base == "trades" and "beta" in options else None
+    found = re.fullmatch(r"trades(?:_beta([0-9.]+))?", label)
+    return None if found is None else float(found[1] or 6)
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Context manager to draw and save in: matplotlib reads its settings at both moments.
+
+    They are its defaults and those above, whatever a matplotlibrc says.
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
+        yield
+
+
+def sheet(height: float) -> Figure:
+    """Return an empty figure as wide as a page's text; its parts make room for each other.
+
+    `height` is that of the axes, in inches: `finish` adds what caption and legend need.
+    """
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white", layout="constrained")
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.08, h_pad=0.05, wspace=0.02, hspace=0.03)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def finish(
+    figure: Figure, caption: Sequence[str], entries: Sequence[tuple[str, Any]], columns: int = 4
+) -> Figure:
+    """Write the caption below the figure and the legend above it, and return the figure."""
+    text = textwrap.fill(" ".join(caption), CAPTION_COLUMNS)
+    names = [wrapped(name, 46) for name, _ in entries]
+    columns = max(1, min(columns, len(names)))
+    while columns > 1 and _legend_size(names, columns)[0] > LEGEND_COLUMNS:
+        columns -= 1
+    added = 0.15 + 0.135 * (text.count("\n") + 1) + 0.16 * _legend_size(names, columns)[1]
+    figure.set_size_inches(WIDTH, float(figure.get_figheight()) + added)
+    figure.supxlabel(text, x=0.01, ha="left", size=CAPTION_SIZE, color=SOFT, linespacing=1.35)
+    if entries:
+        figure.legend(
+            handles=[handle for _, handle in entries],
+            labels=names,
+            loc="outside upper left",
+            ncols=columns,
+            handlelength=1.8,
+            columnspacing=1.5,
+            labelspacing=0.45,
+        )
+    return figure
+
+
+def _legend_size(names: Sequence[str], columns: int) -> tuple[int, int]:
+    """Return about how many characters wide and lines high a legend is, keys and gaps included."""
+    rows = math.ceil(len(names) / columns)
+    groups = [
+        [line for name in names[k * rows : (k + 1) * rows] for line in name.split("\n")]
+        for k in range(columns)
+    ]
+    wide = sum(max(map(len, lines), default=0) + 6 for lines in groups)
+    return wide, max(map(len, groups))
+
+
+def wrapped(name: str, width: int = 36) -> str:
+    """Return a name as lines of at most `width` characters."""
+    return textwrap.fill(name, width)
+
+
+def set_title(axes: Any, name: str, width: int, further: str = "") -> None:
+    """Write a title that has room for `width` characters: a longer one is smaller, then wrapped.
+
+    `axes` may be a subfigure. `further` lines are below.
+    """
+    size, columns = (8.0, width) if len(name) <= width and not further else (6.5, width * 5 // 4)
+    text = wrapped(name, columns) + further
+    if hasattr(axes, "set_title"):
+        axes.set_title(text, size=size, pad=3, linespacing=1.1)
+    else:
+        axes.suptitle(text, size=size, weight="bold", x=0.02, ha="left")
+
+
+def mark(method: MethodDisplay, size: float = 6.0, **style: Any) -> dict[str, Any]:
+    """Return a marker of the method as arguments of matplotlib's `plot`."""
+    small = {"*": 1.35, "D": 0.85, "p": 1.1, "h": 1.1}.get(method.marker.paper, 1.0)
+    look = {"mfc": method.colour, "mec": "white", "mew": 0.6, "ls": "none"}
+    return {"marker": method.marker.paper, "ms": size * small} | look | style
+
+
+def key(**style: Any) -> Line2D:
+    """Return a sample for the legend."""
+    return Line2D([], [], **style)
+
+
+def readable_on(colour: Any) -> str:
+    """Return the colour of a text on a ground of `colour`."""
+    red, green, blue = to_rgb(colour)
+    return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else INK
+
+
+def encoded(figure: Figure) -> dict[str, bytes]:
+    """Return the figure as files by format; the same figure gives the same bytes."""
+    dates: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    found = {}
+    with warnings.catch_warnings():
+        # A sign that the font lacks is drawn as a box; where every warning is an error
+        # (PYTHONWARNINGS) there must be a figure all the same.
+        warnings.filterwarnings("default", message="Glyph")
+        # The layout takes longer than a drawing, and is the same for all formats.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for form in FIGURE_FORMATS:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=form, metadata=dates.get(form))
+            found[form] = buffer.getvalue()
+    return found
+
+
+def chart(
+    traces: Sequence[Any], *, title: str, label: str, x: str, y: str, **layout: Any
+) -> go.Figure:
+    """Return a figure for the page; `label` is what a screen reader says of it.
+
+    `x` and `y` are the titles of the axes; a dict of `layout` named xaxis or yaxis is added to it.
+    """
+    for axis, text in (("xaxis", x), ("yaxis", y)):
+        layout[axis] = {"title": {"text": text}, **layout.get(axis, {})}
+    shared: dict[str, Any] = {"height": 300, "hovermode": "closest", "showlegend": True}
+    meta = {"title": title, "label": label}
+    return go.Figure(list(traces), shared | layout | {"meta": meta})
+
+
+def scatter(method: MethodDisplay, x: Any, y: Any, **style: Any) -> go.Scatter:
+    """Return a trace of the method, which the legend's switch of the method shows and hides.
+
+    Its name stands in hover texts as `%{fullData.name}`: one written into a template would be read
+    as part of it.
+    """
+    return go.Scatter(x=list(x), y=list(y), name=method.html, legendgroup=method.label, **style)
+
+
+def line(method: MethodDisplay, x: Any, y: Any, unit: str = "") -> go.Scatter:
+    """Return a curve of the method's mean over seeds, with its values on hover."""
+    return scatter(
+        method,
+        x,
+        y,
+        mode="lines+markers",
+        line={"color": method.colour, "width": 1.5, "dash": method.dash[1]},
+        marker={"color": method.colour, "symbol": method.marker.page, "size": 6},
+        hovertemplate=f"%{{fullData.name}}<br>%{{x:.4g}}: %{{y:.4g}}{unit}<extra></extra>",
+    )

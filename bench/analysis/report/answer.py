@@ -1,0 +1,173 @@
+"""The answer in one paragraph: what the claims decide, the best methods, and what was run."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.analysis.claims.verdict import (
+    MEANINGS,
+    NOT_OBSERVED,
+    NOT_REPRODUCED,
+    OBSERVED,
+    REPRODUCED,
+)
+from bench.analysis.plots.caption import DATASETS, MODELS, datasets, images, joined, models
+from bench.analysis.plots.context import Context
+from bench.analysis.report.grid import between, plain
+from bench.analysis.robust import under
+from bench.analysis.statistics.table import BOTH
+from bench.results.flags import OTHER_IMAGES, flags_of, meaning
+from bench.results.text import eps_text
+
+OPENINGS = {
+    REPRODUCED: "Reproduced",
+    NOT_REPRODUCED: "Not reproduced",
+    OBSERVED: "Observed here",
+    NOT_OBSERVED: "Not observed here",
+}
+TOLD = 3  # claims of a verdict that the answer quotes
+MEMORY = "memloss"
+
+
+def has_memory(context: Context) -> bool:
+    """Say whether a method of the experiment has a memory of adversarial examples."""
+    return any(shown.family.startswith(MEMORY) for shown in context.methods.values())
+
+
+def answer(context: Context) -> list[str]:
+    """Return the sentences at the head of the page."""
+    results, ours = context.results, context.results.ours
+    said = ["No claim was checked against these results: there are numbers here and no verdict."]
+    if results.claims is not None:
+        said = [*_decided(results.claims), *_other_data(context, results.claims)]
+    said += _balance(context)
+    runs = ours[["method", "seed"]].drop_duplicates()
+    under_attack = ours.loc[ours["attack"] == context.attack, ["method", "seed"]].drop_duplicates()
+    which = "each network"
+    if len(under_attack) < len(runs):
+        which = f"{len(under_attack)} of {len(runs)} networks"
+    seeds = sorted(runs["seed"].unique().tolist())
+    said.append(
+        f"What was run: {_counted(len(context.methods), 'method')} on {datasets(ours)} "
+        f"({models(ours)}) with {_counted(len(seeds), 'seed')} ({joined(seeds)}), {which} "
+        f"evaluated by {under(context.attack)} on {images(ours, context.attack)} test images, "
+        f"L∞ ε = {_radii(context)}."
+    )
+    if len(seeds) == 1:
+        said.append("With one seed no interval tells what another training would give.")
+    flags = dict.fromkeys(
+        flag for text in results.summary["flags"] for flag in text.split(";") if flag
+    )
+    if flags:
+        told = "; ".join(f"{flag} ({meaning(flag)})" for flag in flags)
+        said.append(f"Rows below carry flags: {told}.")
+    return [_unbroken(sentence) for sentence in said]
+
+
+def _decided(claims: pd.DataFrame) -> list[str]:
+    counts = claims["verdict"].value_counts().to_dict()
+    names = [*MEANINGS, *(name for name in counts if name not in MEANINGS)]
+    told = ", ".join(f"{counts[name]} {name}" for name in names if name in counts)
+    decided = sum(counts.get(verdict, 0) for verdict in OPENINGS)
+    said = [f"Of {_counted(len(claims), 'claim')} this run decides {decided or 'none'}: {told}."]
+    for verdict, opening in OPENINGS.items():
+        texts = claims.loc[claims["verdict"] == verdict, "text"].tolist()
+        if texts:
+            more = f"; and {len(texts) - TOLD} more" if len(texts) > TOLD else ""
+            said.append(f"{opening}: {'; '.join(texts[:TOLD])}{more}.")
+    return said
+
+
+def _other_data(context: Context, claims: pd.DataFrame) -> list[str]:
+    """Return the warning that these are not the claims' data; none where they are."""
+    stated = set(claims["stated_for"])
+    first = context.results.ours.iloc[0]
+    if OTHER_IMAGES in flags_of(context.results.ours["flags"]):
+        name = DATASETS.get(first["dataset"], first["dataset"])
+        return [
+            f"The images here are called {name} and are not shown to be the published ones: none "
+            "of the claims' numbers can be reproduced or refuted here."
+        ]
+    if f"{first['dataset']};{first['model']};eps={_radii(context)}" in stated:
+        return []
+    places = []
+    for place in sorted(stated):
+        dataset, model, eps = [*place.split(";"), "", ""][:3]
+        name = DATASETS.get(dataset, dataset)
+        places.append(f"{name} ({MODELS.get(model, model)}, ε = {eps.removeprefix('eps=')})")
+    return [
+        f"These are not the data that the claims are about, which are stated for {joined(places)}: "
+        "none of their numbers can be reproduced or refuted here, and an order can only be "
+        "observed or not."
+    ]
+
+
+def _balance(context: Context) -> list[str]:
+    """Return how the best method with a memory compares with the best without."""
+    means = _harmonic_means(context)
+    groups: dict[bool, list[str]] = {True: [], False: []}
+    for label, shown in context.methods.items():
+        if label in means:
+            groups[shown.family.startswith(MEMORY)].append(label)
+    if not all(groups.values()):
+        return []
+    ours, theirs = (max(groups[memory], key=means.__getitem__) for memory in (True, False))
+    text = (
+        f"By the harmonic mean of clean accuracy and that under {under(context.attack)} the best "
+        f"method with a memory is here {context.methods[ours].name} ({plain(means[ours], 1)} %), "
+        f"and the best without a memory is {context.methods[theirs].name} "
+        f"({plain(means[theirs], 1)} %): a difference of {plain(means[ours] - means[theirs], 1)} "
+        "points"
+    )
+    bounds = _bounds(context, ours, theirs)
+    if bounds is None:
+        return [f"{text}; how far it may be trusted is not known."]
+    low, high = bounds
+    zero = "which includes zero" if low <= 0 <= high else "which excludes zero"
+    return [
+        f"{text}, with a 95 % interval {between(low, high, 1)} over seeds and images, {zero} "
+        "(these two were chosen for being best, which flatters both)."
+    ]
+
+
+def _harmonic_means(context: Context) -> dict[str, float]:
+    """Return what statistics.csv has at `best`, on common images; else that of the two means."""
+    found = context.results.statistics
+    if found is None:
+        means = context.accuracies(context.attack).groupby("method")[["clean", "robust"]].mean()
+        total = (means["clean"] + means["robust"]).clip(lower=1e-9)
+        return dict(2 * means["clean"] * means["robust"] / total)
+    rows = _at_best(context, found, "harmonic_mean")
+    return dict(zip(rows["method"], rows["estimate"], strict=True))
+
+
+def _bounds(context: Context, one: str, other: str) -> tuple[float, float] | None:
+    """Return the interval of one's harmonic mean minus the other's, over seeds and images."""
+    found = context.results.statistics
+    if found is None:
+        return None
+    rows = _at_best(context, found, "harmonic_mean_difference")
+    for row in rows[(rows["interval"] == BOTH) & rows["low"].notna()].itertuples():
+        if (row.method, row.against) == (one, other):
+            return float(row.low), float(row.high)
+        if (row.method, row.against) == (other, one):
+            return -float(row.high), -float(row.low)
+    return None
+
+
+def _at_best(context: Context, found: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    wanted = (found["quantity"] == quantity) & (found["checkpoint"] == "best")
+    return found[wanted & (found["attack"] == context.attack)]
+
+
+def _radii(context: Context) -> str:
+    return joined(map(eps_text, context.radii))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _unbroken(text: str) -> str:
+    """Return text whose numbers stay on a line with their units."""
+    return text.replace(" %", "\u00a0%").replace(" = ", "\u00a0=\u00a0")

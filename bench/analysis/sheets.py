@@ -1,0 +1,120 @@
+"""Tables for readers, as Markdown and LaTeX (booktabs)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+NOT_MEASURED = "–"
+# What pandas' escaping leaves to the font.
+TEX = {
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "–": "--",
+    "β": r"$\beta$",
+    "ε": r"$\varepsilon$",
+    "″": "''",
+}
+# What begins emphasis, a tag, a formula or a code span, and what takes its meaning from the next.
+SIGNS = re.compile(r"[<*$`|]|&(?=#?\w+;)|\\(?=[!-/:-@[-`{-~])|(?<!\w)_|_(?!\w)")
+CODE = re.compile(r"(`[^`]+`)")
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A table of text; `blocks` are further rows below it, by the heading that sets them apart.
+
+    The first `words` columns are text, all others numbers. `notes` go below.
+    """
+
+    name: str
+    caption: str
+    body: pd.DataFrame
+    notes: Sequence[str]
+    blocks: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    words: int = 2
+
+
+def markdown(sheet: Sheet) -> str:
+    """Return a pipe table with its caption above and its notes below; each block is another."""
+    parts = [as_written(sheet.caption), _pipes(sheet, sheet.body)]
+    for heading, rows in sheet.blocks.items():
+        parts += [as_written(heading), _pipes(sheet, rows)]
+    parts += ["\n".join(f"- {as_written(note)}" for note in sheet.notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(sheet: Sheet) -> str:
+    r"""Return a floating table that needs `\usepackage{booktabs}`."""
+    width = len(sheet.body.columns)
+    body = _rows(sheet.body)
+    for heading, rows in sheet.blocks.items():
+        body += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escape(heading)}}}}} \\"]
+        body += _rows(rows)
+    label = re.sub(r"[^A-Za-z0-9-]", "-", sheet.name)
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(sheet.caption)}}}",
+        rf"\label{{tab:{label}}}",
+        rf"\begin{{tabular}}{{{'l' * sheet.words}{'r' * (width - sheet.words)}}}",
+        r"\toprule",
+        _row(sheet.body.columns),
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        *(rf"\par\smallskip{{\footnotesize {escape(note)}\par}}" for note in sheet.notes),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def as_written(text: str) -> str:
+    """Return text that Markdown shows as it is written, on one line, but for code in backticks.
+
+    An underscore within a word and other signs that mean nothing there are left as they are.
+    """
+    parts = CODE.split(" ".join(text.splitlines()))
+    parts[::2] = [SIGNS.sub(r"\\\g<0>", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def escape(text: str) -> str:
+    """Return text that LaTeX sets as it is written, on one line as a caption must be."""
+    text = " ".join(text.splitlines())
+    escaped = re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", "\0"))
+    for sign, command in (("\0", "backslash"), ("~", "asciitilde"), ("^", "asciicircum")):
+        escaped = escaped.replace(sign, rf"\text{command}{{}}")
+    for sign, command in (("<", "less"), (">", "greater")):
+        escaped = escaped.replace(sign, rf"\text{command}{{}}")
+    return "".join(TEX.get(sign, sign) for sign in escaped)
+
+
+def listed(words: Iterable[object]) -> str:
+    """Return the distinct words, shortest first, joined by commas."""
+    return ", ".join(sorted(set(map(str, words)), key=lambda word: (len(word), word)))
+
+
+def _pipes(sheet: Sheet, rows: pd.DataFrame) -> str:
+    safe = rows.rename(columns=_safe).map(_safe)
+    align = ["left"] * sheet.words + ["right"] * (len(safe.columns) - sheet.words)
+    return str(safe.to_markdown(index=False, disable_numparse=True, colalign=align))
+
+
+def _safe(text: str) -> str:
+    """Return text with no sign that ends a cell of a pipe table."""
+    return re.sub(r"(?<!\\)\|", r"\\|", as_written(text))
+
+
+def _rows(rows: pd.DataFrame) -> list[str]:
+    return [_row(row) for row in rows.itertuples(index=False)]
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"{' & '.join(map(escape, cells))} \\\\"

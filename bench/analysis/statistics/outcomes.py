@@ -1,0 +1,135 @@
+"""What every method and seed got right, by checkpoint and attack.
+
+Where summary.csv stands alone, without per-example results, what needs images is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.results.experiment import ExperimentResults, Run
+from bench.results.order import attack_order, checkpoint_order
+from bench.runtime.errors import BenchError
+
+WORST = "worst_case"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """One attack on one checkpoint of all runs, every one on the same images.
+
+    `accuracy` is in percent, by run. `index` [N] names the images, and `correct` says by run which
+    of them [N] were classified correctly; both are empty without per-example results.
+    """
+
+    images: int
+    accuracy: Mapping[Run, float]
+    index: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    correct: Mapping[Run, NDArray[np.bool_]] = field(default_factory=dict)
+
+    def seeds(self, methods: Iterable[str]) -> tuple[int, ...]:
+        """Return the seeds that all of `methods` have, in order."""
+        having = [{seed for name, seed in self.accuracy if name == method} for method in methods]
+        return tuple(sorted(set.intersection(*having))) if having else ()
+
+    def on(self, index_M: NDArray[np.int64]) -> Outcomes:
+        """Return the part about the images `index_M`, which must be among these."""
+        if len(index_M) == len(self.index):
+            return self
+        kept_N = np.isin(self.index, index_M)
+        correct = {run: of_N[kept_N] for run, of_N in self.correct.items()}
+        accuracy = {run: 100 * float(of_M.mean()) for run, of_M in correct.items()}
+        return Outcomes(len(index_M), accuracy, index_M, correct)
+
+
+ByAttack = Mapping[str, Outcomes]
+
+
+def read_outcomes(results: ExperimentResults) -> dict[str, dict[str, Outcomes]]:
+    """Return the outcomes of an experiment by checkpoint, then by attack.
+
+    Raises
+    ------
+    BenchError
+        Runs were evaluated on different images under one attack, or the per-example results are
+        not what summary.csv counted.
+    """
+    robust = _robust(results)
+    found: dict[str, dict[str, Outcomes]] = {}
+    rows = results.ours
+    for checkpoint in sorted(rows["checkpoint"].unique(), key=checkpoint_order):
+        of_checkpoint = rows[rows["checkpoint"] == checkpoint]
+        found[checkpoint] = {
+            attack: _outcomes(results, of_checkpoint[of_checkpoint["attack"] == attack], robust)
+            for attack in sorted(of_checkpoint["attack"].unique(), key=attack_order)
+        }
+    return found
+
+
+def common_images(indices: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return the images that all of `indices`, at least one and each in order, have."""
+    first_N = indices[0]
+    if all(np.array_equal(other_N, first_N) for other_N in indices[1:]):
+        return first_N
+    return reduce(np.intersect1d, indices)
+
+
+Place = tuple[str, int, str, str]  # method, seed, checkpoint, attack
+Correct = tuple[NDArray[np.int64], NDArray[np.bool_]]  # images [N], and which are right [N]
+
+
+def _robust(results: ExperimentResults) -> dict[Place, Correct]:
+    """Return the robust images of every attack, and of the worst case of all of them."""
+    frame = results.examples
+    found: dict[Place, Correct] = {}
+    names = ["method", "seed", "checkpoint", "attack"]
+    for place, part in frame.groupby(names, observed=True, sort=False):
+        found[place] = (part["index"].to_numpy(np.int64), part["robust"].to_numpy(np.bool_))
+    for method, seed, checkpoint in {place[:3] for place in found}:
+        attacks = [
+            of
+            for (m, s, c, attack), of in found.items()
+            if (m, s, c) == (method, seed, checkpoint) and attack not in ("clean", WORST)
+        ]
+        if attacks:
+            index_N = common_images([index for index, _ in attacks])
+            right = [robust[np.isin(index, index_N)] for index, robust in attacks]
+            found[method, seed, checkpoint, WORST] = (index_N, np.all(right, axis=0))
+    return found
+
+
+def _outcomes(
+    results: ExperimentResults, rows: pd.DataFrame, robust: Mapping[Place, Correct]
+) -> Outcomes:
+    """Return what `rows`, all of one checkpoint and attack, are counts of."""
+    accuracy: dict[Run, float] = {}
+    correct: dict[Run, NDArray[np.bool_]] = {}
+    first, index_N = "", np.empty(0, np.int64)
+    for row in rows.itertuples():
+        run, own_N = (str(row.method), int(row.seed)), np.empty(0, np.int64)
+        place = f"{run[0]} seed {run[1]}, {row.checkpoint}, {row.attack}"
+        accuracy[run] = float(row.accuracy)
+        if robust:
+            own_N, correct[run] = robust[(*run, row.checkpoint, row.attack)]
+            counted = (len(own_N), int(correct[run].sum()))
+            if counted != (row.n, row.correct):
+                raise BenchError(
+                    f"{results.paths.summary}: {place}: {row.correct} of {row.n} images, the "
+                    f"per-example results have {counted[1]} of {counted[0]}; run `python -m bench "
+                    f"summarize --folder {results.paths.folder}` again"
+                )
+        if not first:
+            first, images, index_N = place, int(row.n), own_N
+        if int(row.n) != images or not np.array_equal(own_N, index_N):
+            raise BenchError(
+                f"{results.paths.folder}: {place}, was evaluated on other images than {first}; "
+                "evaluate both with one configuration: `snakemake --cores all --forcerun evaluate` "
+                "and the --configfile of this experiment"
+            )
+    return Outcomes(images, accuracy, index_N, correct)

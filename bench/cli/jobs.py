@@ -1,0 +1,225 @@
+"""The commands that read images, train, evaluate and diagnose."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from bench.cli.arguments import (
+    add_command,
+    add_images,
+    add_run,
+    add_seed,
+    add_what,
+    find_paths,
+    json_value,
+    need,
+    positive,
+)
+from bench.config.experiment import Data, DiagnosticsSpec, EvaluationSpec, TrainSpec
+from bench.config.loading import read_config
+from bench.config.parsing import parse
+from bench.config.schema import Needs
+from bench.planning.sizes import check_beside
+from bench.results.paths import RESULTS, Paths
+from bench.runtime import gpus
+from bench.runtime.errors import BenchError
+from bench.runtime.places import expanded
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to the parser's `commands`."""
+    data = add_command(commands, "data", prepare_data, "read images and write one data file")
+    add_what(data)
+    data.add_argument("--out", type=expanded, help="default: results/<experiment>/data.safetensors")
+    least = "what the attacks need (with --spec)"
+    data.add_argument("--classes-at-least", type=int, default=1, help=least)
+    data.add_argument("--test-images-at-least", type=int, default=1, help=least)
+
+    train = add_command(commands, "train", train_run, "train one method with one seed")
+    add_what(train)
+    add_run(train)
+    train.add_argument("--experiment", help="its name in the record (with --spec)")
+
+    evaluate = add_command(commands, "evaluate", evaluate_run, "evaluate the weights of one run")
+    add_what(evaluate)
+    add_run(evaluate)
+    evaluate.add_argument(
+        "--train-spec", type=json_value, help="what it must have been trained with (with --spec)"
+    )
+
+    text = "evaluate a RobustBench model"
+    reference = add_command(commands, "reference", evaluate_reference, text)
+    add_what(reference)
+    reference.add_argument("--name", required=True, help="RobustBench's name of the model")
+    add_images(reference)
+    reference.add_argument("--folder", type=expanded, help="where its results go")
+
+    text = "examine whether a run's robustness is real"
+    diagnose = add_command(commands, "diagnose", diagnose_run, text)
+    add_what(diagnose)
+    add_run(diagnose)
+
+    text = "try each method's adversarial images on the others"
+    transfer = add_command(commands, "transfer", transfer_seed, text)
+    add_what(transfer)
+    add_seed(transfer)
+    add_images(transfer)
+    transfer.add_argument(
+        "--methods", nargs="+", metavar="LABEL", help="default: all of the config"
+    )
+    transfer.add_argument("--folder", type=expanded, help="default: results/<experiment>")
+
+    text = "train and evaluate runs in turn, without Snakemake"
+    several = add_command(commands, "run", run_several, text)
+    several.add_argument("--config", type=expanded, required=True, help="such as config/paper.yaml")
+    several.add_argument(
+        "--methods", nargs="+", metavar="LABEL", help="in this order; default: all"
+    )
+    several.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="default: all")
+    several.add_argument(
+        "--time-limit", type=positive, metavar="MINUTES", help="stop before, to resume another time"
+    )
+
+    text = "write a checkpoint that loads anywhere"
+    export = add_command(commands, "export", export_run, text)
+    export.add_argument(
+        "--folder", type=expanded, required=True, help="the run, .../<method>/seed<k>"
+    )
+    export.add_argument("--checkpoint", default="best", help="best (default) or last")
+    export.add_argument("--out", type=expanded, required=True, help="folder to write")
+
+
+def prepare_data(chosen: argparse.Namespace) -> None:
+    """Read the images and write the data file with its description beside it.
+
+    With a config it is said here, too, where a method could not be trained on them.
+    """
+    experiment = read_config(chosen.config) if chosen.config else None
+    if experiment:
+        spec, needs = experiment.data, experiment.needs
+        out = chosen.out or Paths.of(experiment.experiment).data
+    else:
+        need(chosen, "out")
+        spec, out = parse(Data, chosen.spec, where="data"), chosen.out
+        needs = Needs(classes=chosen.classes_at_least, test_images=chosen.test_images_at_least)
+    from bench.data.job import prepare
+
+    record = prepare(spec, needs, out)
+    print(
+        f"{record.name}: {record.train_images} training and {record.test_images} test images of "
+        f"{len(record.classes)} classes, fingerprint {record.fingerprint[:12]}"
+    )
+    if experiment:
+        from bench.training.feasible import check_all
+
+        check_all(experiment, [method.label for method in experiment.methods], record)
+
+
+def train_run(chosen: argparse.Namespace) -> None:
+    """Train one method with one seed."""
+    if chosen.config:
+        experiment = read_config(chosen.config)
+        spec, name = experiment.train_spec(chosen.method, chosen.seed), experiment.experiment
+        find_paths(chosen, experiment)
+    else:
+        need(chosen, "data", "folder", "experiment")
+        spec = parse(TrainSpec, chosen.spec, where="spec")
+        name = chosen.experiment
+    check_beside(spec.training, chosen.method, chosen.data)
+    gpus.claim_for(spec.compute.device)
+    from bench.training.job import train
+
+    train(spec, experiment=name, label=chosen.method, data=chosen.data, folder=chosen.folder)
+
+
+def evaluate_run(chosen: argparse.Namespace) -> None:
+    """Evaluate every checkpoint of one run."""
+    if chosen.config:
+        experiment = read_config(chosen.config)
+        training: TrainSpec | None = experiment.train_spec(chosen.method, chosen.seed)
+        spec = experiment.evaluation_spec()
+        find_paths(chosen, experiment)
+    else:
+        need(chosen, "data", "folder")
+        spec, raw = parse(EvaluationSpec, chosen.spec, where="spec"), chosen.train_spec
+        training = parse(TrainSpec, raw, where="train-spec") if raw else None
+    gpus.claim_for(spec.compute.device)
+    from bench.evaluation.job import evaluate
+
+    evaluate(spec, data=chosen.data, folder=chosen.folder, training=training)
+
+
+def evaluate_reference(chosen: argparse.Namespace) -> None:
+    """Evaluate a RobustBench model as ours are."""
+    if chosen.config:
+        experiment = read_config(chosen.config)
+        spec = experiment.evaluation_spec()
+        paths = find_paths(chosen, experiment)
+        chosen.folder = chosen.folder or paths.reference(chosen.name).folder
+    else:
+        need(chosen, "data", "folder")
+        spec = parse(EvaluationSpec, chosen.spec, where="spec")
+    gpus.claim_for(spec.compute.device)
+    from bench.evaluation.reference import evaluate_reference
+
+    evaluate_reference(chosen.name, spec, data=chosen.data, folder=chosen.folder)
+
+
+def diagnose_run(chosen: argparse.Namespace) -> None:
+    """Examine the weights of one run."""
+    if chosen.config:
+        experiment = read_config(chosen.config)
+        experiment.train_spec(chosen.method, chosen.seed)
+        spec = experiment.diagnostics_spec()
+        find_paths(chosen, experiment)
+    else:
+        need(chosen, "data", "folder")
+        spec = parse(DiagnosticsSpec, chosen.spec, where="spec")
+    gpus.claim_for(spec.compute.device)
+    from bench.diagnostics.job import diagnose
+
+    diagnose(spec, data=chosen.data, folder=chosen.folder)
+
+
+def transfer_seed(chosen: argparse.Namespace) -> None:
+    """Try adversarial images on the networks of other methods."""
+    if chosen.config:
+        experiment = read_config(chosen.config)
+        chosen.methods = chosen.methods or [method.label for method in experiment.methods]
+        for label in chosen.methods:
+            experiment.train_spec(label, chosen.seed)
+        spec = experiment.diagnostics_spec()
+        paths = find_paths(chosen, experiment)
+        chosen.folder = chosen.folder or paths.folder
+    else:
+        need(chosen, "data", "folder", "methods")
+        spec = parse(DiagnosticsSpec, chosen.spec, where="spec")
+    if len(set(chosen.methods)) < 2:
+        raise BenchError("--methods: images transfer between networks; name at least two")
+    gpus.claim_for(spec.compute.device)
+    from bench.diagnostics.transfer import transfer
+
+    transfer(spec, chosen.methods, chosen.seed, data=chosen.data, folder=chosen.folder)
+
+
+def run_several(chosen: argparse.Namespace) -> int:
+    """Train and evaluate runs one after the other; 75 where the time was up."""
+    experiment = read_config(chosen.config)
+    methods = chosen.methods or [method.label for method in experiment.methods]
+    seeds = chosen.seeds or list(experiment.seeds)
+    runs = [(method, seed) for seed in seeds for method in methods]
+    for method, seed in runs:
+        experiment.train_spec(method, seed)
+    gpus.claim_for(experiment.compute.device)
+    from bench.planning.local_runner import LocalRunner
+
+    return LocalRunner(experiment, runs, RESULTS).run(chosen.time_limit, chosen.began)
+
+
+def export_run(chosen: argparse.Namespace) -> None:
+    """Write a checkpoint with all that is needed to load it without this package."""
+    from bench.evaluation.export import export
+
+    readme = export(chosen.folder, chosen.checkpoint, chosen.out)
+    print(f"{readme} says how to load it")

@@ -1,0 +1,333 @@
+"""Per-example results of one network: what it gets right, unattacked and under each attack.
+
+The search for adversarial images may use TF32 or a copy of the network made for speed; a
+per-example result never does. What a search found is evaluated again in float32 by the network
+itself, and an image that only such a search saw broken is attacked once more without either.
+
+Shape suffixes: N images evaluated, B of a batch, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from bench.attacks import autoattack
+from bench.attacks.mode import evaluating
+from bench.attacks.pgd import pgd
+from bench.config.experiment import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd
+from bench.data.dataset import Images, to_unit
+from bench.engine.folding import FoldedNetwork
+from bench.engine.memory_format import layout
+from bench.evaluation.state import State
+from bench.numerics.device import convolutions
+from bench.numerics.seeding import stream
+from bench.runtime.errors import BenchError
+
+TOLERANCE = 1e-6  # float32 rounding of x + eps
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleResults:
+    """What one attack did to the first N test images.
+
+    `clean` and `robust` are bool [N] on the CPU; `broken_by` says which attack or component broke
+    an image, "clean" where it was wrong unattacked, "" where it never fell. `peak_memory_mb` is
+    None on a CPU and where nobody measured it.
+    """
+
+    source: str
+    seed: int | None
+    eps: float
+    clean: Tensor
+    robust: Tensor
+    broken_by: list[str]
+    seconds: float
+    peak_memory_mb: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        return {**vars(self), "clean": self.clean.tolist(), "robust": self.robust.tolist()}
+
+    @classmethod
+    def of_plain(cls, plain: dict[str, Any]) -> Self:
+        """Return what `plain` made of it."""
+        masks = {name: torch.tensor(plain[name], dtype=torch.bool) for name in ("clean", "robust")}
+        return cls(**{**plain, **masks})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Images [B, C, H, W] of a search, and by what it saw each one broken, as `broken_by` says."""
+
+    images: Tensor
+    by: list[str]
+
+
+# Searches on a network, with TF32 or without.
+Search = Callable[[nn.Module, Tensor, Tensor, bool], Found]
+
+
+def evaluate_attack(
+    model: nn.Module, test: Images, name: str, spec: EvaluationSpec, state: State | None = None
+) -> ExampleResults:
+    """Return the results of the attack `name` of `spec`: "clean", a PGD of it, or "autoattack".
+
+    `model` and `test` are on the device of the job. With `state` AutoAttack goes on where an
+    interrupted run stopped.
+    """
+    evaluation, eps = spec.evaluation, spec.threat.eps
+    if name == "clean":
+        return evaluate_clean(model, test, evaluation.batch_size)
+    if name == "autoattack" and evaluation.autoattack is not None:
+        return evaluate_autoattack(
+            model, test, evaluation.autoattack, evaluation, spec.compute, eps, state
+        )
+    return evaluate_pgd(model, test, name, evaluation.pgd[name], evaluation, spec.compute, eps)
+
+
+def correct(
+    model: nn.Module, images: Tensor, labels: Tensor, batch_size: int, *, tf32: bool = False
+) -> Tensor:
+    """Return which images [N, C, H, W] in [0, 1] are classified correctly: bool [N]."""
+    parts = []
+    with evaluating(model), torch.no_grad(), convolutions(tf32=tf32):
+        for images_BCHW, labels_B in zip(
+            torch.split(images, batch_size), torch.split(labels, batch_size), strict=True
+        ):
+            parts.append(model(images_BCHW).argmax(dim=1) == labels_B)
+    return torch.cat(parts)
+
+
+def evaluate_clean(model: nn.Module, test: Images, batch_size: int) -> ExampleResults:
+    """Return the per-example results on images that nobody attacked."""
+    began = time.perf_counter()
+    right = correct(model, to_unit(test.pixels), test.labels, batch_size).cpu()
+    return ExampleResults(
+        source="suite",
+        seed=None,
+        eps=0.0,
+        clean=right,
+        robust=right,
+        broken_by=["" if fine else "clean" for fine in right.tolist()],
+        seconds=time.perf_counter() - began,
+        details={"batch_size": batch_size},
+    )
+
+
+def evaluate_pgd(
+    model: nn.Module,
+    test: Images,
+    name: str,
+    attack: Pgd,
+    evaluation: Evaluation,
+    compute: Compute,
+    eps: float,
+) -> ExampleResults:
+    """Return the results of PGD; the starts of a batch depend on the place of its first image."""
+    batch_size = evaluation.batch_size
+    test = _first(test, attack.images)
+
+    def search(network: nn.Module, images: Tensor, labels: Tensor, tf32: bool) -> Found:
+        parts = []
+        with convolutions(tf32=tf32):
+            for first in range(0, len(images), batch_size):
+                part = slice(first, first + batch_size)
+                generator = stream(attack.seed, "pgd", first, device=images.device)
+                moved = pgd(
+                    network,
+                    images[part],
+                    labels[part],
+                    eps=eps,
+                    step=attack.size,
+                    steps=attack.steps,
+                    restarts=attack.restarts,
+                    loss=attack.loss,
+                    generator=generator,
+                )
+                parts.append(moved)
+        found = torch.cat(parts)
+        stands = correct(network, found, labels, batch_size, tf32=tf32)
+        return Found(images=found, by=["" if kept else name for kept in stands.tolist()])
+
+    return _checked(
+        model,
+        test,
+        name,
+        search,
+        evaluation,
+        compute,
+        eps,
+        source="suite",
+        seed=attack.seed,
+        details={
+            "steps": attack.steps,
+            "step_size": attack.size,
+            "restarts": attack.restarts,
+            "loss": attack.loss,
+            "start": "uniform",
+        },
+    )
+
+
+def evaluate_autoattack(
+    model: nn.Module,
+    test: Images,
+    attack: AutoAttack,
+    evaluation: Evaluation,
+    compute: Compute,
+    eps: float,
+    state: State | None = None,
+) -> ExampleResults:
+    """Return the per-example results of AutoAttack, shard by shard.
+
+    Each shard is a run of its own; the first has the seed of `attack`, each further one the next.
+    """
+    test, name = _first(test, attack.images), "autoattack"
+    warnings: list[str] = []
+
+    def search(network: nn.Module, images: Tensor, labels: Tensor, tf32: bool) -> Found:
+        size = -(-len(images) // evaluation.shards)
+        found, by = [], []
+        shards = zip(torch.split(images, size), torch.split(labels, size), strict=True)
+        for number, (images_NCHW, labels_N) in enumerate(shards):
+            way = "eager" if network is model else evaluation.engine
+            part = f"{way}-{'tf32' if tf32 else 'float32'}-{number}"
+            with convolutions(tf32=tf32):
+                result = autoattack.run_standard(
+                    network,
+                    images_NCHW,
+                    labels_N,
+                    eps=eps,
+                    seed=attack.seed + number,
+                    batch_size=evaluation.batch_size,
+                    device=images.device,
+                    version=attack.version,
+                    start=state.begun(part) if state else None,
+                    report=state.keeper(part) if state else None,
+                    progress=_told(number),
+                )
+            if state:
+                state.write(part, result)
+            found.append(result.adversarial.to(images.device))
+            by.extend(result.broken_by)
+            warnings.extend(text for text in result.warnings if text not in warnings)
+        return Found(images=torch.cat(found), by=by)
+
+    details = {"version": attack.version, "warnings": warnings}
+    results = _checked(
+        model,
+        test,
+        name,
+        search,
+        evaluation,
+        compute,
+        eps,
+        source=autoattack.source(),
+        seed=attack.seed,
+        details=details,
+    )
+    left = int(results.clean.sum()) - results.broken_by.count(name)
+    components = {}
+    for component in autoattack.STANDARD:
+        left -= results.broken_by.count(component)
+        components[component] = left
+    results.details["components"] = components
+    robust = {"clean": int(results.clean.sum()), **components}
+    warnings.extend(autoattack.remarks_on_square(robust, len(test)))
+    return results
+
+
+def _checked(
+    model: nn.Module,
+    test: Images,
+    name: str,
+    search: Search,
+    evaluation: Evaluation,
+    compute: Compute,
+    eps: float,
+    *,
+    source: str,
+    seed: int,
+    details: dict[str, Any],
+) -> ExampleResults:
+    """Search, then let `model` evaluate what was found in float32; `name` is the attack's."""
+    began = time.perf_counter()
+    images, labels, batch_size = to_unit(test.pixels), test.labels, evaluation.batch_size
+    clean = correct(model, images, labels, batch_size)
+    exact = evaluation.engine == "eager" and not compute.tf32
+    found = search(searched(model, evaluation.engine), images, labels, compute.tf32)
+    _check_ball(found.images, images, eps, name)
+    robust = clean & correct(model, found.images, labels, batch_size)
+    by = list(found.by)
+    claimed = torch.tensor([text != "" for text in by], device=robust.device)
+    index = (robust & claimed).nonzero().flatten()
+    if not exact and len(index):
+        second = search(model, images[index], labels[index], False)
+        _check_ball(second.images, images[index], eps, name)
+        robust[index] &= correct(model, second.images, labels[index], batch_size)
+        for place, text in zip(index.tolist(), second.by, strict=True):
+            by[place] = text
+    broken_by = []
+    for fine, kept, text in zip(clean.tolist(), robust.tolist(), by, strict=True):
+        # Last bits may differ between a search and its re-check: what the search did not see fall
+        # is put down to the attack as a whole.
+        broken = name if text in ("", "clean") else text
+        broken_by.append("clean" if not fine else "" if kept else broken)
+    return ExampleResults(
+        source=source,
+        seed=seed,
+        eps=eps,
+        clean=clean.cpu(),
+        robust=robust.cpu(),
+        broken_by=broken_by,
+        seconds=time.perf_counter() - began,
+        details={
+            **details,
+            "batch_size": batch_size,
+            "shards": evaluation.shards,
+            "search_tf32": compute.tf32,
+            "search_engine": evaluation.engine,
+        },
+    )
+
+
+def searched(model: nn.Module, engine: str) -> nn.Module:
+    """Return the network that `engine` searches on for `model`."""
+    if engine == "eager":
+        return model
+    return FoldedNetwork(model).to(memory_format=layout(model))
+
+
+def _check_ball(moved: Tensor, images: Tensor, eps: float, name: str) -> None:
+    distance = float((moved - images).abs().max())
+    low, high = float(moved.min()), float(moved.max())
+    if not distance <= eps + TOLERANCE or low < 0 or high > 1:
+        raise BenchError(
+            f"{name}: an adversarial image left its ball (distance {distance:.6g}, eps {eps:.6g}) "
+            f"or [0, 1] (values {low:.6g} to {high:.6g}); no result was written; run the same "
+            "command again, and if it ends here once more, train the run again or try another "
+            "device"
+        )
+
+
+def _first(test: Images, count: int | None) -> Images:
+    if count is not None and count > len(test):
+        raise BenchError(
+            f"evaluation: {count} images are asked for and the test set has {len(test)}; lower "
+            "`images` of the attack"
+        )
+    return test if count is None else Images(test.pixels[:count], test.labels[:count])
+
+
+def _told(shard: int) -> Callable[[str, int, int], None]:
+    def tell(component: str, robust: int, total: int) -> None:
+        print(f"  shard {shard}: {robust} of {total} robust after {component}", flush=True)
+
+    return tell

@@ -1,0 +1,123 @@
+"""What the diagnostics of an experiment found, checked against the runs that they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.results.evaluated import EvaluatedRun, Pair
+from bench.results.hints import remake
+from bench.results.order import checkpoint_order
+from bench.results.paths import Paths
+from bench.results.records import Checks, DiagnosticsRecord, TransferRecord
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
+
+Place = tuple[str, int, str]  # method, seed, checkpoint
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """The records of runs, and by network the names of the checks that failed."""
+
+    records: Mapping[Pair, DiagnosticsRecord]
+    failures: dict[Place, list[str]] = field(default_factory=dict)
+
+
+def shown_checkpoint(checkpoints: Iterable[str]) -> str:
+    """Return of the checkpoints that were diagnosed, at least one, that which figures show."""
+    return min(checkpoints, key=checkpoint_order)
+
+
+def read_diagnosis(
+    paths: Paths, runs: Sequence[EvaluatedRun], diagnosed: Iterable[Pair] | None = None
+) -> Diagnosis:
+    """Read and check what the diagnostics of `runs` left.
+
+    Parameters
+    ----------
+    diagnosed
+        The (method, seed) pairs that must have diagnostics; those of other runs are ignored. None
+        takes every run that has some. The transfer of a seed counts where it is there.
+
+    Raises
+    ------
+    BenchError
+        Naming the file that is missing, edited, or about other weights or images, and the fix.
+    """
+    by_pair = {(run.training.method, run.training.seed): run for run in runs}
+    chosen = list(by_pair) if diagnosed is None else [p for p in by_pair if p in set(diagnosed)]
+    if diagnosed is None:
+        chosen = [pair for pair in chosen if by_pair[pair].paths.diagnostics_record.is_file()]
+    found = Diagnosis({pair: _of_run(by_pair[pair], found_in=pair) for pair in chosen})
+    for (method, seed), record in found.records.items():
+        for checkpoint, checks in record.checkpoints.items():
+            found.failures.setdefault((method, seed, checkpoint), []).extend(checks.failed)
+    for seed in sorted({seed for _, seed in chosen}):
+        if paths.transfer_record(seed).is_file():
+            for place, failed in _of_seed(paths, seed, by_pair):
+                found.failures.setdefault(place, []).extend(failed)
+    return found
+
+
+def _of_run(run: EvaluatedRun, found_in: Pair) -> DiagnosticsRecord:
+    path = run.paths.diagnostics_record
+    hint = remake(path)
+    record = DiagnosticsRecord.read(path, hint)
+    if (record.method, record.seed) != found_in:
+        raise BenchError(f"{path}: it is the record of {record.method} seed {record.seed}; {hint}")
+    _check_origin(path, record, run)
+    for name, table in (("curves", run.paths.curves), ("surfaces", run.paths.surfaces)):
+        _check_table(table, record.sha256.get(name), hint)
+    for checkpoint, checks in record.checkpoints.items():
+        _check_weights(path, checkpoint, checks, run)
+    return record
+
+
+def _of_seed(
+    paths: Paths, seed: int, runs: Mapping[Pair, EvaluatedRun]
+) -> list[tuple[Place, list[str]]]:
+    path = paths.transfer_record(seed)
+    record = TransferRecord.read(path, remake(path))
+    _check_table(paths.transfer(seed), record.sha256, remake(path))
+    found = []
+    for checkpoint, networks in record.checkpoints.items():
+        for method, checks in networks.items():
+            run = runs.get((method, seed))
+            if run is None:
+                # A run of an earlier configuration was among those that images were tried on.
+                continue
+            _check_origin(path, record, run)
+            _check_weights(path, checkpoint, checks, run)
+            found.append(((method, seed, checkpoint), checks.failed))
+    return found
+
+
+def _check_origin(
+    path: Path, record: DiagnosticsRecord | TransferRecord, run: EvaluatedRun
+) -> None:
+    for what, theirs, ours in (
+        ("experiment", record.experiment, run.training.experiment),
+        ("data fingerprint", record.data.fingerprint, run.training.data.fingerprint),
+    ):
+        if theirs != ours:
+            raise BenchError(
+                f"{path}: its {what} is {theirs}, in train.json it is {ours}; {remake(path)}"
+            )
+
+
+def _check_weights(path: Path, checkpoint: str, checks: Checks, run: EvaluatedRun) -> None:
+    trained = run.training.checkpoints.get(checkpoint)
+    if trained is None or trained.weights_sha256 != checks.weights_sha256:
+        raise BenchError(
+            f"{path}: it is about other weights than the checkpoint {checkpoint!r} of "
+            f"{run.training.method} seed {run.training.seed}; {remake(path)}"
+        )
+
+
+def _check_table(path: Path, digest: str | None, hint: str) -> None:
+    if not path.is_file():
+        raise BenchError(f"{path}: missing; {hint}")
+    if sha256(path) != digest:
+        raise BenchError(f"{path}: changed since its record was written; {hint}")

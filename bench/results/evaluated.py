@@ -1,0 +1,254 @@
+"""Networks that were evaluated: records and per-example results, checked against each other.
+
+Every count is made again from the per-example results. A record that disagrees with them, with the
+weights or with the data stops what is made of it: a table cannot show that its source was edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.config.experiment import Experiment
+from bench.results.changes import ELSE, differences, listed
+from bench.results.examples import read_examples
+from bench.results.hints import remake
+from bench.results.paths import Paths, RunPaths
+from bench.results.records import (
+    AttackRecord,
+    EvaluationRecord,
+    TrainRecord,
+    UnavailableRecord,
+)
+from bench.runtime.errors import BenchError
+from bench.runtime.files import read_json, sha256
+
+Pair = tuple[str, int]  # label of the method, and seed
+
+
+@dataclass(frozen=True, eq=False)
+class AttackResult:
+    """One attack on one checkpoint: its record, and the per-example results that bear it out."""
+
+    record: AttackRecord
+    examples: pd.DataFrame
+
+
+Results = Mapping[str, Mapping[str, AttackResult]]  # by checkpoint, then by attack
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedRun:
+    """One method and seed."""
+
+    paths: RunPaths
+    training: TrainRecord
+    evaluation: EvaluationRecord
+    results: Results
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedReference:
+    """One of RobustBench's models, evaluated on the images of `beside`, a run of ours."""
+
+    paths: RunPaths
+    evaluation: EvaluationRecord
+    results: Results
+    beside: TrainRecord
+
+
+def read_run(paths: RunPaths) -> EvaluatedRun:
+    """Read the run in models/<method>/seed<k> and check its records against each other.
+
+    Raises
+    ------
+    BenchError
+        Naming the file that is missing, edited, or at odds with another, and how to make it again.
+    """
+    trained_at, evaluated_at = paths.train_record, paths.evaluation_record
+    training = TrainRecord.read(trained_at, remake(trained_at))
+    evaluation = EvaluationRecord.read(evaluated_at, remake(evaluated_at))
+    if paths.folder.parts[-2:] != (training.method, f"seed{training.seed}"):
+        raise BenchError(
+            f"{trained_at}: it is the record of {training.method} seed {training.seed}; "
+            f"{remake(trained_at)}"
+        )
+    _check_same(
+        evaluated_at,
+        {
+            "method": (evaluation.method, training.method),
+            "seed": (evaluation.seed, training.seed),
+            "experiment": (evaluation.experiment, training.experiment),
+            "data fingerprint": (evaluation.data.fingerprint, training.data.fingerprint),
+        },
+        "train.json",
+    )
+    for name, checkpoint in evaluation.checkpoints.items():
+        trained = training.checkpoints.get(name)
+        if trained is None or trained.weights_sha256 != checkpoint.weights_sha256:
+            raise BenchError(
+                f"{evaluated_at}: it evaluated other weights than the checkpoint {name!r} of "
+                f"train.json; {remake(evaluated_at)}"
+            )
+    results = _read_results(paths, evaluation, training.data.test_images)
+    return EvaluatedRun(paths, training, evaluation, results)
+
+
+def read_runs(paths: Paths, expected: Iterable[Pair] | None = None) -> tuple[EvaluatedRun, ...]:
+    """Read and check the runs of an experiment, sorted by method and seed.
+
+    Parameters
+    ----------
+    expected
+        The (method, seed) pairs to read. Other runs in the folder, left by an earlier
+        configuration, are then ignored. Without it, every run that is there is read.
+
+    Raises
+    ------
+    BenchError
+        As `read_run`; also where two runs are of different experiments or images, cannot share a
+        table because model, ball or evaluation differ, or there is none.
+    """
+    found = paths.runs() if expected is None else [paths.run(*pair) for pair in set(expected)]
+    runs = sorted(map(read_run, found), key=lambda run: (run.training.method, run.training.seed))
+    if not runs:
+        raise BenchError(
+            f"{paths.folder}: no trained models; make them with `snakemake --cores all` and their "
+            "config"
+        )
+    first = runs[0].training
+    for run in runs:
+        where = f"{first.method} seed {first.seed}"
+        fingerprints = (run.training.data.fingerprint, first.data.fingerprint)
+        _check_same(
+            run.paths.train_record,
+            {
+                "experiment": (run.training.experiment, first.experiment),
+                "data fingerprint": fingerprints,
+            },
+            where,
+        )
+        for path, ours, theirs in (
+            (run.paths.train_record, _shared(run.training), _shared(first)),
+            (run.paths.evaluation_record, run.evaluation.spec, runs[0].evaluation.spec),
+        ):
+            if different := differences(theirs, ours):
+                raise BenchError(
+                    f"{path}: its {listed(different)} is not that of {where}; they cannot share a "
+                    f"table, so {remake(path)}"
+                )
+    return tuple(runs)
+
+
+def read_references(
+    paths: Paths, names: Iterable[str] | None, *, beside: TrainRecord
+) -> tuple[EvaluatedReference, ...]:
+    """Read the RobustBench models that were evaluated, sorted by name.
+
+    A model whose checkpoint could not be fetched is left out, and a printed line says so.
+
+    Parameters
+    ----------
+    names
+        RobustBench's names of the models to read; None takes every one in the folder.
+    beside
+        A run of the experiment, whose images they must have been evaluated on.
+
+    Raises
+    ------
+    BenchError
+        Naming the file that is missing, edited, or at odds with another, and how to make it again.
+    """
+    if names is None:
+        names = [found.folder.name for found in paths.references()]
+    found = (_read_reference(paths.reference(name), beside) for name in sorted(set(names)))
+    return tuple(reference for reference in found if reference is not None)
+
+
+def check_settings(
+    experiment: Experiment,
+    runs: Iterable[EvaluatedRun],
+    references: Iterable[EvaluatedReference] = (),
+) -> None:
+    """Raise BenchError unless every record was made under the settings of `experiment`."""
+    evaluation = experiment.evaluation_spec()
+    for run in runs:
+        path, training = run.paths.train_record, run.training
+        if training.experiment != experiment.experiment:
+            raise BenchError(
+                f"{path}: it is of the experiment {training.experiment!r}, the config of "
+                f"{experiment.experiment!r}; {remake(path)}"
+            )
+        spec = experiment.train_spec(training.method, training.seed)
+        _check_spec(path, differences(spec, training.spec))
+    every = [(one.paths, one.evaluation) for one in runs]
+    every += [(one.paths, one.evaluation) for one in references]
+    for paths, made in every:
+        _check_spec(paths.evaluation_record, differences(evaluation, made.spec))
+
+
+def _read_reference(paths: RunPaths, beside: TrainRecord) -> EvaluatedReference | None:
+    path = paths.evaluation_record
+    hint = remake(path)
+    if path.is_file() and "unavailable" in read_json(path, hint):
+        absent = UnavailableRecord.read(path, hint)
+        print(f"{absent.method} has no rows: {absent.unavailable}", flush=True)
+        return None
+    evaluation = EvaluationRecord.read(path, hint)
+    if evaluation.method != paths.folder.name:
+        raise BenchError(f"{path}: it is the record of {evaluation.method}; {hint}")
+    fingerprints = (evaluation.data.fingerprint, beside.data.fingerprint)
+    where = f"{beside.method} seed {beside.seed}"
+    _check_same(path, {"data fingerprint": fingerprints}, where)
+    results = _read_results(paths, evaluation, beside.data.test_images)
+    return EvaluatedReference(paths, evaluation, results, beside)
+
+
+def _read_results(paths: RunPaths, evaluation: EvaluationRecord, test_images: int) -> Results:
+    hint = remake(paths.evaluation_record)
+    return {
+        name: {
+            attack: _read_result(paths.examples(name, attack), record, test_images, hint)
+            for attack, record in sorted(checkpoint.attacks.items())
+        }
+        for name, checkpoint in sorted(evaluation.checkpoints.items())
+    }
+
+
+def _read_result(path: Path, record: AttackRecord, test_images: int, hint: str) -> AttackResult:
+    examples = read_examples(path, hint)
+    if sha256(path) != record.sha256:
+        raise BenchError(f"{path}: changed since evaluation.json was written; {hint}")
+    counted = (int(examples["robust"].sum()), len(examples))
+    if counted != (record.correct, record.n):
+        raise BenchError(
+            f"{path}: it holds {counted[0]} robust of {counted[1]} images, evaluation.json says "
+            f"{record.correct} of {record.n}; {hint}"
+        )
+    if not examples["index"].between(0, test_images - 1).all():
+        raise BenchError(f"{path}: an index is outside the {test_images} test images; {hint}")
+    return AttackResult(record, examples)
+
+
+def _check_same(path: Path, values: Mapping[str, tuple[Any, Any]], where: str) -> None:
+    for what, (theirs, ours) in values.items():
+        if theirs != ours:
+            raise BenchError(
+                f"{path}: its {what} is {theirs}, in {where} it is {ours}; {remake(path)}"
+            )
+
+
+def _check_spec(path: Path, keys: list[str]) -> None:
+    if keys:
+        raise BenchError(
+            f"{path}: made with another {listed(keys)} than the config has; {remake(path)}, {ELSE}"
+        )
+
+
+def _shared(training: TrainRecord) -> dict[str, Any]:
+    """Return what all runs of a table must have in common."""
+    return {"model": training.spec.model, "threat": training.spec.threat}

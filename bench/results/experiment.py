@@ -1,0 +1,294 @@
+"""All that an experiment left on disk, as frames and records, each read and checked once.
+
+Everything above this module takes frames: no path, no cell of text, no key of a JSON file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+
+from bench.results.columns import (
+    ABLATIONS,
+    CLAIMS,
+    COSTS,
+    CURVES,
+    HISTORY,
+    STATISTICS,
+    SUMMARY,
+    SURFACES,
+    TRANSFER,
+)
+from bench.results.examples import read_examples
+from bench.results.hints import remake, retrain
+from bench.results.paths import Paths, RunPaths
+from bench.results.published import ROBUSTBENCH
+from bench.results.records import (
+    DiagnosticsRecord,
+    EvaluationRecord,
+    Record,
+    TrainRecord,
+    TransferRecord,
+)
+from bench.results.tables import Table
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
+
+Run = tuple[str, int]  # label of the method, and seed
+R = TypeVar("R", bound=Record)
+NOT_ATTACKS = ("clean", "worst_case")
+ROUNDING = 0.0051  # of an accuracy with two digits, and of the sum that tells it
+
+
+class ExperimentResults:
+    """What is in results/<experiment>.
+
+    Parameters
+    ----------
+    folder
+        results/<experiment>.
+    diagnosed
+        The runs whose diagnostics count; None takes all that are there.
+    """
+
+    def __init__(self, folder: Path, diagnosed: Iterable[Run] | None = None) -> None:
+        self.paths = Paths(folder)
+        self._diagnosed = None if diagnosed is None else set(diagnosed)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One row for each network, checkpoint and attack; `accuracy` is exact, not rounded.
+
+        Raises
+        ------
+        BenchError
+            summary.csv is missing, has a row twice, or an accuracy is not that of its counts.
+        """
+        path = self.paths.summary
+        frame = SUMMARY.read(path)
+        exact = 100 * frame["correct"].astype(float) / frame["n"].astype(float)
+        wrong = (frame["n"] < 1) | (frame["correct"] > frame["n"])
+        wrong |= (frame["accuracy"] - exact).abs() > ROUNDING
+        ours = frame["model"] != ROBUSTBENCH
+        wrong |= ours & frame["seed"].isna()
+        if wrong.any():
+            place = int(wrong.to_numpy().argmax())
+            row = frame.iloc[place]
+            raise BenchError(
+                f"{path}: row {place + 1} contradicts itself (accuracy {row['accuracy']}, "
+                f"{row['correct']} of {row['n']} images, seed {row['seed']}); restore the file or "
+                f"make it with `{SUMMARY.make.format(folder=path.parent)}`"
+            )
+        frame["accuracy"] = exact
+        return frame
+
+    @cached_property
+    def ours(self) -> pd.DataFrame:
+        """The rows of `summary` of networks that were trained here.
+
+        Raises
+        ------
+        BenchError
+            There are none.
+        """
+        frame = self.summary[self.summary["model"] != ROBUSTBENCH].astype({"seed": int})
+        if frame.empty:
+            raise BenchError(
+                f"{self.paths.summary}: no network trained here; train one with `snakemake --cores "
+                "all` and the --configfile of an experiment"
+            )
+        return frame.reset_index(drop=True)
+
+    @cached_property
+    def references(self) -> pd.DataFrame:
+        """The rows of `summary` of RobustBench's models."""
+        return self.summary[self.summary["model"] == ROBUSTBENCH].reset_index(drop=True)
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The runs of `ours`, in the order of the summary."""
+        pairs = self.ours[["method", "seed"]].drop_duplicates()
+        return [(str(method), int(seed)) for method, seed in pairs.itertuples(index=False)]
+
+    @cached_property
+    def has_examples(self) -> bool:
+        """Whether there are per-example results, or summary.csv alone."""
+        return any((self.paths.folder / "models").glob("*/seed*/examples/*/*.csv"))
+
+    @cached_property
+    def examples(self) -> pd.DataFrame:
+        """Per-example results of all runs and attacks of `ours`; no row where none were kept.
+
+        Columns: method, seed, checkpoint, attack, index, label, clean, robust, broken_by.
+
+        Raises
+        ------
+        BenchError
+            A file is missing, changed since it was counted, or of other images than another.
+        """
+        attacks = self.ours[~self.ours["attack"].eq("worst_case")]
+        parts = {
+            (row.method, row.seed, row.checkpoint, row.attack): self._examples(row)
+            for row in attacks.itertuples()
+            if self.has_examples
+        }
+        names = ["method", "seed", "checkpoint", "attack"]
+        if not parts:
+            columns = [*names, "index", "label", "clean", "robust", "broken_by"]
+            return pd.DataFrame(columns=columns)
+        frame = pd.concat(parts, names=names).reset_index(names).reset_index(drop=True)
+        labels = frame.groupby("index")["label"].nunique()
+        if (labels > 1).any():
+            index = int(labels.index[labels > 1][0])
+            raise BenchError(
+                f"{self.paths.folder}: image {index} has different labels in the per-example "
+                "results of different runs, so they were evaluated on other images; "
+                f"{remake(self.paths.folder / 'models' / '*' / '*' / 'evaluation.json')}"
+            )
+        return frame.astype({name: "category" for name in (*names, "broken_by")})
+
+    def _examples(self, row: object) -> pd.DataFrame:
+        run = self.paths.run(row.method, row.seed)  # type: ignore[attr-defined]
+        path = run.examples(row.checkpoint, row.attack)  # type: ignore[attr-defined]
+        frame = read_examples(path, remake(run.evaluation_record))
+        self._check_unchanged(run, row.checkpoint, row.attack)  # type: ignore[attr-defined]
+        counted = (int(frame["robust"].sum()), len(frame))
+        if counted != (row.correct, row.n):  # type: ignore[attr-defined]
+            raise BenchError(
+                f"{path}: {counted[0]} of {counted[1]} images are right, summary.csv says "
+                f"{row.correct} of {row.n}; "  # type: ignore[attr-defined]
+                f"run `{SUMMARY.make.format(folder=self.paths.folder)}` again"
+            )
+        return frame
+
+    def _check_unchanged(self, run: RunPaths, checkpoint: str, attack: str) -> None:
+        place = (run.folder.parent.name, int(run.folder.name.removeprefix("seed")))
+        record = self.evaluations.get(place)
+        evaluated = record.checkpoints.get(checkpoint) if record else None
+        known = evaluated.attacks.get(attack) if evaluated else None
+        path = run.examples(checkpoint, attack)
+        if known is not None and sha256(path) != known.sha256:
+            raise BenchError(
+                f"{path}: changed since evaluation.json was written; "
+                f"{remake(run.evaluation_record)}"
+            )
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row for each run and epoch: method, seed and the columns of history.csv.
+
+        A run whose history was not kept has no row; a loss term that a method has not is NaN.
+        """
+        parts = {}
+        for run in self.runs:
+            path = self.paths.run(*run).history
+            if path.is_file():
+                parts[run] = HISTORY.read(path)
+        if not parts:
+            return pd.DataFrame(columns=["method", "seed", *HISTORY.columns])
+        frame = pd.concat(parts, names=["method", "seed"]).reset_index(["method", "seed"])
+        return frame.reset_index(drop=True)
+
+    @cached_property
+    def costs(self) -> pd.DataFrame | None:
+        """costs.csv; None where there is none."""
+        return _optional(COSTS, self.paths.costs)
+
+    @cached_property
+    def statistics(self) -> pd.DataFrame | None:
+        """statistics.csv; None where there is none."""
+        return _optional(STATISTICS, self.paths.statistics)
+
+    @cached_property
+    def claims(self) -> pd.DataFrame | None:
+        """claims.csv; None where there is none."""
+        return _optional(CLAIMS, self.paths.claims)
+
+    @cached_property
+    def ablations(self) -> pd.DataFrame | None:
+        """ablations.csv; None where there is none."""
+        return _optional(ABLATIONS, self.paths.ablations)
+
+    @cached_property
+    def trainings(self) -> Mapping[Run, TrainRecord]:
+        """The records of training that are there, by run."""
+        return self._records(TrainRecord, "train_record", retrain)
+
+    @cached_property
+    def evaluations(self) -> Mapping[Run, EvaluationRecord]:
+        """The records of evaluation that are there, by run."""
+        return self._records(EvaluationRecord, "evaluation_record", remake)
+
+    @cached_property
+    def diagnosed(self) -> list[Run]:
+        """The runs whose diagnostics count."""
+        if self._diagnosed is not None:
+            return [run for run in self.runs if run in self._diagnosed]
+        return [run for run in self.runs if self.paths.run(*run).diagnostics_record.is_file()]
+
+    @cached_property
+    def diagnostics(self) -> Mapping[Run, DiagnosticsRecord]:
+        """The outcome of every check, by run."""
+        return {
+            run: record
+            for run, record in self._records(
+                DiagnosticsRecord, "diagnostics_record", remake
+            ).items()
+            if run in self.diagnosed
+        }
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Accuracy against stronger attacks: method, seed and the columns of curves.csv."""
+        return self._of_diagnosed(CURVES, "curves")
+
+    @cached_property
+    def surfaces(self) -> pd.DataFrame:
+        """The loss around test images: method, seed and the columns of surfaces.csv."""
+        return self._of_diagnosed(SURFACES, "surfaces")
+
+    @cached_property
+    def transfers(self) -> Mapping[int, TransferRecord]:
+        """The checks on transferred attacks, by seed."""
+        seeds = sorted({seed for _, seed in self.diagnosed})
+        paths = {seed: self.paths.transfer_record(seed) for seed in seeds}
+        return {
+            seed: TransferRecord.read(path, remake(path))
+            for seed, path in paths.items()
+            if path.is_file()
+        }
+
+    @cached_property
+    def transfer(self) -> pd.DataFrame:
+        """Accuracy under transferred attacks: seed and the columns of transfer/seed<k>.csv."""
+        parts = {seed: TRANSFER.read(self.paths.transfer(seed)) for seed in self.transfers}
+        if not parts:
+            return pd.DataFrame(columns=["seed", *TRANSFER.columns])
+        return pd.concat(parts, names=["seed"]).reset_index("seed").reset_index(drop=True)
+
+    def _of_diagnosed(self, table: Table, name: str) -> pd.DataFrame:
+        parts = {}
+        for run in self.diagnostics:
+            path: Path = getattr(self.paths.run(*run), name)
+            if path.is_file():
+                parts[run] = table.read(path, rows=False)
+        if not parts:
+            return pd.DataFrame(columns=["method", "seed", *table.columns])
+        frame = pd.concat(parts, names=["method", "seed"]).reset_index(["method", "seed"])
+        return frame.reset_index(drop=True)
+
+    def _records(self, kind: type[R], name: str, hint: object) -> dict[Run, R]:
+        found = {}
+        for run in self.runs:
+            path: Path = getattr(self.paths.run(*run), name)
+            if path.is_file():
+                found[run] = kind.read(path, hint(path))  # type: ignore[operator]
+        return found
+
+
+def _optional(table: Table, path: Path) -> pd.DataFrame | None:
+    return table.read(path) if path.is_file() else None
