@@ -1,4 +1,4 @@
-"""What the README says is so: its example of a method, and what was found."""
+"""What README and documents say is so: the example of a method, and what was found."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from bench.config.parsing import Amount
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+NEW_METHOD = ROOT / "docs" / "new-method.md"
 
 
-def test_the_method_of_the_readme_can_be_read_and_states_its_equation(tmp_path):
-    (source,) = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+def test_the_method_of_the_documents_can_be_read_and_states_its_equation(tmp_path):
+    (source,) = re.findall(
+        r"^```python\n(.*?)^```", NEW_METHOD.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
     path = tmp_path / "mine.py"
     path.write_text(source)
     found = declarations(path)

@@ -1,0 +1,104 @@
+"""Device time and memory counted from the operations of a network: no device is needed, torch is.
+
+A multiplication with its addition are two operations. A gradient step of an attack is one pass
+forward and one backward to the image; a training pass also computes the gradients of the weights.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.config.experiment import Experiment, Method
+from bench.methods.base import create
+from bench.models.base import build
+from bench.planning.costs import GRADIENTS, QUERIES, ROBUST, Rates, method_kind
+from bench.planning.sizes import FLOAT, Size
+from bench.training.held_out import held_out
+
+STEP = 2  # passes of a gradient step of an attack, each as many operations as one forward
+PASS = 3  # the same of a training pass
+TENSORS = 5  # of the size of the weights: weights, gradients, momentum, folded copy, best weights
+
+
+def counted_rates(experiment: Experiment, size: Size, tflops: float) -> Rates:
+    """Return the rates of a device that computes `tflops` times 1e12 operations in a second.
+
+    That is the rate reached, not a data sheet's: `bench perf` shows how far the two are apart.
+    """
+    forward = operations(_network(experiment, size), size)
+    second = forward / (tflops * 1e12)
+    rates = Rates(devices={f"{tflops:g} TFLOP/s, as stated"})
+    for method in experiment.methods:
+        rates.training[method_kind(method)] = [second * _passes(method, size)]
+    rates.attacks = {
+        ("", "clean"): [second],
+        ("", "pgd"): [STEP * second],
+        ("", "autoattack"): [ROBUST * (STEP * GRADIENTS + QUERIES) * second],
+    }
+    return rates
+
+
+def operations(network: nn.Module, size: Size) -> int:
+    """Return the operations of one pass of one image forward."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        network(torch.zeros(1, *size.shape))
+    return int(counter.get_total_flops())
+
+
+def device_bytes(experiment: Experiment, size: Size) -> int:
+    """Return about how many bytes of device memory the largest training takes.
+
+    Counted are images, weights with all that has their size, and the outputs of all layers, which
+    wait for the backward pass; the allocator and the libraries take more.
+    """
+    network = _network(experiment, size)
+    outputs = _outputs(network, size)
+    weights = sum(p.numel() for p in network.parameters())
+    images = (size.train + size.test) * prod(size.shape)
+    batches = [
+        method.training.batch_size * len(create(method.name, method.options).passes)
+        for method in experiment.methods
+    ]
+    memory = size.train * prod(size.shape) * FLOAT if _remembers(experiment) else 0
+    return images + memory + FLOAT * (TENSORS * weights + max(batches) * outputs)
+
+
+def _network(experiment: Experiment, size: Size) -> nn.Module:
+    model = experiment.model
+    return build(
+        model.name, classes=size.classes, channels=size.shape[0], seed=0, width=model.width
+    ).eval()
+
+
+def _passes(method: Method, size: Size) -> float:
+    """Return the work on one training image in one epoch, in passes forward."""
+    kind, recipe = create(method.name, method.options), method.training
+    work = float(PASS * len(kind.passes))
+    if kind.attack is not None:
+        work += STEP * recipe.attack.steps + (kind.attack.loss == "kl")
+    held = held_out(recipe, size.train)
+    selection = 1 + STEP * recipe.validation_attack.steps
+    return work + selection * (held or size.test) / (size.train - held)
+
+
+def _remembers(experiment: Experiment) -> bool:
+    return any(create(method.name, method.options).memory for method in experiment.methods)
+
+
+def _outputs(network: nn.Module, size: Size) -> int:
+    """Return how many values all layers put out for one image."""
+    counts: list[int] = []
+    leaves = [module for module in network.modules() if not list(module.children())]
+    hooks = [
+        leaf.register_forward_hook(lambda _, __, out: counts.append(out.numel())) for leaf in leaves
+    ]
+    with torch.no_grad():
+        network(torch.zeros(1, *size.shape))
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)

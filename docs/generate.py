@@ -1,0 +1,153 @@
+"""Write the generated parts of the documents, between their markers: ``make docs``.
+
+docs/config.md comes from the schema of the configuration, docs/results.md from the columns and the
+flags, docs/open-choices.md from the list that the report shows as well.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench.analysis.report.choices import choices
+from bench.config import schema
+from bench.config.method_options import REQUIRED, method_names, method_options
+from bench.results import columns, flags
+from bench.results.tables import Table
+
+DOCS = Path(__file__).parent
+SECTIONS = {
+    "data": schema.Data,
+    "model": schema.Model,
+    "threat": schema.Threat,
+    "compute": schema.Compute,
+    "training": schema.Training,
+    "evaluation": schema.Evaluation,
+    "evaluation.pgd.<name>": schema.Pgd,
+    "evaluation.autoattack": schema.AutoAttack,
+    "diagnostics": schema.Diagnostics,
+    "reference": schema.Reference,
+}
+CSV_FILES = {
+    "summary.csv": columns.SUMMARY,
+    "costs.csv": columns.COSTS,
+    "statistics.csv": columns.STATISTICS,
+    "claims.csv": columns.CLAIMS,
+    "ablations.csv": columns.ABLATIONS,
+    "models/<method>/seed<k>/history.csv": columns.HISTORY,
+}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def config() -> str:
+    """Return every key of every section."""
+    parts = []
+    for name, kind in SECTIONS.items():
+        rows = [(f"`{name}.{key}`", default, about) for key, default, about in _keys(kind)]
+        parts.append(table(("key", "default", "meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def _keys(kind: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    types = get_type_hints(kind)
+    for part in fields(kind):
+        about = part.metadata.get("about", "")
+        inner = types[part.name]
+        key = f"{prefix}{part.name}"
+        if is_dataclass(inner):
+            yield key, "needed" if part.default_factory is MISSING else "its defaults", about
+            yield from _keys(inner, f"{key}.")
+        elif part.default_factory is dict or inner in _own_section():
+            yield key, "none", about
+        else:
+            yield key, _default(part), about
+
+
+def _own_section() -> list[Any]:
+    return [schema.AutoAttack | None]
+
+
+def _default(part: Field[Any]) -> str:
+    if part.default is MISSING:
+        return "needed"
+    return _value(part.default)
+
+
+def _value(value: Any) -> str:
+    words = {None: "null", True: "true", False: "false"}
+    if isinstance(value, tuple):
+        shown = f"[{', '.join(map(str, value))}]"
+    else:
+        shown = words[value] if isinstance(value, bool | NoneType) else str(value)
+    return f"`{shown}`"
+
+
+def methods() -> str:
+    """Return the options of every method."""
+    rows = []
+    for name in method_names():
+        for option, (kind, default) in method_options(name).items():
+            values = ", ".join(f"`{value}`" for value in get_args(kind) if isinstance(value, str))
+            shown = "needed" if default is REQUIRED else _value(default)
+            rows.append((f"`{name}`", f"`{option}`", shown, values or "a number"))
+    return table(("method", "option", "default", "values"), rows)
+
+
+def csv_columns() -> str:
+    """Return the columns of every CSV file."""
+    return "\n\n".join(f"### {name}\n\n{_columns(file)}" for name, file in CSV_FILES.items())
+
+
+def _columns(file: Table) -> str:
+    rows = [(f"`{name}`", column.about) for name, column in file.columns.items()]
+    return table(("column", "meaning"), rows)
+
+
+def meanings() -> str:
+    """Return the flags of a result."""
+    rows = [(f"`{flag}`", text) for flag, text in flags.MEANINGS.items()]
+    rows.append((f"`{flags.DIAGNOSTICS}<check>`", flags.meaning(f"{flags.DIAGNOSTICS}<check>")))
+    return table(("flag", "meaning"), rows)
+
+
+def open_choices() -> str:
+    """Return what the paper leaves open."""
+    rows = [(entry.open, entry.default.strip(), entry.alternatives.strip()) for entry in choices()]
+    return table(("open", "default", "alternatives, each a config key"), rows)
+
+
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "config.md": {"keys": config, "methods": methods},
+    "results.md": {"columns": csv_columns, "flags": meanings},
+    "open-choices.md": {"choices": open_choices},
+}
+
+
+def generated(name: str) -> str:
+    """Return the text of the document `name` with its generated parts as they should be."""
+    text = (DOCS / name).read_text(encoding="utf-8")
+    for part, make in PARTS[name].items():
+        begin, end = f"<!-- generated: {part} -->", f"<!-- end: {part} -->"
+        found = re.search(f"{begin}.*?{end}", text, re.DOTALL)
+        assert found, f"{name} lacks {begin}"
+        text = text.replace(found[0], f"{begin}\n\n{make()}\n\n{end}")
+    return text
+
+
+if __name__ == "__main__":
+    for document in PARTS:
+        (DOCS / document).write_text(generated(document), encoding="utf-8")

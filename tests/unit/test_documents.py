@@ -1,0 +1,45 @@
+"""The documents say what the code says, and every file that they name is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import generate
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("name", generate.PARTS)
+def test_generated_parts_are_those_of_the_code(name):
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert text == generate.generated(name), "run `make docs`"
+
+
+def test_every_key_of_the_schema_is_described():
+    # A key without a word about it would leave an empty cell.
+    assert not re.search(r"\| *\|$", generate.config(), re.M)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_linked_files_and_headings_are_there(path):
+    for target, _, heading in re.findall(r"\]\((?!http)([^)#]*)(#([^)]*))?\)", path.read_text()):
+        file = (path.parent / target).resolve() if target else path
+        assert file.exists(), target
+        if heading:
+            text = file.read_text(encoding="utf-8")
+            headings = re.findall(r"^#+ (.*)$", text, re.M)
+            slugs = {re.sub(r"[^\w -]", "", name.lower()).replace(" ", "-") for name in headings}
+            assert heading in slugs, f"{target}#{heading}"
+
+
+def test_the_readme_can_be_read_in_a_few_minutes():
+    assert len((ROOT / "README.md").read_bytes()) <= 8000
+
+
+def test_configs_that_documents_name_are_there():
+    for path in DOCUMENTS:
+        for name in re.findall(r"config/\w+\.(?:yaml|csv)", path.read_text(encoding="utf-8")):
+            assert (ROOT / name).exists(), f"{path.name}: {name}"
