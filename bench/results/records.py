@@ -15,6 +15,8 @@ from bench.config.parsing import parse, plain
 from bench.runtime.errors import BenchError
 from bench.runtime.files import read_json, write_json
 
+SHOWN = 3  # problems of a record that are told; one of another version has many
+
 
 class Record:
     """A JSON file that a job leaves when it is done."""
@@ -34,8 +36,10 @@ class Record:
         try:
             return parse(cls, raw, where=path.name)
         except (BenchError, ValueError) as error:
-            first, *more = getattr(error, "problems", (str(error),))
-            what = first + (f", and {len(more)} more problems" if more else "")
+            problems = getattr(error, "problems", (str(error),))
+            what = "; ".join(problems[:SHOWN])
+            if len(problems) > SHOWN:
+                what += f"; and {len(problems) - SHOWN} more"
             raise BenchError(f"{path}: damaged or of another version ({what}); {hint}") from None
 
     @classmethod
