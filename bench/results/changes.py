@@ -1,8 +1,9 @@
-"""Where the settings of a record are not those of a config. Standard library only."""
+"""How a record differs from its config, and how to make it again. Standard library only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from bench.config.parsing import plain
@@ -23,6 +24,14 @@ def listed(keys: list[str]) -> str:
     """Return the first few keys as a sentence names them."""
     shown = ", ".join(keys[:3])
     return shown if len(keys) <= 3 else f"{shown} and {len(keys) - 3} more keys"
+
+
+def remake(path: Path) -> str:
+    """Return how to make the file `path` again, with all that follows from it."""
+    return (
+        f"make it again with `snakemake --cores all --forcerun {path}` and the --configfile of "
+        "this experiment"
+    )
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

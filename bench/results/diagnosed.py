@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.results.changes import remake
 from bench.results.evaluated import EvaluatedRun, Pair
-from bench.results.hints import remake
-from bench.results.order import checkpoint_order
 from bench.results.paths import Paths
 from bench.results.records import Checks, DiagnosticsRecord, TransferRecord
 from bench.runtime.errors import BenchError
@@ -23,11 +22,6 @@ class Diagnosis:
 
     records: Mapping[Pair, DiagnosticsRecord]
     failures: dict[Place, list[str]] = field(default_factory=dict)
-
-
-def shown_checkpoint(checkpoints: Iterable[str]) -> str:
-    """Return of the checkpoints that were diagnosed, at least one, that which figures show."""
-    return min(checkpoints, key=checkpoint_order)
 
 
 def read_diagnosis(

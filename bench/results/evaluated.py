@@ -14,9 +14,8 @@ from typing import Any
 import pandas as pd
 
 from bench.config.experiment import Experiment
-from bench.results.changes import ELSE, differences, listed
+from bench.results.changes import ELSE, differences, listed, remake
 from bench.results.examples import read_examples
-from bench.results.hints import remake
 from bench.results.paths import Paths, RunPaths
 from bench.results.records import (
     AttackRecord,

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
+from bench.results.changes import remake
 from bench.results.columns import (
     ABLATIONS,
     CLAIMS,
@@ -23,9 +24,8 @@ from bench.results.columns import (
     SURFACES,
     TRANSFER,
 )
-from bench.results.examples import read_examples
-from bench.results.hints import remake, retrain
-from bench.results.paths import Paths, RunPaths
+from bench.results.examples import COLUMNS, read_examples
+from bench.results.paths import Paths
 from bench.results.published import ROBUSTBENCH
 from bench.results.records import (
     DiagnosticsRecord,
@@ -117,7 +117,7 @@ class ExperimentResults:
     @cached_property
     def has_examples(self) -> bool:
         """Whether there are per-example results, or summary.csv alone."""
-        return any((self.paths.folder / "models").glob("*/seed*/examples/*/*.csv"))
+        return any(self.paths.models.glob("*/seed*/examples/*/*.csv"))
 
     @cached_property
     def examples(self) -> pd.DataFrame:
@@ -137,45 +137,34 @@ class ExperimentResults:
             if self.has_examples
         }
         names = ["method", "seed", "checkpoint", "attack"]
-        if not parts:
-            columns = [*names, "index", "label", "clean", "robust", "broken_by"]
-            return pd.DataFrame(columns=columns)
-        frame = pd.concat(parts, names=names).reset_index(names).reset_index(drop=True)
+        frame = _joined(parts, names, COLUMNS)
         labels = frame.groupby("index")["label"].nunique()
         if (labels > 1).any():
             index = int(labels.index[labels > 1][0])
             raise BenchError(
                 f"{self.paths.folder}: image {index} has different labels in the per-example "
                 "results of different runs, so they were evaluated on other images; "
-                f"{remake(self.paths.folder / 'models' / '*' / '*' / 'evaluation.json')}"
+                f"{remake(self.paths.models / '*' / '*' / 'evaluation.json')}"
             )
         return frame.astype({name: "category" for name in (*names, "broken_by")})
 
-    def _examples(self, row: object) -> pd.DataFrame:
-        run = self.paths.run(row.method, row.seed)  # type: ignore[attr-defined]
-        path = run.examples(row.checkpoint, row.attack)  # type: ignore[attr-defined]
-        frame = read_examples(path, remake(run.evaluation_record))
-        self._check_unchanged(run, row.checkpoint, row.attack)  # type: ignore[attr-defined]
+    def _examples(self, row: Any) -> pd.DataFrame:
+        run = self.paths.run(row.method, row.seed)
+        path, hint = run.examples(row.checkpoint, row.attack), remake(run.evaluation_record)
+        frame = read_examples(path, hint)
+        evaluation = self.evaluations.get((row.method, row.seed))
+        evaluated = evaluation.checkpoints.get(row.checkpoint) if evaluation else None
+        record = evaluated.attacks.get(row.attack) if evaluated else None
+        if record is not None and sha256(path) != record.sha256:
+            raise BenchError(f"{path}: changed since evaluation.json was written; {hint}")
         counted = (int(frame["robust"].sum()), len(frame))
-        if counted != (row.correct, row.n):  # type: ignore[attr-defined]
+        if counted != (row.correct, row.n):
             raise BenchError(
                 f"{path}: {counted[0]} of {counted[1]} images are right, summary.csv says "
-                f"{row.correct} of {row.n}; "  # type: ignore[attr-defined]
+                f"{row.correct} of {row.n}; "
                 f"run `{SUMMARY.make.format(folder=self.paths.folder)}` again"
             )
         return frame
-
-    def _check_unchanged(self, run: RunPaths, checkpoint: str, attack: str) -> None:
-        place = (run.folder.parent.name, int(run.folder.name.removeprefix("seed")))
-        record = self.evaluations.get(place)
-        evaluated = record.checkpoints.get(checkpoint) if record else None
-        known = evaluated.attacks.get(attack) if evaluated else None
-        path = run.examples(checkpoint, attack)
-        if known is not None and sha256(path) != known.sha256:
-            raise BenchError(
-                f"{path}: changed since evaluation.json was written; "
-                f"{remake(run.evaluation_record)}"
-            )
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -183,15 +172,9 @@ class ExperimentResults:
 
         A run whose history was not kept has no row; a loss term that a method has not is NaN.
         """
-        parts = {}
-        for run in self.runs:
-            path = self.paths.run(*run).history
-            if path.is_file():
-                parts[run] = HISTORY.read(path)
-        if not parts:
-            return pd.DataFrame(columns=["method", "seed", *HISTORY.columns])
-        frame = pd.concat(parts, names=["method", "seed"]).reset_index(["method", "seed"])
-        return frame.reset_index(drop=True)
+        paths = {run: self.paths.run(*run).history for run in self.runs}
+        parts = {run: HISTORY.read(path) for run, path in paths.items() if path.is_file()}
+        return _joined(parts, ["method", "seed"], HISTORY.columns)
 
     @cached_property
     def costs(self) -> pd.DataFrame | None:
@@ -216,12 +199,12 @@ class ExperimentResults:
     @cached_property
     def trainings(self) -> Mapping[Run, TrainRecord]:
         """The records of training that are there, by run."""
-        return self._records(TrainRecord, "train_record", retrain)
+        return self._records(TrainRecord, "train_record")
 
     @cached_property
     def evaluations(self) -> Mapping[Run, EvaluationRecord]:
         """The records of evaluation that are there, by run."""
-        return self._records(EvaluationRecord, "evaluation_record", remake)
+        return self._records(EvaluationRecord, "evaluation_record")
 
     @cached_property
     def diagnosed(self) -> list[Run]:
@@ -233,13 +216,8 @@ class ExperimentResults:
     @cached_property
     def diagnostics(self) -> Mapping[Run, DiagnosticsRecord]:
         """The outcome of every check, by run."""
-        return {
-            run: record
-            for run, record in self._records(
-                DiagnosticsRecord, "diagnostics_record", remake
-            ).items()
-            if run in self.diagnosed
-        }
+        found = self._records(DiagnosticsRecord, "diagnostics_record")
+        return {run: record for run, record in found.items() if run in self.diagnosed}
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -266,28 +244,27 @@ class ExperimentResults:
     def transfer(self) -> pd.DataFrame:
         """Accuracy under transferred attacks: seed and the columns of transfer/seed<k>.csv."""
         parts = {seed: TRANSFER.read(self.paths.transfer(seed)) for seed in self.transfers}
-        if not parts:
-            return pd.DataFrame(columns=["seed", *TRANSFER.columns])
-        return pd.concat(parts, names=["seed"]).reset_index("seed").reset_index(drop=True)
+        return _joined(parts, ["seed"], TRANSFER.columns)
 
     def _of_diagnosed(self, table: Table, name: str) -> pd.DataFrame:
-        parts = {}
-        for run in self.diagnostics:
-            path: Path = getattr(self.paths.run(*run), name)
-            if path.is_file():
-                parts[run] = table.read(path, rows=False)
-        if not parts:
-            return pd.DataFrame(columns=["method", "seed", *table.columns])
-        frame = pd.concat(parts, names=["method", "seed"]).reset_index(["method", "seed"])
-        return frame.reset_index(drop=True)
+        paths = {run: getattr(self.paths.run(*run), name) for run in self.diagnostics}
+        found = {run: path for run, path in paths.items() if path.is_file()}
+        parts = {run: table.read(path, rows=False) for run, path in found.items()}
+        return _joined(parts, ["method", "seed"], table.columns)
 
-    def _records(self, kind: type[R], name: str, hint: object) -> dict[Run, R]:
-        found = {}
-        for run in self.runs:
-            path: Path = getattr(self.paths.run(*run), name)
-            if path.is_file():
-                found[run] = kind.read(path, hint(path))  # type: ignore[operator]
-        return found
+    def _records(self, kind: type[R], name: str) -> dict[Run, R]:
+        paths = {run: getattr(self.paths.run(*run), name) for run in self.runs}
+        found = {run: path for run, path in paths.items() if path.is_file()}
+        return {run: kind.read(path, remake(path)) for run, path in found.items()}
+
+
+def _joined(
+    parts: Mapping[Any, pd.DataFrame], names: list[str], columns: Iterable[str]
+) -> pd.DataFrame:
+    """Return the rows of all `parts`, with their keys as columns `names` before `columns`."""
+    if not parts:
+        return pd.DataFrame(columns=[*names, *columns])
+    return pd.concat(parts, names=names).reset_index(names).reset_index(drop=True)
 
 
 def _optional(table: Table, path: Path) -> pd.DataFrame | None:

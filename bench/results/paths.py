@@ -17,7 +17,6 @@ Names and seeds may be Snakemake's wildcards, such as "{method}".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 RESULTS = Path("results")
@@ -25,39 +24,29 @@ FIGURE_FORMATS = ("svg", "pdf", "png")
 TABLE_FORMATS = ("csv", "md", "tex")
 
 
-@dataclass(frozen=True)
 class RunPaths:
     """The files of one run, or of one RobustBench model that was evaluated."""
 
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.train_record = folder / "train.json"
+        self.evaluation_record = folder / "evaluation.json"
+        self.history = folder / "history.csv"
+        self.examples_folder = folder / "examples"
+        # What an interrupted job resumes from.
+        self.training_state = folder / "state" / "training.safetensors"
+        self.evaluation_state = folder / "state" / "evaluation"
+        self.diagnostics_record = folder / "diagnostics" / "record.json"
+        self.curves = folder / "diagnostics" / "curves.csv"
+        self.surfaces = folder / "diagnostics" / "surfaces.csv"
 
     def of_method(self, method: str) -> RunPaths:
         """Return the files of another method with the same seed."""
         return RunPaths(self.folder.parents[1] / method / self.folder.name)
 
-    @property
-    def train_record(self) -> Path:
-        """How the run was trained."""
-        return self.folder / "train.json"
-
-    @property
-    def evaluation_record(self) -> Path:
-        """How its checkpoints were evaluated."""
-        return self.folder / "evaluation.json"
-
-    @property
-    def history(self) -> Path:
-        """What every epoch measured."""
-        return self.folder / "history.csv"
-
     def weights(self, checkpoint: str) -> Path:
         """Return the weights of a checkpoint."""
         return self.folder / f"{checkpoint}.safetensors"
-
-    @property
-    def examples_folder(self) -> Path:
-        """The per-example results of all checkpoints and attacks."""
-        return self.folder / "examples"
 
     def examples(self, checkpoint: str, attack: str) -> Path:
         """Return the per-example results of an attack on a checkpoint."""
@@ -70,62 +59,26 @@ class RunPaths:
         """
         return self.folder / "cache" / checkpoint / f"{attack}.json"
 
-    @property
-    def state_folder(self) -> Path:
-        """What an interrupted job resumes from."""
-        return self.folder / "state"
 
-    @property
-    def training_state(self) -> Path:
-        """What an interrupted training resumes from."""
-        return self.state_folder / "training.safetensors"
-
-    @property
-    def evaluation_state(self) -> Path:
-        """The folder that an interrupted evaluation resumes from."""
-        return self.state_folder / "evaluation"
-
-    @property
-    def diagnostics_record(self) -> Path:
-        """The outcome of every diagnostic check."""
-        return self.folder / "diagnostics" / "record.json"
-
-    @property
-    def curves(self) -> Path:
-        """Accuracy against stronger attacks."""
-        return self.folder / "diagnostics" / "curves.csv"
-
-    @property
-    def surfaces(self) -> Path:
-        """The loss around a few test images."""
-        return self.folder / "diagnostics" / "surfaces.csv"
-
-
-@dataclass(frozen=True)
 class Paths:
     """The files of one experiment."""
 
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data.safetensors"
+        self.data_record = folder / "data.json"
+        self.models = folder / "models"
+        self.summary = folder / "summary.csv"
+        self.costs = folder / "costs.csv"
+        self.statistics = folder / "statistics.csv"
+        self.claims = folder / "claims.csv"
+        self.ablations = folder / "ablations.csv"
+        self.report = folder / "report.html"
 
     @classmethod
     def of(cls, experiment: str, results: Path = RESULTS) -> Paths:
         """Return the paths of an experiment by its name."""
         return cls(results / experiment)
-
-    @property
-    def data(self) -> Path:
-        """The images."""
-        return self.folder / "data.safetensors"
-
-    @property
-    def data_record(self) -> Path:
-        """What the images are."""
-        return self.folder / "data.json"
-
-    @property
-    def models(self) -> Path:
-        """The folder of all runs."""
-        return self.folder / "models"
 
     def run(self, method: str, seed: int | str) -> RunPaths:
         """Return the files of a run."""
@@ -152,36 +105,6 @@ class Paths:
     def transfer(self, seed: int | str) -> Path:
         """Return the accuracies under transferred attacks."""
         return self.folder / "transfer" / f"seed{seed}.csv"
-
-    @property
-    def summary(self) -> Path:
-        """One row for each network, checkpoint and attack."""
-        return self.folder / "summary.csv"
-
-    @property
-    def costs(self) -> Path:
-        """Seconds and memory of each training and each attack."""
-        return self.folder / "costs.csv"
-
-    @property
-    def statistics(self) -> Path:
-        """Estimates with their intervals."""
-        return self.folder / "statistics.csv"
-
-    @property
-    def claims(self) -> Path:
-        """The verdict on each claim."""
-        return self.folder / "claims.csv"
-
-    @property
-    def ablations(self) -> Path:
-        """Each variant minus its base."""
-        return self.folder / "ablations.csv"
-
-    @property
-    def report(self) -> Path:
-        """All results on one page."""
-        return self.folder / "report.html"
 
     def table(self, name: str, form: str) -> Path:
         """Return a table for readers."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from bench.config.parsing import Count, Pixels, Unit, nearest
-from bench.results.csv_file import comma, read_table
+from bench.results.csv_file import read_table
 from bench.results.options import stated
 from bench.runtime.errors import BenchError
 
@@ -88,17 +88,7 @@ def read_cards(path: Path) -> tuple[Reported, ...]:
     BenchError
         Naming the file, the row and the column that does not hold what it should.
     """
-    shared = {"model": ROBUSTBENCH, "n": "", "checkpoint_rule": "the same weights"}
-    shared |= {"spec_method": "", "options": ""}
-    return tuple(
-        _row(
-            {**row, **shared, "method": row["name"], "metric": metric, "value": row[metric]}
-            | {"kind": "secondary"},
-            where,
-        )
-        for where, row in _lines(path, CARD_COLUMNS)
-        for metric in ("clean", "autoattack")
-    )
+    return tuple(card for where, row in _lines(path, CARD_COLUMNS) for card in _of_card(row, where))
 
 
 def find(
@@ -151,12 +141,21 @@ def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, 
     return ((f"{path}: row {line}", row) for line, row in enumerate(rows, 1))
 
 
+def _of_card(row: dict[str, str], where: str) -> tuple[Reported, Reported]:
+    """Return the clean and the AutoAttack accuracy of a model card."""
+    shared = {"model": ROBUSTBENCH, "method": row["name"], "kind": "secondary", "n": ""}
+    shared |= {"spec_method": "", "options": "", "checkpoint_rule": "the same weights"}
+    clean, robust = (
+        _row({**row, **shared, "metric": metric, "value": row[metric]}, where)
+        for metric in ("clean", "autoattack")
+    )
+    return clean, robust
+
+
 def _row(row: dict[str, str], where: str) -> Reported:
     for column, words in (("metric", METRICS), ("kind", KINDS)):
         if row[column] not in words:
-            raise BenchError(
-                f"{where}: {column} is {row[column]!r}; {nearest(str(row[column]), words)}"
-            )
+            raise BenchError(f"{where}: {column} is {row[column]!r}; {nearest(row[column], words)}")
     # Empty where the source does not say.
     eps = _number(EPS, row, "eps", where) if row["eps"] else None
     n = _number(IMAGES, row, "n", where) if row["n"] else None
@@ -180,7 +179,7 @@ def _row(row: dict[str, str], where: str) -> Reported:
 
 
 def _number(unit: Unit, row: dict[str, str], column: str, where: str) -> float | int:
-    return unit.check(row[column], f"{where}: {column}{comma(row[column])}")
+    return unit.check(row[column], f"{where}: {column}")
 
 
 @dataclass(frozen=True)
@@ -222,19 +221,11 @@ class Published:
 
 
 def _cards(path: Path) -> tuple[ModelCard, ...]:
-    values = {(card.dataset, card.method, card.metric): card for card in read_cards(path)}
     needed = (*CARD_COLUMNS, "architecture", "extra_data", "generated_data")
     found = []
     for where, row in _lines(path, needed):
-        clean, robust = (
-            values[row["dataset"], row["name"], metric] for metric in ("clean", "autoattack")
-        )
+        clean, robust = _of_card(row, where)
         extra, generated = (_yes(row, name, where) for name in ("extra_data", "generated_data"))
-        data: Literal["plain", "extra", "generated"] = "plain"
-        if extra:
-            data = "extra"
-        elif generated:
-            data = "generated"
         found.append(
             ModelCard(
                 dataset=row["dataset"],
@@ -243,15 +234,14 @@ def _cards(path: Path) -> tuple[ModelCard, ...]:
                 clean=clean.value,
                 autoattack=robust.value,
                 eps=robust.eps,
-                data=data,
+                data="extra" if extra else "generated" if generated else "plain",
             )
         )
     return tuple(found)
 
 
 def _yes(row: dict[str, str], column: str, where: str) -> bool:
-    # Spreadsheets write TRUE.
-    text = row[column].strip().lower()
-    if text not in ("true", "yes", "1", "false", "no", "0", ""):
+    text = row[column].lower()  # spreadsheets write TRUE
+    if text not in ("true", "false"):
         raise BenchError(f"{where}: {column} is true or false, got {row[column]!r}")
-    return text in ("true", "yes", "1")
+    return text == "true"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from bench.results.csv_file import comma, read_table
+from bench.results.csv_file import read_table
 from bench.results.text import decimal, eps_text
 from bench.runtime.errors import BenchError
 from bench.runtime.files import write_text
@@ -139,7 +139,7 @@ def _bool(text: str) -> bool:
 
 PARSERS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "whole": (_whole, "a whole number"),
-    "number": (_finite, "a number"),
+    "number": (_finite, "a number such as 84.52"),
     "radius": (_radius, "a radius in [0, 1] such as 8/255 (divide by 255?)"),
     "bool": (_bool, "true or false"),
 }
@@ -149,16 +149,14 @@ def _typed(texts: pd.Series, name: str, column: Column, path: Path, hint: str) -
     if column.kind == "text":
         return texts
     parser, expected = PARSERS[column.kind]
-    values: dict[str, Any] = {"": None} if column.empty else {}
+    values: dict[str, Any] = {}
     for text in texts.unique():
-        if text in values:
-            continue
         try:
-            values[text] = parser(text.strip())
+            values[text] = None if column.empty and not text else parser(text.strip())
         except (ValueError, KeyError, ZeroDivisionError):
             row = int((texts == text).to_numpy().argmax()) + 1
             raise BenchError(
-                f"{path}: {name} holds {text!r} where {expected} was expected, in row {row}"
-                f"{comma(text)}; restore the file or {hint}"
+                f"{path}: row {row}: {name}: expected {expected}, got {text!r}; restore the file "
+                f"or {hint}"
             ) from None
     return texts.map(values).astype(DTYPES[column.kind])

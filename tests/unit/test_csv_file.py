@@ -63,21 +63,16 @@ def test_an_empty_last_column_of_the_header_is_kept(table):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("a;b\n1;2\n", "separated by semicolons; save it as CSV separated by commas; make"),
-        ("a\tb\n1\t2\n", "separated by tabs; save"),
-        ("sep=;\na;b\n1;2\n", "separated by semicolons"),
-        ("a,b\n1,\xe9\n".encode("cp1252"), "not in UTF-8, but perhaps in cp1252"),
-        ("a,b\n1,2\n".encode("utf-16"), "in UTF-16; save it as CSV in UTF-8"),
-        ("a,b\n1,2\n".encode("utf-16-le"), "in UTF-16; save it"),
-        ("a,b,,\n1,2,,x\n", "the column '' is there twice"),
-        ("a,b,a\n1,2,3\n", "the column 'a' is there twice; remove one"),
-        ("a,b\n1,2,3\n", "row 1 has not as many cells as the header"),
-        ("a,b\n1,2\n3\n", "row 2 has not as many cells as the header"),
-        ("a,b\n,\n1,2\n", "row 1 is empty; remove it"),
-        ("a,c\n1,2\n", "the column 'b' is missing; make it again"),
-        ("", "the column 'a' is missing"),
-        ("a,b\n,\n", "has no rows"),
-        ('a,b\n"1,2\n', "it is damaged, no CSV text"),
+        *(("a;b\n1;2\n", "column 'a' is missing"), ("a\tb\n1\t2\n", "column 'a' is missing")),
+        *(("a,c\n1,2\n", "column 'b' is missing"), ("", "column 'a' is missing")),
+        ("a,b,a\n1,2,3\n", "twice"),
+        *(("a,b\n1,2,3\n", "row 1 "), ("a,b\n1,2\n3\n", "row 2 ")),
+        ("a,b,,\n1,2,,x\n", "row 1 "),
+        ("a,b\n,\n", "no rows"),
+        ("a,b\n1,\xe9\n".encode("cp1252"), "UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16"), "UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "column 'a' is missing"),
+        ('a,b\n"1,2\n', "not CSV"),
     ],
 )
 def test_what_is_no_table_is_named(table, content, said):
@@ -99,22 +94,14 @@ def test_every_reader_knows_them(tmp_path, name, change):
     if change == "utf-8-sig":
         assert read(path) == before
         return
-    with pytest.raises(BenchError, match=f"{path.name}: .*(semicolons|UTF-16)"):
+    with pytest.raises(BenchError, match=f"{path.name}: "):
         read(path)
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("84,52", "a holds '84,52' where a number was expected, in row 1 (write a decimal point"),
-        ("10,000", "(write a decimal point, and nothing between thousands); restore"),
-        ("1,x", "where a number was expected, in row 1; restore"),
-    ],
-)
-def test_a_comma_in_a_number_is_named(tmp_path, text, said):
-    with pytest.raises(BenchError) as refused:
+@pytest.mark.parametrize("text", ["84,52", "10,000", "1,x", "nan"])
+def test_what_is_no_number_is_named(tmp_path, text):
+    with pytest.raises(BenchError, match=f"table.csv: row 1: a: .*'{text}'"):
         typed(tmp_path, "number", text)
-    assert said in str(refused.value)
 
 
 def typed(folder, kind, text):
@@ -153,7 +140,7 @@ def test_a_radius_of_8_bits_hides_no_model_of_the_figures(tmp_path):
         Published.read(None, path)
 
 
-@pytest.mark.parametrize(("text", "data"), [("TRUE", "extra"), ("no", "plain"), ("WAHR", None)])
+@pytest.mark.parametrize(("text", "data"), [("TRUE", "extra"), ("false", "plain"), ("WAHR", None)])
 def test_a_truth_that_is_none_is_named(tmp_path, text, data):
     path = tmp_path / "cards.csv"
     path.write_text(

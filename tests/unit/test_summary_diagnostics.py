@@ -11,7 +11,6 @@ from summed import table, written
 
 from bench.__main__ import main
 from bench.results.columns import SUMMARY
-from bench.results.diagnosed import shown_checkpoint
 from bench.results.flags import flags_of
 from bench.runtime.errors import BenchError
 
@@ -110,8 +109,3 @@ def test_transfer_of_other_weights_stops_the_summary(results_factory, folder):
     message = r"seed0\.json: it is about other weights .*--forcerun .*seed0\.json` and the --conf"
     with pytest.raises(BenchError, match=message):
         flags(folder)
-
-
-def test_figures_show_the_best_checkpoint_where_both_were_examined():
-    assert shown_checkpoint(["last", "best"]) == "best"
-    assert shown_checkpoint(["last"]) == "last"
