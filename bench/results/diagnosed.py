@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.results.changes import remake
-from bench.results.evaluated import EvaluatedRun, Pair
+from bench.results.evaluated import EvaluatedRun, Pair, check_same, check_weights
 from bench.results.paths import Paths
 from bench.results.records import Checks, DiagnosticsRecord, TransferRecord
 from bench.runtime.errors import BenchError
@@ -44,7 +44,7 @@ def read_diagnosis(
     chosen = list(by_pair) if diagnosed is None else [p for p in by_pair if p in set(diagnosed)]
     if diagnosed is None:
         chosen = [pair for pair in chosen if by_pair[pair].paths.diagnostics_record.is_file()]
-    found = Diagnosis({pair: _of_run(by_pair[pair], found_in=pair) for pair in chosen})
+    found = Diagnosis({pair: _of_run(by_pair[pair], pair) for pair in chosen})
     for (method, seed), record in found.records.items():
         for checkpoint, checks in record.checkpoints.items():
             found.failures.setdefault((method, seed, checkpoint), []).extend(checks.failed)
@@ -55,17 +55,17 @@ def read_diagnosis(
     return found
 
 
-def _of_run(run: EvaluatedRun, found_in: Pair) -> DiagnosticsRecord:
+def _of_run(run: EvaluatedRun, pair: Pair) -> DiagnosticsRecord:
     path = run.paths.diagnostics_record
-    hint = remake(path)
-    record = DiagnosticsRecord.read(path, hint)
-    if (record.method, record.seed) != found_in:
-        raise BenchError(f"{path}: it is the record of {record.method} seed {record.seed}; {hint}")
-    _check_origin(path, record, run)
+    record = DiagnosticsRecord.read(path, remake(path))
+    if (record.method, record.seed) != pair:
+        raise BenchError(
+            f"{path}: it is the record of {record.method} seed {record.seed}; {remake(path)}"
+        )
     for name, table in (("curves", run.paths.curves), ("surfaces", run.paths.surfaces)):
-        _check_table(table, record.sha256.get(name), hint)
+        _check_table(table, record.sha256.get(name), path)
     for checkpoint, checks in record.checkpoints.items():
-        _check_weights(path, checkpoint, checks, run)
+        _check_network(path, record, checkpoint, checks, run)
     return record
 
 
@@ -74,44 +74,36 @@ def _of_seed(
 ) -> list[tuple[Place, list[str]]]:
     path = paths.transfer_record(seed)
     record = TransferRecord.read(path, remake(path))
-    _check_table(paths.transfer(seed), record.sha256, remake(path))
+    _check_table(paths.transfer(seed), record.sha256, path)
     found = []
     for checkpoint, networks in record.checkpoints.items():
         for method, checks in networks.items():
-            run = runs.get((method, seed))
-            if run is None:
-                # A run of an earlier configuration was among those that images were tried on.
-                continue
-            _check_origin(path, record, run)
-            _check_weights(path, checkpoint, checks, run)
-            found.append(((method, seed, checkpoint), checks.failed))
+            # A run of an earlier configuration may be among those that images were tried on.
+            if run := runs.get((method, seed)):
+                _check_network(path, record, checkpoint, checks, run)
+                found.append(((method, seed, checkpoint), checks.failed))
     return found
 
 
-def _check_origin(
-    path: Path, record: DiagnosticsRecord | TransferRecord, run: EvaluatedRun
+def _check_network(
+    path: Path,
+    record: DiagnosticsRecord | TransferRecord,
+    checkpoint: str,
+    checks: Checks,
+    run: EvaluatedRun,
 ) -> None:
-    for what, theirs, ours in (
-        ("experiment", record.experiment, run.training.experiment),
-        ("data fingerprint", record.data.fingerprint, run.training.data.fingerprint),
-    ):
-        if theirs != ours:
-            raise BenchError(
-                f"{path}: its {what} is {theirs}, in train.json it is {ours}; {remake(path)}"
-            )
+    """Raise BenchError unless `checks` are on the images and weights of `run`."""
+    training = run.training
+    about = {
+        "experiment": (record.experiment, training.experiment),
+        "data fingerprint": (record.data.fingerprint, training.data.fingerprint),
+    }
+    check_same(path, about, "train.json")
+    check_weights(path, checkpoint, checks.weights_sha256, training)
 
 
-def _check_weights(path: Path, checkpoint: str, checks: Checks, run: EvaluatedRun) -> None:
-    trained = run.training.checkpoints.get(checkpoint)
-    if trained is None or trained.weights_sha256 != checks.weights_sha256:
-        raise BenchError(
-            f"{path}: it is about other weights than the checkpoint {checkpoint!r} of "
-            f"{run.training.method} seed {run.training.seed}; {remake(path)}"
-        )
-
-
-def _check_table(path: Path, digest: str | None, hint: str) -> None:
-    if not path.is_file():
-        raise BenchError(f"{path}: missing; {hint}")
-    if sha256(path) != digest:
-        raise BenchError(f"{path}: changed since its record was written; {hint}")
+def _check_table(table: Path, digest: str | None, record: Path) -> None:
+    if not table.is_file():
+        raise BenchError(f"{table}: missing; {remake(record)}")
+    if sha256(table) != digest:
+        raise BenchError(f"{table}: changed since its record was written; {remake(record)}")

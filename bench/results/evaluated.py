@@ -76,7 +76,7 @@ def read_run(paths: RunPaths) -> EvaluatedRun:
             f"{trained_at}: it is the record of {training.method} seed {training.seed}; "
             f"{remake(trained_at)}"
         )
-    _check_same(
+    check_same(
         evaluated_at,
         {
             "method": (evaluation.method, training.method),
@@ -87,12 +87,7 @@ def read_run(paths: RunPaths) -> EvaluatedRun:
         "train.json",
     )
     for name, checkpoint in evaluation.checkpoints.items():
-        trained = training.checkpoints.get(name)
-        if trained is None or trained.weights_sha256 != checkpoint.weights_sha256:
-            raise BenchError(
-                f"{evaluated_at}: it evaluated other weights than the checkpoint {name!r} of "
-                f"train.json; {remake(evaluated_at)}"
-            )
+        check_weights(evaluated_at, name, checkpoint.weights_sha256, training)
     results = _read_results(paths, evaluation, training.data.test_images)
     return EvaluatedRun(paths, training, evaluation, results)
 
@@ -120,19 +115,19 @@ def read_runs(paths: Paths, expected: Iterable[Pair] | None = None) -> tuple[Eva
             "config"
         )
     first = runs[0].training
+    where = f"{first.method} seed {first.seed}"
     for run in runs:
-        where = f"{first.method} seed {first.seed}"
-        fingerprints = (run.training.data.fingerprint, first.data.fingerprint)
-        _check_same(
+        training = run.training
+        check_same(
             run.paths.train_record,
             {
-                "experiment": (run.training.experiment, first.experiment),
-                "data fingerprint": fingerprints,
+                "experiment": (training.experiment, first.experiment),
+                "data fingerprint": (training.data.fingerprint, first.data.fingerprint),
             },
             where,
         )
         for path, ours, theirs in (
-            (run.paths.train_record, _shared(run.training), _shared(first)),
+            (run.paths.train_record, _shared(training), _shared(first)),
             (run.paths.evaluation_record, run.evaluation.spec, runs[0].evaluation.spec),
         ):
             if different := differences(theirs, ours):
@@ -165,7 +160,7 @@ def read_references(
     if names is None:
         names = [found.folder.name for found in paths.references()]
     found = (_read_reference(paths.reference(name), beside) for name in sorted(set(names)))
-    return tuple(reference for reference in found if reference is not None)
+    return tuple(filter(None, found))
 
 
 def check_settings(
@@ -184,10 +179,28 @@ def check_settings(
             )
         spec = experiment.train_spec(training.method, training.seed)
         _check_spec(path, differences(spec, training.spec))
-    every = [(one.paths, one.evaluation) for one in runs]
-    every += [(one.paths, one.evaluation) for one in references]
-    for paths, made in every:
-        _check_spec(paths.evaluation_record, differences(evaluation, made.spec))
+    for one in (*runs, *references):
+        path = one.paths.evaluation_record
+        _check_spec(path, differences(evaluation, one.evaluation.spec))
+
+
+def check_same(path: Path, values: Mapping[str, tuple[Any, Any]], where: str) -> None:
+    """Raise BenchError where a value of the record `path` is another than in `where`."""
+    for what, (theirs, ours) in values.items():
+        if theirs != ours:
+            raise BenchError(
+                f"{path}: its {what} is {theirs}, in {where} it is {ours}; {remake(path)}"
+            )
+
+
+def check_weights(path: Path, checkpoint: str, digest: str, training: TrainRecord) -> None:
+    """Raise BenchError unless the weights that the record `path` is about are those trained."""
+    trained = training.checkpoints.get(checkpoint)
+    if trained is None or trained.weights_sha256 != digest:
+        raise BenchError(
+            f"{path}: it is about other weights than the checkpoint {checkpoint!r} of "
+            f"{training.method} seed {training.seed}; {remake(path)}"
+        )
 
 
 def _read_reference(paths: RunPaths, beside: TrainRecord) -> EvaluatedReference | None:
@@ -202,7 +215,7 @@ def _read_reference(paths: RunPaths, beside: TrainRecord) -> EvaluatedReference 
         raise BenchError(f"{path}: it is the record of {evaluation.method}; {hint}")
     fingerprints = (evaluation.data.fingerprint, beside.data.fingerprint)
     where = f"{beside.method} seed {beside.seed}"
-    _check_same(path, {"data fingerprint": fingerprints}, where)
+    check_same(path, {"data fingerprint": fingerprints}, where)
     results = _read_results(paths, evaluation, beside.data.test_images)
     return EvaluatedReference(paths, evaluation, results, beside)
 
@@ -231,14 +244,6 @@ def _read_result(path: Path, record: AttackRecord, test_images: int, hint: str) 
     if not examples["index"].between(0, test_images - 1).all():
         raise BenchError(f"{path}: an index is outside the {test_images} test images; {hint}")
     return AttackResult(record, examples)
-
-
-def _check_same(path: Path, values: Mapping[str, tuple[Any, Any]], where: str) -> None:
-    for what, (theirs, ours) in values.items():
-        if theirs != ours:
-            raise BenchError(
-                f"{path}: its {what} is {theirs}, in {where} it is {ours}; {remake(path)}"
-            )
 
 
 def _check_spec(path: Path, keys: list[str]) -> None:

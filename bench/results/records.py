@@ -64,6 +64,18 @@ class ImagesRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobRecord(Record):
+    """Of which images a job's result is, and in what surroundings it was made."""
+
+    code_digest: str
+    data: ImagesRecord
+    device: str
+    threads: int | None
+    packages: dict[str, str]
+    peak_memory_mb: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataRecord(ImagesRecord, Record):
     """data.json: the images of an experiment, and the source that they were taken from.
 
@@ -131,7 +143,7 @@ class TrainedCheckpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainRecord(Record):
+class TrainRecord(JobRecord):
     """train.json: how one run was trained.
 
     `method` is its label in the config, `spec.method` the registered method behind it;
@@ -144,7 +156,6 @@ class TrainRecord(Record):
     seed: int
     spec: TrainSpec
     start_sha256: str | None
-    code_digest: str
     data: TrainingImages
     model: ModelRecord
     passes: Passes
@@ -154,11 +165,7 @@ class TrainRecord(Record):
     tf32: bool
     engine: str
     checkpoints: dict[str, TrainedCheckpoint]
-    device: str
-    threads: int | None
-    packages: dict[str, str]
     seconds: float
-    peak_memory_mb: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +213,7 @@ class EvaluatedCheckpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationRecord(Record):
+class EvaluationRecord(JobRecord):
     """evaluation.json: how the checkpoints of one network were evaluated.
 
     Of a RobustBench model `method` is RobustBench's name, and it has neither seed nor experiment.
@@ -216,12 +223,6 @@ class EvaluationRecord(Record):
     method: str
     seed: int | None
     spec: EvaluationSpec
-    code_digest: str
-    data: ImagesRecord
-    device: str
-    threads: int | None
-    packages: dict[str, str]
-    peak_memory_mb: float | None
     checkpoints: dict[str, EvaluatedCheckpoint]
 
     def attacks(self) -> Iterator[tuple[str, str, AttackRecord]]:
@@ -271,26 +272,20 @@ class DiagnosedCheckpoint(Checks):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiagnosticsRecord(Record):
+class DiagnosticsRecord(JobRecord):
     """diagnostics/record.json: every check on one run; `sha256` are of its tables."""
 
     experiment: str
     method: str
     seed: int
     spec: DiagnosticsSpec
-    code_digest: str
-    data: ImagesRecord
-    device: str
-    threads: int | None
-    packages: dict[str, str]
     seconds: float
-    peak_memory_mb: float | None
     sha256: dict[str, str]
     checkpoints: dict[str, DiagnosedCheckpoint]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferRecord(Record):
+class TransferRecord(JobRecord):
     """transfer/seed<k>.json: attacks transferred between the methods of a seed.
 
     `checkpoints` has the checks by checkpoint and method; `sha256` is of the table beside it.
@@ -300,12 +295,6 @@ class TransferRecord(Record):
     methods: tuple[str, ...]
     seed: int
     spec: DiagnosticsSpec
-    code_digest: str
-    data: ImagesRecord
-    device: str
-    threads: int | None
-    packages: dict[str, str]
     seconds: float
-    peak_memory_mb: float | None
     sha256: str
     checkpoints: dict[str, dict[str, Checks]]

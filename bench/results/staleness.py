@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.config.experiment import Data, Experiment
 from bench.config.job_specs import spec_json
@@ -25,6 +25,8 @@ from bench.results.records import (
 )
 from bench.runtime import provenance
 from bench.runtime.errors import ConfigError
+
+R = TypeVar("R", TrainRecord, EvaluationRecord, DiagnosticsRecord, TransferRecord)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +115,10 @@ class Staleness:
     def training(self, label: str, seed: int) -> list[str]:
         """Return why a run must be trained again."""
         run = self.paths.run(label, seed)
-        record = TrainRecord.find(run.train_record)
+        now = train_inputs(self.experiment, label, seed)
+        record, reasons = self._compared(TrainRecord, run.train_record, now)
         if record is None:
-            return [_unread(run.train_record, "it is not trained")]
-        reasons = self._inputs(train_inputs(self.experiment, label, seed), record, "trains")
+            return reasons
         start = self.experiment.method(label).training.start
         if start is not None:
             begun = weights(TrainRecord.find(self.paths.run(start, seed).train_record))
@@ -126,45 +128,39 @@ class Staleness:
 
     def evaluation(self, label: str, seed: int) -> list[str]:
         """Return why a run must be evaluated again."""
-        run = self.paths.run(label, seed)
-        record = EvaluationRecord.find(run.evaluation_record)
+        run, now = self.paths.run(label, seed), evaluation_inputs(self.experiment)
+        record, reasons = self._compared(EvaluationRecord, run.evaluation_record, now)
         if record is None:
-            return [_unread(run.evaluation_record, "it is not evaluated")]
-        reasons = self._inputs(evaluation_inputs(self.experiment), record, "evaluates")
+            return reasons
         trained = weights(TrainRecord.find(run.train_record))
         if trained and trained != weights(record):
-            reasons.append("it was evaluated with other weights than train.json has")
+            reasons.append("it is of other weights than train.json has")
         return reasons + _lost(run.examples_folder)
 
     def reference(self, name: str) -> list[str]:
         """Return why a RobustBench model must be evaluated again."""
-        path = self.paths.reference(name).evaluation_record
-        record = EvaluationRecord.find(path)
-        if record is None:
-            return [_unread(path, "it is not evaluated")]
-        return self._inputs(reference_inputs(self.experiment), record, "evaluates")
+        path, now = self.paths.reference(name).evaluation_record, reference_inputs(self.experiment)
+        return self._compared(EvaluationRecord, path, now)[1]
 
     def diagnostics(self, label: str, seed: int) -> list[str]:
         """Return why a run must be diagnosed again."""
-        run = self.paths.run(label, seed)
-        record = DiagnosticsRecord.find(run.diagnostics_record)
+        run, now = self.paths.run(label, seed), diagnostics_inputs(self.experiment)
+        record, reasons = self._compared(DiagnosticsRecord, run.diagnostics_record, now)
         if record is None:
-            return [_unread(run.diagnostics_record, "it is not diagnosed")]
-        reasons = self._inputs(diagnostics_inputs(self.experiment), record, "diagnoses")
+            return reasons
         trained = weights(TrainRecord.find(run.train_record))
         if any(trained.get(name) != digest for name, digest in weights(record).items()):
-            reasons.append("it was diagnosed with other weights than train.json has")
+            reasons.append("it is of other weights than train.json has")
         if _newer(run.evaluation_record, run.diagnostics_record):
-            reasons.append("it was evaluated since")
+            reasons.append("the run was evaluated since")
         return reasons + _lost(run.curves, run.surfaces)
 
     def transfer(self, seed: int) -> list[str]:
         """Return why the transfer between the methods of a seed must be made again."""
-        path = self.paths.transfer_record(seed)
-        record = TransferRecord.find(path)
+        path, now = self.paths.transfer_record(seed), transfer_inputs(self.experiment)
+        record, reasons = self._compared(TransferRecord, path, now)
         if record is None:
-            return [_unread(path, "it has not been made")]
-        reasons = self._inputs(transfer_inputs(self.experiment), record, "diagnoses")
+            return reasons
         labels = [method.label for method in self.experiment.methods]
         if list(record.methods) != labels:
             reasons.append("the config has other methods")
@@ -173,16 +169,21 @@ class Staleness:
             reasons.append("a run was evaluated since")
         return reasons + _lost(self.paths.transfer(seed))
 
-    def _inputs(self, now: Inputs, record: Any, verb: str) -> list[str]:
+    def _compared(self, kind: type[R], path: Path, now: Inputs) -> tuple[R | None, list[str]]:
+        """Return the record at `path`, and in what it differs from what would be made now."""
+        record = kind.find(path)
+        if record is None:
+            what = "is damaged or of another version" if path.is_file() else "is missing"
+            return None, [f"{path.name} {what}"]
         reasons = []
         if keys := differences(now.spec, record.spec):
             reasons.append(f"the config has another {listed(keys)}")
         if record.code_digest != now.code:
-            reasons.append(f"the code that {verb} it has changed")
+            reasons.append("its code has changed")
         about = self.images
         if about is not None and record.data.fingerprint != about.fingerprint:
             reasons.append("it is of other images")
-        return reasons
+        return record, reasons
 
 
 def data_section_differs(experiment: Experiment, path: Path) -> list[str]:
@@ -208,10 +209,6 @@ def weights(record: TrainRecord | EvaluationRecord | DiagnosticsRecord | None) -
 
 def _lost(*paths: Path) -> list[str]:
     return [f"{path.name} is missing" for path in paths if not path.exists()]
-
-
-def _unread(path: Path, absent: str) -> str:
-    return f"{path.name} is damaged or of another version" if path.is_file() else absent
 
 
 def _newer(path: Path, than: Path) -> bool:

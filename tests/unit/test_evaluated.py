@@ -86,14 +86,14 @@ def test_a_count_that_the_examples_do_not_bear_out_is_refused(results_factory, k
 def test_an_evaluation_of_other_weights_is_refused(results_factory):
     run = results_factory.run()
     edit_json(run / "train.json", checkpoints__last__weights_sha256="0" * 64)
-    with pytest.raises(BenchError, match=r"evaluation\.json: it evaluated other weights.*'last'"):
+    with pytest.raises(BenchError, match=r"evaluation\.json: it is about other weights.*'last'"):
         collect(results_factory.folder)
 
 
 def test_a_checkpoint_that_training_does_not_know_is_refused(results_factory):
     run = results_factory.run()
     edit_json(run / "train.json", checkpoints={})
-    with pytest.raises(BenchError, match=r"evaluation\.json: it evaluated other weights.*'best'"):
+    with pytest.raises(BenchError, match=r"evaluation\.json: it is about other weights.*'best'"):
         collect(results_factory.folder)
 
 

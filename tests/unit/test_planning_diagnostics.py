@@ -72,11 +72,11 @@ def test_what_was_just_diagnosed_agrees(results, of):
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ({"code_digest": "older"}, "the code that diagnoses it has changed"),
+        ({"code_digest": "older"}, "its code has changed"),
         ({"spec__batch_size": 7}, "the config has another batch_size"),
         ({"spec": {}}, "record.json is damaged or of another version"),
         ({"data__fingerprint": "others"}, "it is of other images"),
-        ({"checkpoints__best__weights_sha256": "0"}, "it was diagnosed with other weights"),
+        ({"checkpoints__best__weights_sha256": "0"}, "it is of other weights"),
     ],
 )
 def test_a_record_that_no_longer_fits_says_why(results, of, keys, reason):
@@ -91,7 +91,7 @@ def test_a_record_that_no_longer_fits_says_why(results, of, keys, reason):
 def test_evaluations_made_since_count(results, of):
     evaluated = record_of(results).parents[1] / "evaluation.json"
     make_newer(evaluated, record_of(results))
-    assert why(results, of) == ["it was evaluated since"]
+    assert why(results, of) == ["the run was evaluated since"]
     make_newer(evaluated, Paths.of("tiny", results).transfer_record(0))
     assert why_transfer(results, of) == ["a run was evaluated since"]
 
@@ -104,12 +104,12 @@ def test_a_lost_table_is_named(results, of, name):
 
 def test_a_missing_record_says_so(results, of):
     record_of(results).unlink()
-    assert why(results, of) == ["it is not diagnosed"]
+    assert why(results, of) == ["record.json is missing"]
     paths = Paths.of("tiny", results)
     paths.transfer(0).unlink()
     assert why_transfer(results, of) == ["seed0.csv is missing"]
     paths.transfer_record(0).unlink()
-    assert why_transfer(results, of) == ["it has not been made"]
+    assert why_transfer(results, of) == ["seed0.json is missing"]
 
 
 def test_transfer_between_other_methods_does_not_count(results):
@@ -120,7 +120,7 @@ def test_transfer_between_other_methods_does_not_count(results):
 def test_verify_names_a_missing_transfer_once_all_runs_are_evaluated(results, of):
     (results / "tiny" / "transfer" / "seed0.json").unlink()
     (found,) = [f for f in verify(of, Path("tiny.yaml"), results) if "transfer" in f.where]
-    assert found.what == "it has not been made"
+    assert found.what == "seed0.json is missing"
     assert found.stale == Paths.of("tiny", results).transfer_record(0)
     (record_of(results).parents[1] / "evaluation.json").unlink()
     found = verify(of, Path("tiny.yaml"), results)
@@ -199,10 +199,10 @@ def test_the_runner_diagnoses_too_and_nothing_twice(tmp_path, monkeypatch, capsy
     assert run_jobs() == 0
     said = capsys.readouterr().out
     for label in LABELS:
-        assert f"{label} seed 0: diagnose (it is not diagnosed)" in said
+        assert f"{label} seed 0: diagnose (record.json is missing)" in said
         folder = Path("results/tiny/models") / label / "seed0" / "diagnostics"
         assert json.loads((folder / "record.json").read_text())["method"] == label
-    assert "seed 0: transfer (it has not been made)" in said
+    assert "seed 0: transfer (seed0.json is missing)" in said
     assert Path("results/tiny/transfer/seed0.json").is_file()
     done = watch_jobs(monkeypatch)
     assert run_jobs() == 0

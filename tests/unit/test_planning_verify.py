@@ -35,11 +35,11 @@ def test_what_was_just_made_agrees(run):
 @pytest.mark.parametrize(
     ("record", "keys", "what", "fix"),
     [
-        ("train.json", {"code_digest": "older"}, "the code that trains it", "trains it again"),
+        ("train.json", {"code_digest": "older"}, "its code has changed", "trains it again"),
         (
             "evaluation.json",
             {"code_digest": "older"},
-            "the code that evaluates it",
+            "its code has changed",
             "evaluates it again",
         ),
         (
@@ -106,7 +106,7 @@ def test_missing_weights_are_named(run):
 def test_an_evaluation_of_earlier_weights_is_named(run):
     edit_json(run / "evaluation.json", checkpoints={})
     (finding,) = findings(run)
-    assert finding.what == "it was evaluated with other weights than train.json has"
+    assert finding.what == "it is of other weights than train.json has"
 
 
 @pytest.mark.parametrize("edited", [True, False])
@@ -134,7 +134,7 @@ def test_a_reference_without_a_network_has_nothing_to_be_old(run):
     write_reference(run.parents[3], tiny({**ONLY, **changes}), "Some2020Model")
     assert findings(run, changes) == []
     edit_json(path, code_digest="older")
-    assert "the code that evaluates it has changed" in findings(run, changes)[0].what
+    assert "its code has changed" in findings(run, changes)[0].what
 
 
 def test_configs_are_found_by_their_experiment(run, tmp_path):
@@ -179,7 +179,7 @@ def test_no_command_names_files_that_the_workflow_does_not_make(here, capsys):
     edit_json(path, code_digest="older")
     assert main(["verify", "--config", str(CONFIG), "--results", "published"]) == 1
     found, fix = capsys.readouterr().out.splitlines()
-    assert found == f"{path}: the code that trains it has changed"
+    assert found == f"{path}: its code has changed"
     command = f"`snakemake --cores all --configfile {CONFIG}`"
     assert fix == f"tiny: {command} makes it again below results; copy that to published"
 
