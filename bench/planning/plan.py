@@ -22,11 +22,11 @@ from bench.results.staleness import Staleness
 from bench.runtime.errors import Problems
 from bench.training.sizes import check_training, smallest_batch
 
-# Of each kind of job: what has been done, the doing, and what there is of it.
+# Of each kind of job: what its runs are then, and what there is of it.
 KINDS = {
-    "train": ("trained", "training", "trainings"),
-    "evaluate": ("evaluated", "evaluating", "evaluations"),
-    "diagnose": ("examined", "examining", "diagnostics"),
+    "train": ("trained", "trainings"),
+    "evaluate": ("evaluated", "evaluations"),
+    "diagnose": ("diagnosed", "diagnostics"),
 }
 UNKNOWN = "unknown: run with --trial, or --tflops where the device is not here"
 UNREAD = "unknown until `python -m bench data` has read the images"
@@ -40,42 +40,35 @@ ASSUMED = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Jobs:
+    """Jobs of one kind: how many in all and to do, and the seconds of one; None: unknown."""
+
+    total: int
+    to_do: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
-    """One method: jobs in all and to do, and seconds of one job of each kind (None: unknown).
+    """One method: its jobs by kind, and which rates their seconds come from.
 
     `again` are evaluations of weights that are still right: what of them has not changed is kept.
-    `examined` are the runs whose networks are to be examined, of which `examine` are to do.
     """
 
     label: str
-    jobs: int
-    train: int
-    evaluate: int
+    jobs: dict[str, Jobs]
     again: int
-    examined: int
-    examine: int
-    train_seconds: float | None
-    evaluate_seconds: float | None
-    examine_seconds: float | None
     basis: str
 
     @property
     def left(self) -> float | None:
         """Seconds of all that is to do."""
-        return _sum([_times(*self.jobs_of(kind)[1:]) for kind in KINDS])
+        return _sum([_times(jobs.to_do, jobs.seconds) for jobs in self.jobs.values()])
 
     @property
     def whole(self) -> float | None:
         """Seconds of all jobs, done or not."""
-        return _sum([_times(self.jobs_of(kind)[0], self.jobs_of(kind)[2]) for kind in KINDS])
-
-    def jobs_of(self, kind: str) -> tuple[int, int, float | None]:
-        """Return how many jobs of a kind there are, how many are to do, and seconds of one."""
-        return {
-            "train": (self.jobs, self.train, self.train_seconds),
-            "evaluate": (self.jobs, self.evaluate, self.evaluate_seconds),
-            "diagnose": (self.examined, self.examine, self.examine_seconds),
-        }[kind]
+        return _sum([_times(jobs.total, jobs.seconds) for jobs in self.jobs.values()])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +93,9 @@ class Plan:
             "data_ready": self.data_ready,
             "methods": {
                 row.label: {
-                    **{
-                        what: {kind: row.jobs_of(kind)[place] for kind in KINDS}
-                        for place, what in enumerate(("jobs", "to_do", "seconds_each"))
-                    },
+                    "jobs": {kind: jobs.total for kind, jobs in row.jobs.items()},
+                    "to_do": {kind: jobs.to_do for kind, jobs in row.jobs.items()},
+                    "seconds_each": {kind: jobs.seconds for kind, jobs in row.jobs.items()},
                     "seconds_left": row.left,
                     "basis": row.basis,
                 }
@@ -211,91 +203,96 @@ def _counted(experiment: Experiment, size: Size | None) -> tuple[int, int] | Non
 
 def _row(stale: Staleness, method: Method, size: Size | None, rates: dict[str, Rates]) -> Row:
     experiment, label = stale.experiment, method.label
-    train = {seed for seed in experiment.seeds if stale.training(label, seed)}
-    evaluate = {seed for seed in experiment.seeds if seed in train or stale.evaluation(label, seed)}
-    asked = experiment.diagnosed_seeds()
-    diagnose = [seed for seed in asked if seed in evaluate or stale.diagnostics(label, seed)]
-    evaluated = {
+    seeds, diagnosed = experiment.seeds, experiment.diagnosed_seeds()
+    train = {seed for seed in seeds if stale.training(label, seed)}
+    evaluate = {seed for seed in seeds if seed in train or stale.evaluation(label, seed)}
+    diagnose = [seed for seed in diagnosed if seed in evaluate or stale.diagnostics(label, seed)]
+    again = [
         seed
-        for seed in experiment.seeds
+        for seed in evaluate - train
         if stale.paths.run(label, seed).evaluation_record.is_file()
-    }
-    tried_on = len(experiment.methods) if experiment.transfer_seeds() else 0
-    train_seconds = evaluate_seconds = examine_seconds = None
-    sources = []
+    ]
+    seconds: dict[str, float] = {}
+    basis = []
     for name, known in rates.items():
-        if size is None:
-            break
-        if train_seconds is None:
-            train_seconds = training_seconds(method, size, known)
-            sources += [name] if train_seconds is not None else []
-        if evaluate_seconds is None:
-            evaluate_seconds = evaluation_seconds(experiment.evaluation, method, size, known)
-            sources += [name] if evaluate_seconds is not None else []
-        if examine_seconds is None and experiment.diagnostics is not None:
-            examine_seconds = diagnostics_seconds(experiment.diagnostics, method, tried_on, known)
-            sources += [name] if examine_seconds is not None else []
+        told = _seconds(experiment, method, size, known) if size else {}
+        if told.keys() - seconds.keys():
+            basis.append(name)
+        seconds = told | seconds
+    counts = {
+        "train": (len(seeds), len(train)),
+        "evaluate": (len(seeds), len(evaluate)),
+        "diagnose": (len(diagnosed), len(diagnose)),
+    }
     return Row(
-        label=method.label,
-        jobs=len(experiment.seeds),
-        train=len(train),
-        evaluate=len(evaluate),
-        again=len((evaluate & evaluated) - train),
-        examined=len(asked),
-        examine=len(diagnose),
-        train_seconds=train_seconds,
-        evaluate_seconds=evaluate_seconds,
-        examine_seconds=examine_seconds,
-        basis=", ".join(dict.fromkeys(sources)) or "unknown",
+        label=label,
+        jobs={
+            kind: Jobs(total=total, to_do=to_do, seconds=seconds.get(kind))
+            for kind, (total, to_do) in counts.items()
+        },
+        again=len(again),
+        basis=", ".join(basis) or "unknown",
     )
+
+
+def _seconds(experiment: Experiment, method: Method, size: Size, rates: Rates) -> dict[str, float]:
+    """Return the seconds of one job of each kind that `rates` tell."""
+    found = {
+        "train": training_seconds(method, size, rates),
+        "evaluate": evaluation_seconds(experiment.evaluation, method, size, rates),
+    }
+    if experiment.diagnostics is not None:
+        others = len(experiment.methods) if experiment.transfer_seeds() else 0
+        found["diagnose"] = diagnostics_seconds(experiment.diagnostics, method, others, rates)
+    return {kind: seconds for kind, seconds in found.items() if seconds is not None}
 
 
 def as_text(plan: Plan) -> str:
     """Return the plan as a table and a few lines."""
-    experiment, unknown = plan.experiment, _sum([row.left for row in plan.rows]) is None
-    missing = UNKNOWN if plan.sized else UNREAD
-    compute = experiment.compute
+    experiment, compute = plan.experiment, plan.experiment.compute
     threads = f" with {compute.threads} thread(s)" if compute.device == "cpu" else ""
-    lines = [
-        f"{experiment.experiment}: {len(plan.rows)} methods x {len(experiment.seeds)} seeds, "
-        f"{experiment.model.label} on {experiment.data.name}, {compute.device}{threads}",
-        "",
-    ]
-    jobs = {kind: sum(row.jobs_of(kind)[0] for row in plan.rows) for kind in KINDS}
-    to_do = {kind: sum(row.jobs_of(kind)[1] for row in plan.rows) for kind in KINDS}
-    left, whole = (_sum([getattr(row, key) for row in plan.rows]) for key in ("left", "whole"))
-    kinds = [kind for kind in KINDS if jobs[kind]]
+    total = {kind: sum(row.jobs[kind].total for row in plan.rows) for kind in KINDS}
+    to_do = {kind: sum(row.jobs[kind].to_do for row in plan.rows) for kind in KINDS}
+    kinds = [kind for kind in KINDS if total[kind]]
+    left = _sum([row.left for row in plan.rows])
     rows = [
         [
             row.label,
-            *(_done(*row.jobs_of(kind)[:2]) for kind in kinds),
-            *(hours(row.jobs_of(kind)[2]) for kind in kinds),
+            *(_done(row.jobs[kind].total, row.jobs[kind].to_do) for kind in kinds),
+            *(hours(row.jobs[kind].seconds) for kind in kinds),
             hours(row.left),
             row.basis,
         ]
         for row in plan.rows
     ]
-    done = [_done(jobs[kind], to_do[kind]) for kind in kinds]
+    done = [_done(total[kind], to_do[kind]) for kind in kinds]
     rows.append(["all", *done, *("" for _ in kinds), hours(left), ""])
-    heads = [*(KINDS[kind][0] for kind in kinds), *(f"h/{KINDS[kind][1]}" for kind in kinds)]
-    lines += [*table(["method", *heads, "h left", "basis"], rows), ""]
-    lines.append(f"to do: {', '.join(f'{to_do[kind]} {KINDS[kind][2]}' for kind in kinds)}")
-    if not plan.data_ready:
-        lines[-1] += ", and the images are still to be read"
+    heads = [*(KINDS[kind][0] for kind in kinds), *(f"h/{kind}" for kind in kinds)]
+    counts = ", ".join(f"{to_do[kind]} {KINDS[kind][1]}" for kind in kinds)
+    unread = "" if plan.data_ready else ", and the images are still to be read"
+    lines = [
+        f"{experiment.experiment}: {len(plan.rows)} methods x {len(experiment.seeds)} seeds, "
+        f"{experiment.model.label} on {experiment.data.name}, {compute.device}{threads}",
+        "",
+        *table(["method", *heads, "h left", "basis"], rows),
+        "",
+        f"to do: {counts}{unread}",
+    ]
     if experiment.reference.models:
         lines.append(f"not in the table: {len(experiment.reference.models)} RobustBench model(s)")
-    lines.append(
-        f"device hours left: {missing}"
-        if unknown
-        else f"device hours left: {hours(left)} of {hours(whole)}, one job after another, "
-        f"measured on {', '.join(plan.devices) or 'nothing yet'}"
-    )
+    missing = UNKNOWN if plan.sized else UNREAD
+    if left is None:
+        lines.append(f"device hours left: {missing}")
+    else:
+        whole = _sum([row.whole for row in plan.rows])
+        lines.append(
+            f"device hours left: {hours(left)} of {hours(whole)}, one job after another, "
+            f"measured on {', '.join(plan.devices) or 'nothing yet'}"
+        )
     if again := sum(row.again for row in plan.rows):
         lines.append(KEPT.format(again))
-    if (
-        any(row.basis.endswith(("trial", "counted")) for row in plan.rows)
-        and experiment.evaluation.autoattack
-    ):
+    computed = any(row.basis.endswith(("trial", "counted")) for row in plan.rows)
+    if computed and experiment.evaluation.autoattack:
         lines.append(ASSUMED)
     lines.append(_disk_line(plan, missing))
     if plan.device_memory and compute.device != "cpu":
@@ -310,8 +307,8 @@ def _times(jobs: int, seconds: float | None) -> float | None:
     return 0.0 if not jobs else None if seconds is None else jobs * seconds
 
 
-def _done(jobs: int, to_do: int) -> str:
-    return f"{jobs - to_do} of {jobs}"
+def _done(total: int, to_do: int) -> str:
+    return f"{total - to_do} of {total}"
 
 
 def _disk_line(plan: Plan, missing: str) -> str:

@@ -110,7 +110,7 @@ def test_a_job_that_leaves_its_own_reason_in_place_is_not_done_for_ever(
     monkeypatch.setattr(LocalRunner, "_train", lambda self, pair: done.append(pair[0]))
     assert run_jobs("--methods", "trades", "--seeds", "0") == 1
     assert done == [start or "trades"]
-    failed = f"{start or 'trades'} seed 0 failed: train ended well and is still to be done (train.json is "
+    failed = f"{start or 'trades'} seed 0 failed: train ended well and is still to be done (train"
     assert failed in capsys.readouterr().out
 
 

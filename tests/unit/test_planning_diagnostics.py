@@ -137,13 +137,14 @@ def test_without_diagnostics_in_the_config_none_are_looked_for(results):
 
 def test_a_plan_counts_what_is_to_be_diagnosed(results, of):
     def diagnosed() -> list[tuple[int, int]]:
-        return [(row.examined, row.examine) for row in make_plan(of, results).rows]
+        planned = [row.jobs["diagnose"] for row in make_plan(of, results).rows]
+        return [(jobs.total, jobs.to_do) for jobs in planned]
 
     assert diagnosed() == [(1, 0), (1, 0)]
     record_of(results).unlink()
     assert diagnosed() == [(1, 1), (1, 0)]
     text = as_text(make_plan(of, results))
-    assert "h/examining" in text
+    assert "h/diagnose" in text
     assert "1 diagnostics" in text
 
 
@@ -159,23 +160,23 @@ def test_a_plan_takes_the_hours_of_diagnostics_from_pgd_and_then_from_diagnostic
     )
     forget_diagnostics(results)
     # 30 seconds of 20 steps on 300 images, and what diagnostics took of 10 images.
-    by_pgd = make_plan(only, results).rows[0].examine_seconds
+    by_pgd = make_plan(only, results).rows[0].jobs["diagnose"].seconds
     assert by_pgd == pytest.approx(10 * gradients * 30 / (20 * 300))
     write_diagnostics(results, only, "trades")
-    assert make_plan(only, results).rows[0].examine_seconds == pytest.approx(50)
+    assert make_plan(only, results).rows[0].jobs["diagnose"].seconds == pytest.approx(50)
     twice = tiny({**ASKED, "diagnostics.transfer": False, "diagnostics.images": 20})
-    assert make_plan(twice, results).rows[0].examine_seconds == pytest.approx(100)
+    assert make_plan(twice, results).rows[0].jobs["diagnose"].seconds == pytest.approx(100)
 
 
 def test_trying_images_on_other_networks_adds_to_the_hours(results, of):
     forget_diagnostics(results)
     alone = tiny({**ASKED, "diagnostics.transfer": False})
     apart, tried = (make_plan(config, results).rows[0] for config in (alone, of))
-    assert apart.examine_seconds is not None
+    assert apart.jobs["diagnose"].seconds is not None
     assert of.diagnostics is not None
     # For ten images PGD once more, and one query to each of the two networks.
     more = 10 * (of.diagnostics.steps + 2 / FORWARDS) * 30 / (20 * 300)
-    assert tried.examine_seconds - apart.examine_seconds == pytest.approx(more)
+    assert tried.jobs["diagnose"].seconds - apart.jobs["diagnose"].seconds == pytest.approx(more)
 
 
 # The local runner

@@ -24,9 +24,13 @@ def row_of(plan, label="trades"):
     return next(row for row in plan.rows if row.label == label)
 
 
+def to_do(row):
+    return row.jobs["train"].to_do, row.jobs["evaluate"].to_do
+
+
 def test_of_nothing_everything_is_to_do(results):
     row = row_of(make_plan(tiny(), results))
-    assert (row.jobs, row.train, row.evaluate) == (2, 2, 2)
+    assert (row.jobs["train"].total, to_do(row)) == (2, (2, 2))
     assert row.left is None
 
 
@@ -34,7 +38,7 @@ def test_what_agrees_is_done(results):
     write_data(results, tiny())
     write_run(results, tiny(), seed=0)
     row = row_of(make_plan(tiny(), results))
-    assert (row.train, row.evaluate) == (1, 1)
+    assert to_do(row) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ def test_what_is_older_is_to_do_again(results, record, keys, left):
     write_data(results, only)
     edit_json(write_run(results, only) / record, **keys)
     row = row_of(make_plan(only, results))
-    assert (row.train, row.evaluate) == left
+    assert to_do(row) == left
 
 
 @pytest.mark.parametrize(
@@ -66,21 +70,21 @@ def test_a_lost_file_is_to_do_again(results, lost):
     only = tiny({"seeds": [0]})
     (write_run(results, only) / lost).unlink()
     row = row_of(make_plan(only, results))
-    assert (row.train, row.evaluate) == (1, 1)
+    assert to_do(row) == (1, 1)
 
 
 def test_a_record_cut_short_counts_for_nothing(results):
     only = tiny({"seeds": [0]})
     (write_run(results, only) / "evaluation.json").write_text('{"spec": ')
-    assert row_of(make_plan(only, results)).evaluate == 1
+    assert row_of(make_plan(only, results)).jobs["evaluate"].to_do == 1
 
 
 def test_hours_come_from_what_runs_took(results):
     write_run(results, tiny(), seed=0, seconds=60.0)
     more = tiny({"training.epochs": 20, "evaluation.pgd.pgd20.steps": 40})
     row = row_of(make_plan(more, results))
-    assert row.train_seconds == pytest.approx(600)  # two epochs took a minute
-    assert row.evaluate_seconds == pytest.approx(2 * (3 + 60))
+    assert row.jobs["train"].seconds == pytest.approx(600)  # two epochs took a minute
+    assert row.jobs["evaluate"].seconds == pytest.approx(2 * (3 + 60))
     assert row.left == pytest.approx(2 * (600 + 126))
     assert row.basis == "recorded"
 
@@ -114,8 +118,8 @@ def test_a_trial_tells_only_what_no_record_does(results):
     attacked = tiny({"evaluation.autoattack": {"version": "standard"}})
     plan = make_plan(attacked, results, trial)
     assert [size.shape for size in asked] == [(1, 8, 8)]
-    assert row_of(plan).train_seconds == pytest.approx(60)
-    assert row_of(plan).evaluate_seconds == pytest.approx(600 + 2 * 300 * 20 + 150)
+    assert row_of(plan).jobs["train"].seconds == pytest.approx(60)
+    assert row_of(plan).jobs["evaluate"].seconds == pytest.approx(600 + 2 * 300 * 20 + 150)
     assert row_of(plan).basis == "recorded, trial"
     assert ASSUMED in as_text(plan)
 
