@@ -33,7 +33,6 @@ OPTIONAL = {
 }
 AUTOATTACK = ("autoattack", "pyautoattack")  # either will do
 DRIVERS = {13: 580, 12: 525}  # smallest driver for each major version of CUDA
-PINNED_CUDA = "13"  # of the torch that pyproject.toml and environment.yml pin
 ENVIRONMENT = "`make test` builds .venv with it, --use-conda an environment"
 LITTLE, ENOUGH = 10**8, 10**10  # bytes: what the digits need, and what CIFAR-10 is at ease with
 
@@ -65,7 +64,7 @@ def examine(folder: Path = Path()) -> list[Check]:
     torch, driver = ask_torch(), ask_driver()
     return [
         python_check(sys.version_info[:2]),
-        *(package_check(r) for r in requirements() if _parts(r)[0] not in AUTOATTACK),
+        *(package_check(r) for r in requirements() if not r.startswith(AUTOATTACK)),
         autoattack_check(),
         *device_checks(torch, driver),
         conda_check(),
@@ -99,20 +98,22 @@ def python_check(version: tuple[int, ...]) -> Check:
 
 def package_check(requirement: str) -> Check:
     """Return whether the package of `requirement` (``torch==2.14.1``) is there and fits."""
-    name, bounds = _parts(requirement)
+    name, relation, bound = re.findall(r"([\w-]+)(==|<)?(.*)", requirement)[0]
     purpose = OPTIONAL.get(name)
-    need = f"needed for {purpose}, not for the digits" if purpose else "needed"
     version = _version(name)
+    if version is None and purpose:
+        what = f"{name} is missing (needed for {purpose}, not for the digits)"
+        return Check("note", what, ENVIRONMENT)
     if version is None:
-        state: Literal["note", "fail"] = "note" if purpose else "fail"
-        return Check(state, f"{name} is missing ({need})", ENVIRONMENT)
-    if all(_fits(version, relation, bound) for relation, bound in bounds):
+        return Check("fail", f"{name} is missing", ENVIRONMENT)
+    here, there = _numbers(version), _numbers(bound)
+    if not relation or (here == there if relation == "==" else here < there):
         return Check("ok", f"{name} {version}")
-    if ("==", bounds[0][1]) in bounds:
-        text = f"{name} {version}, pinned is {bounds[0][1]}"
-        return Check("note", text, f"results then come from another environment; {ENVIRONMENT}")
-    text = f"{name} {version} does not suit {purpose or 'the suite'}"
-    return Check("note", text, f"pip install '{requirement}'")
+    return Check(
+        "note",
+        f"{name} {version}, required is {relation}{bound}",
+        f"results then come from another environment; {ENVIRONMENT}",
+    )
 
 
 def autoattack_check() -> Check:
@@ -125,40 +126,32 @@ def autoattack_check() -> Check:
 
 def device_checks(torch: Torch, driver: tuple[str, str] | None) -> Iterator[Check]:
     """Yield what is to say of the GPU; `driver` is (version, device name) of NVIDIA's."""
-    cuda = torch.cuda or (PINNED_CUDA if torch.error is not None else None)
-    major = _numbers(cuda)[0] if cuda else None
-    least = DRIVERS.get(major or 0)
-    cpu = "the digits run on a CPU; config/paper.yaml needs a CUDA device"
-    if least is not None:
-        cpu += f" and, for torch's CUDA {cuda}, a driver of at least {least}"
     if torch.error is not None:
         yield Check("fail", f"torch cannot be imported ({torch.error})", ENVIRONMENT)
     if driver is None:
-        yield Check("note", "no NVIDIA driver answers (nvidia-smi)", cpu)
+        fix = "the digits run on a CPU; config/paper.yaml needs a CUDA device"
+        yield Check("note", "no NVIDIA driver answers (nvidia-smi)", fix)
         return
     version, name = driver
+    card = f"{name}, driver {version}"
+    least = DRIVERS.get(_numbers(torch.cuda)[0]) if torch.cuda else None
     if least is not None and _numbers(version)[0] < least:
         yield Check(
             "note",
-            f"{name}, driver {version}, is too old for torch's CUDA {cuda}",
+            f"{card}, is too old for torch's CUDA {torch.cuda}",
             f"it needs a driver of at least {least}; update it, or take the same torch and "
             "torchvision built for CUDA 12 from the index that https://pytorch.org/get-started/ "
             "names: into .venv with `.venv/bin/uv pip install`, into environment.yml for "
             "--use-conda",
         )
-    elif torch.device is not None:
-        yield Check("ok", f"{torch.device}, driver {version}, CUDA {torch.cuda}")
-    elif torch.error is not None:
-        yield Check("ok", f"{name}, driver {version}, new enough for torch's CUDA {cuda}")
+    elif torch.device is not None or torch.error is not None:
+        yield Check("ok", f"{card}, CUDA {torch.cuda}" if torch.cuda else card)
     elif torch.cuda is None:
         fix = f"install the torch that environment.yml pins; {ENVIRONMENT}"
-        yield Check("note", f"{name}, driver {version}, but torch is built for a CPU", fix)
+        yield Check("note", f"{card}, but torch is built for a CPU", fix)
     else:
-        yield Check(
-            "note",
-            f"{name}, driver {version}, is not seen by torch",
-            "look at CUDA_VISIBLE_DEVICES and at `nvidia-smi`",
-        )
+        fix = "look at CUDA_VISIBLE_DEVICES and at `nvidia-smi`"
+        yield Check("note", f"{card}, is not seen by torch", fix)
 
 
 def conda_check() -> Check:
@@ -249,19 +242,5 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _parts(requirement: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return the name and its bounds, such as ("<", "81"); extras and markers are left out."""
-    plain = re.sub(r"\[.*?\]", "", requirement.partition(";")[0])
-    name = plain[: re.search(r"[<>=!~\s]|$", plain).start()]  # type: ignore[union-attr]
-    return name, re.findall(r"([<>=!~]+)\s*([^,\s]+)", plain)
-
-
-def _fits(version: str, relation: str, bound: str) -> bool:
-    here, there = _numbers(version), _numbers(bound)
-    fits = {"==": here == there, "<": here < there, ">=": here >= there}
-    # The project has no other relation; an unknown one is for an installer to decide.
-    return fits.get(relation, True)
-
-
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0]))
+    return tuple(map(int, re.findall(r"\d+", version.partition("+")[0])))

@@ -49,136 +49,110 @@ def verify(experiment: Experiment, config: Path, results: Path) -> list[Finding]
 
     `config` is the file it was read from, for the commands that are printed.
     """
-    stale = Staleness(experiment, results)
-    paths, installed = stale.paths, packages()
-    findings = []
-    if stale.images is None:
-        what = "its images have not been read (no data.json)"
-        findings.append(Finding(experiment.experiment, what, f"run {remake(config)}"))
-    else:
-        findings += _stale(paths.data, stale.data(), config, "reads the images again")
-    findings += _absent(experiment, paths, config)
-    for label, seed in experiment.runs():
-        run = paths.run(label, seed)
-        training = TrainRecord.find(run.train_record)
-        evaluation = EvaluationRecord.find(run.evaluation_record)
-        if not run.train_record.is_file():
-            continue
-        reasons = stale.training(label, seed)
-        findings += _stale(run.train_record, reasons, config, "trains it again")
-        if training is not None:
-            findings += _weights(run, training, config)
-            alone = not reasons
-            findings += _packages(
-                run.train_record, training.packages, installed, config, TRAINING_PACKAGES, alone
-            )
-        if not run.evaluation_record.is_file():
-            continue
-        reasons = stale.evaluation(label, seed)
-        findings += _stale(run.evaluation_record, reasons, config, "evaluates it again")
-        if evaluation is not None:
-            findings += _evaluated(run, evaluation, installed, config, alone=not reasons)
-        if (label, seed) in experiment.diagnosed():
-            reasons = stale.diagnostics(label, seed)
-            findings += _stale(run.diagnostics_record, reasons, config, "diagnoses it again")
-    for seed in experiment.transfer_seeds():
-        runs = [paths.run(method.label, seed) for method in experiment.methods]
-        if all(run.evaluation_record.is_file() for run in runs):
-            path = paths.transfer_record(seed)
-            findings += _stale(path, stale.transfer(seed), config, "makes it again")
-    for model in experiment.reference.models:
-        findings += _reference(stale, model, installed, config)
-    return findings
+    return list(_Verification(Staleness(experiment, results), config).findings())
 
 
-def _stale(path: Path, reasons: list[str], config: Path, does: str) -> Iterator[Finding]:
-    if reasons:
-        again = f"{remake(config, path)} {does}"
-        yield Finding(str(path), " and ".join(reasons), again, path)
+class _Verification:
+    def __init__(self, stale: Staleness, config: Path) -> None:
+        self.stale, self.config = stale, config
+        self.experiment, self.paths = stale.experiment, stale.paths
+        self.installed = packages()
 
+    def findings(self) -> Iterator[Finding]:
+        if self.stale.images is None:
+            what = "its images have not been read (no data.json)"
+            yield Finding(self.experiment.experiment, what, f"run {remake(self.config)}")
+        else:
+            yield from self._older(self.paths.data, self.stale.data(), "reads the images again")
+        yield from self._missing()
+        for label, seed in self.experiment.runs():
+            yield from self._run(label, seed)
+        for seed in self.experiment.transfer_seeds():
+            runs = [self.paths.run(method.label, seed) for method in self.experiment.methods]
+            if all(run.evaluation_record.is_file() for run in runs):
+                path = self.paths.transfer_record(seed)
+                yield from self._older(path, self.stale.transfer(seed), "makes it again")
+        for model in self.experiment.reference.models:
+            run = self.paths.reference(model)
+            # A model that could not be fetched has no results that could be old.
+            if UnavailableRecord.find(run.evaluation_record) is None:
+                yield from self._evaluated(run, self.stale.reference(model))
 
-def _absent(experiment: Experiment, paths: Paths, config: Path) -> Iterator[Finding]:
-    runs = [(label, seed, paths.run(label, seed)) for label, seed in experiment.runs()]
-    untrained = [run for run in runs if not run[2].train_record.is_file()]
-    waiting = [
-        run for run in runs if run not in untrained and not run[2].evaluation_record.is_file()
-    ]
-    for what, missing in (("not trained", untrained), ("trained but not evaluated", waiting)):
-        if missing:
-            first = f"{missing[0][0]} seed {missing[0][1]}"
-            more = f"{first} and {len(missing) - 1} more" if len(missing) > 1 else first
-            text = f"{len(missing)} of {len(runs)} runs are {what} ({more})"
-            yield Finding(experiment.experiment, text, f"run {remake(config)}")
+    def _missing(self) -> Iterator[Finding]:
+        runs = [
+            (f"{label} seed {seed}", self.paths.run(label, seed))
+            for label, seed in self.experiment.runs()
+        ]
+        untrained = [name for name, run in runs if not run.train_record.is_file()]
+        waiting = [
+            name
+            for name, run in runs
+            if name not in untrained and not run.evaluation_record.is_file()
+        ]
+        for what, names in (("not trained", untrained), ("trained but not evaluated", waiting)):
+            if names:
+                more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+                text = f"{len(names)} of {len(runs)} runs are {what} ({names[0]}{more})"
+                yield Finding(self.experiment.experiment, text, f"run {remake(self.config)}")
 
-
-def _weights(run: RunPaths, training: TrainRecord, config: Path) -> Iterator[Finding]:
-    for checkpoint, digest in weights(training).items():
-        path = run.weights(checkpoint)
-        if path.is_file() and sha256(path) != digest:
-            what, again = (
-                "not the weights that train.json records",
-                remake(config, run.train_record),
-            )
-            yield Finding(str(path), what, f"{again} trains it again", run.train_record)
-
-
-def _evaluated(
-    run: RunPaths,
-    evaluation: EvaluationRecord,
-    installed: dict[str, str],
-    config: Path,
-    *,
-    alone: bool,
-) -> Iterator[Finding]:
-    where = run.evaluation_record
-    again = f"{remake(config, where)} evaluates it again"
-    for checkpoint, attack, record in evaluation.attacks():
-        path = run.examples(checkpoint, attack)
+    def _run(self, label: str, seed: int) -> Iterator[Finding]:
+        run = self.paths.run(label, seed)
+        path = run.train_record
         if not path.is_file():
-            yield Finding(str(path), "the per-example results are missing", again, where)
-        elif sha256(path) != record.sha256:
-            what = "not the per-example results that evaluation.json records"
-            yield Finding(str(path), what, again, where)
-    yield from _packages(where, evaluation.packages, installed, config, None, alone)
+            return
+        reasons = self.stale.training(label, seed)
+        yield from self._older(path, reasons, "trains it again")
+        if training := TrainRecord.find(path):
+            for checkpoint, digest in weights(training).items():
+                file = run.weights(checkpoint)
+                if file.is_file() and sha256(file) != digest:
+                    what = "not the weights that train.json records"
+                    fix = f"{remake(self.config, path)} trains it again"
+                    yield Finding(str(file), what, fix, path)
+            yield from self._packages(path, training.packages, TRAINING_PACKAGES, reasons)
+        if not run.evaluation_record.is_file():
+            return
+        yield from self._evaluated(run, self.stale.evaluation(label, seed))
+        if (label, seed) in self.experiment.diagnosed():
+            reasons = self.stale.diagnostics(label, seed)
+            yield from self._older(run.diagnostics_record, reasons, "diagnoses it again")
 
+    def _evaluated(self, run: RunPaths, reasons: list[str]) -> Iterator[Finding]:
+        path = run.evaluation_record
+        yield from self._older(path, reasons, "evaluates it again")
+        evaluation = EvaluationRecord.find(path)
+        if evaluation is None:
+            return
+        again = f"{remake(self.config, path)} evaluates it again"
+        for checkpoint, attack, record in evaluation.attacks():
+            examples = run.examples(checkpoint, attack)
+            if not examples.is_file():
+                yield Finding(str(examples), "the per-example results are missing", again, path)
+            elif sha256(examples) != record.sha256:
+                what = "not the per-example results that evaluation.json records"
+                yield Finding(str(examples), what, again, path)
+        names = tuple(dict.fromkeys((*evaluation.packages, *self.installed)))
+        yield from self._packages(path, evaluation.packages, names, reasons)
 
-def _reference(
-    stale: Staleness, model: str, installed: dict[str, str], config: Path
-) -> Iterator[Finding]:
-    run = stale.paths.reference(model)
-    if UnavailableRecord.find(run.evaluation_record) is not None:
-        # It has no results that could be old.
-        return
-    evaluation = EvaluationRecord.find(run.evaluation_record)
-    if evaluation is None:
-        what = "the model is not evaluated"
-        yield Finding(str(run.evaluation_record), what, f"run {remake(config)}")
-        return
-    reasons = stale.reference(model)
-    yield from _stale(run.evaluation_record, reasons, config, "evaluates it again")
-    yield from _evaluated(run, evaluation, installed, config, alone=not reasons)
+    def _older(self, path: Path, reasons: list[str], does: str) -> Iterator[Finding]:
+        if reasons:
+            again = f"{remake(self.config, path)} {does}"
+            yield Finding(str(path), " and ".join(reasons), again, path)
 
-
-def _packages(
-    path: Path,
-    then: dict[str, str],
-    installed: dict[str, str],
-    config: Path,
-    only: tuple[str, ...] | None,
-    alone: bool,
-) -> Iterator[Finding]:
-    """Yield one finding for all packages; `alone` says that nothing besides them differs."""
-    names = only or tuple(dict.fromkeys((*then, *installed)))
-    differ = [
-        f"{name} {then.get(name, 'absent')} then, {installed.get(name, 'absent')} here"
-        for name in names
-        if then.get(name) != installed.get(name)
-    ]
-    if differ:
-        fix = f"only the package differs: {remake(config, path)} if you want"
-        if not alone:
-            fix = "the same command fixes it"
-        yield Finding(str(path), ", ".join(differ), fix)
+    def _packages(
+        self, path: Path, then: dict[str, str], names: Sequence[str], reasons: list[str]
+    ) -> Iterator[Finding]:
+        """Yield one finding for all packages that are not those that the record `path` names."""
+        differ = [
+            f"{name} {then.get(name, 'absent')} then, {self.installed.get(name, 'absent')} here"
+            for name in names
+            if then.get(name) != self.installed.get(name)
+        ]
+        if differ:
+            fix = f"only the package differs: {remake(self.config, path)} if you want"
+            if reasons:
+                fix = "the same command fixes it"
+            yield Finding(str(path), ", ".join(differ), fix)
 
 
 def config_folders() -> list[Path]:

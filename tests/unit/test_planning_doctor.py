@@ -44,11 +44,9 @@ def versions(monkeypatch):
     [
         ("torch==2.14.1", "2.14.1", "ok", "torch 2.14.1"),
         ("torch==2.14.1", "2.14.1+cpu", "ok", "torch 2.14.1+cpu"),
-        ("torch==2.14.1", "2.11.0", "note", "pinned is 2.14.1"),
+        ("torch==2.14.1", "2.11.0", "note", "required is ==2.14.1"),
         ("setuptools<81", "80.10.2", "ok", "setuptools 80.10.2"),
-        ("setuptools<81", "81.0.0", "note", "pip install 'setuptools<81'"),
-        ("torch>=2.11,<3", "2.10.0", "note", "pip install 'torch>=2.11,<3'"),
-        ("torch>=2.11,<3", "2.14.1", "ok", "torch 2.14.1"),
+        ("setuptools<81", "81.0.0", "note", "required is <81"),
         ("pandas", "3.1.1", "ok", "pandas 3.1.1"),
     ],
 )
@@ -86,10 +84,9 @@ def test_either_package_has_autoattack(versions):
         (Torch(cuda="13.0"), ("580.1", "NVIDIA A100"), "note", "CUDA_VISIBLE_DEVICES"),
         (Torch(), ("580.1", "NVIDIA A100"), "note", "built for a CPU"),
         (Torch(cuda="13.0"), None, "note", "no NVIDIA driver"),
-        (Torch(cuda="13.0"), None, "note", "a driver of at least 580"),
     ],
 )
-def test_the_device_gets_a_remedy_and_never_stops_the_digits(torch, driver, state, says):
+def test_the_device_gets_a_fix_and_never_stops_the_digits(torch, driver, state, says):
     (check,) = device_checks(torch, driver)
     assert check.state == state
     assert says in str(check)
@@ -101,14 +98,6 @@ def test_an_old_driver_is_told_where_to_change_torch():
         assert word in check.fix
     # .venv is built from requirements.lock: what pyproject.toml says changes nothing there.
     assert "pyproject.toml" not in check.fix
-
-
-@pytest.mark.parametrize(("driver", "state"), [("535.1", "note"), ("580.65", "ok")])
-def test_before_torch_is_there_its_pin_says_which_driver_it_needs(driver, state):
-    missing, check = device_checks(Torch(error="no torch"), (driver, "NVIDIA A100"))
-    assert missing.state == "fail"
-    assert check.state == state
-    assert ("at least 580" in check.fix) == (state == "note")
 
 
 def test_a_torch_that_cannot_be_imported_stops_the_digits(monkeypatch):
@@ -186,7 +175,7 @@ def test_methods_that_can_be_read_share_a_line(methods):
         ("class Mine: ...\n", "note", """: it registers nothing: @register("mine") would"""),
     ],
 )
-def test_a_method_that_cannot_be_read_is_listed_with_a_remedy(methods, source, state, said):
+def test_a_method_that_cannot_be_read_is_listed_with_a_fix(methods, source, state, said):
     path = methods / "mine.py"
     path.write_text(source)
     (check,) = (check for check in code_checks(methods) if check.state != "ok")

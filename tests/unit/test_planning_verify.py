@@ -126,7 +126,7 @@ def test_runs_that_are_not_made_share_a_line(run):
 def test_a_reference_without_a_network_has_nothing_to_be_old(run):
     changes = {"reference": {"models": ["Some2020Model"]}}
     (finding,) = findings(run, changes)
-    assert finding.what == "the model is not evaluated"
+    assert finding.what == "evaluation.json is missing"
     path = Path(finding.where)
     path.parent.mkdir(parents=True)
     path.write_text('{"method": "Some2020Model", "unavailable": "no network"}')
