@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.config.parsing import plain
-from bench.data.origin import Origin, read_origin
+from bench.config.parsing import parse, plain
+from bench.data.origin import Origin
 from bench.results.data_header import KEY, header
 from bench.runtime.errors import BenchError
 from bench.runtime.files import appearing
@@ -76,7 +76,7 @@ class Dataset:
     of_train, of_test
         How many images the source has of each part; None: these are all.
     origin
-        What is known of all images of the source; None of what was written before it was kept.
+        What is known of all images of the source; None where they have none.
 
     Raises
     ------
@@ -184,16 +184,15 @@ def load(path: Path) -> Dataset:
                 Images(file.get_tensor(f"{part}.pixels"), file.get_tensor(f"{part}.labels"))
                 for part in ("train", "test")
             )
-        # Files of before sizes were kept: what the source had is not known any more.
-        sizes, origin = about.get("source_sizes", {}), about.get("origin")
+        sizes, origin = about["source_sizes"], about["origin"]
         dataset = Dataset(
             about["name"],
             tuple(about["classes"]),
             train,
             test,
-            of_train=sizes.get("train"),
-            of_test=sizes.get("test"),
-            origin=read_origin(origin) if origin else None,
+            of_train=sizes["train"],
+            of_test=sizes["test"],
+            origin=parse(Origin, origin, where="origin") if origin else None,
         )
         written = about["fingerprint"]
     except FileNotFoundError:

@@ -5,10 +5,8 @@ Shape suffixes: N images, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,20 +34,9 @@ class Origin:
 
     source: str
     lossless: bool
-    class_counts: Mapping[str, tuple[int, ...]]
+    class_counts: dict[str, tuple[int, ...]]
     channel_mean: tuple[float, ...]
     channel_std: tuple[float, ...]
-
-
-def read_origin(said: Mapping[str, Any]) -> Origin:
-    """Return the origin that `plain` made JSON of; KeyError where something is missing."""
-    return Origin(
-        said["source"],
-        said["lossless"],
-        {part: tuple(counts) for part, counts in said["class_counts"].items()},
-        tuple(said["channel_mean"]),
-        tuple(said["channel_std"]),
-    )
 
 
 def channel_moments(

@@ -78,11 +78,8 @@ def difference(data: DataRecord) -> str:
         return ""
     if data.lossless is None or not (data.image_shape and data.class_counts):
         return "its record does not tell size, counts and encoding of the images: train again"
-    if data.image_shape != known.shape:
-        return f"images are {data.image_shape} (channels, rows, columns), not {known.shape}"
-    for part, total in (("train", known.train), ("test", known.test)):
-        if said := _counts(part, data.class_counts.get(part, ()), total, known):
-            return said
+    if said := mismatch(known, data.image_shape, data.class_counts):
+        return said
     if not data.lossless:
         return "the image files do not keep the published values: they are encoded with losses"
     for what, ours, theirs in (
@@ -92,6 +89,17 @@ def difference(data: DataRecord) -> str:
         if theirs and not _near(ours, theirs):
             return f"the {what} of the training images' channels are {ours}, not {theirs}"
     return ""
+
+
+def mismatch(
+    known: Published, shape: tuple[int, ...], class_counts: Mapping[str, Sequence[int]]
+) -> str:
+    """Return in what size and counts (by part and class) are not those of `known`, else ""."""
+    if shape != known.shape:
+        return f"images are {shape} (channels, rows, columns), not {known.shape}"
+    parts = (("train", known.train), ("test", known.test))
+    found = (_counts(part, class_counts.get(part, ()), total, known) for part, total in parts)
+    return next(filter(None, found), "")
 
 
 def _counts(part: str, counts: Sequence[int], total: int, known: Published) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from hashlib import blake2b
 from typing import Any
 
+from torch import Tensor
+
 from bench.data.dataset import Dataset
-from bench.data.duplicates import count_duplicates
 from bench.results.records import DataRecord
+
+DIGEST_BYTES = 16
 
 
 def data_record(dataset: Dataset) -> DataRecord:
@@ -25,6 +30,29 @@ def data_record(dataset: Dataset) -> DataRecord:
         image_shape=tuple(dataset.train.pixels.shape[1:]),
         **known,
     )
+
+
+def count_duplicates(dataset: Dataset) -> dict[str, int]:
+    """Count equal images by their pixels, whatever their labels.
+
+    Returns
+    -------
+    dict
+        ``train_duplicates``: training images of which an earlier one is a copy, some of which may
+        be held out of training while the other is trained on. ``train_test_duplicates``: test
+        images that are training images too.
+    """
+    train, test = (list(_digests(images.pixels)) for images in dataset.parts().values())
+    known = set(train)
+    return {
+        "train_duplicates": len(train) - len(known),
+        "train_test_duplicates": sum(digest in known for digest in test),
+    }
+
+
+def _digests(pixels_NCHW: Tensor) -> Iterator[bytes]:
+    for pixels in pixels_NCHW.cpu().contiguous().numpy():
+        yield blake2b(pixels.data, digest_size=DIGEST_BYTES).digest()
 
 
 def duplicates_note(record: DataRecord) -> str:

@@ -179,7 +179,8 @@ def check_settings(
             )
         spec = experiment.train_spec(training.method, training.seed)
         _check_spec(path, differences(spec, training.spec))
-    for one in (*runs, *references):
+    every: list[EvaluatedRun | EvaluatedReference] = [*runs, *references]
+    for one in every:
         path = one.paths.evaluation_record
         _check_spec(path, differences(evaluation, one.evaluation.spec))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 import yaml
 from factory import edit_json
 from pictures import picture, png
-from safetensors.torch import load_file, save_file
 from settings import settings
 
 from bench.__main__ import main
@@ -20,7 +18,7 @@ from bench.data.dataset import load, save
 from bench.data.job import prepare
 from bench.planning.plan import make_plan
 from bench.planning.verify import verify
-from bench.results.data_header import KEY, header
+from bench.results.data_header import header
 from bench.results.staleness import Staleness, data_section_differs
 
 FEW = {"data.train_images": 60, "data.test_images": 10}
@@ -66,15 +64,6 @@ def test_a_file_of_before_sections_were_kept_is_taken_as_it_is(project):
     of = experiment(settings({**FEW, "data.train_images": 61}))
     assert header(PLACE)["spec"] is None
     assert Staleness(of).data() == []
-
-
-def test_a_file_of_before_origins_were_kept_is_read_again(project):
-    about = header(PLACE)
-    del about["origin"]
-    save_file(load_file(PLACE), PLACE, {KEY: json.dumps(about)})
-    (reason,) = Staleness(experiment(settings(FEW))).data()
-    assert "does not say whether its images are lossless" in reason
-    assert load(PLACE).origin is None
 
 
 def test_verify_and_plan_notice_another_section(project):

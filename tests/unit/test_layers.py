@@ -23,12 +23,12 @@ ROOMS = (
 COMPUTING = ("models", "attacks", "methods", "engine", "training", "evaluation")
 # What the process that plans the workflow imports; Snakemake's environment has no torch.
 PLANNING = (
+    "bench.data.listing",
     "bench.results.paths",
     "bench.results.records",
     "bench.results.staleness",
     "bench.planning.costs",
     "bench.planning.doctor",
-    "bench.planning.files",
     "bench.planning.plan",
     "bench.planning.sizes",
     "bench.planning.text",

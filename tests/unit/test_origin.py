@@ -17,11 +17,10 @@ from bench.config.experiment import Data
 from bench.config.schema import Needs
 from bench.data import sources
 from bench.data.dataset import Images, load, save
-from bench.data.duplicates import count_duplicates
 from bench.data.job import prepare
 from bench.data.origin import channel_moments
 from bench.data.published import Published
-from bench.data.record import data_record
+from bench.data.record import count_duplicates, data_record
 from bench.data.sources import read
 from bench.data.sources.found import Found
 from bench.results.flags import TEST_IN_TRAIN
@@ -72,7 +71,7 @@ def test_the_origin_is_of_the_source_and_duplicates_are_of_what_is_taken(
     assert data_record(load(out)) == about
 
 
-def test_a_file_of_before_origins_were_kept_says_nothing_of_them(tmp_path: Path) -> None:
+def test_images_without_a_source_say_nothing_of_it(tmp_path: Path) -> None:
     path = tmp_path / "data.safetensors"
     save(some_data(), path)
     assert load(path).origin is None

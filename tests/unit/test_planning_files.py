@@ -5,7 +5,7 @@ import os
 import pytest
 
 from bench.config.schema import Data
-from bench.planning.files import listing_digest
+from bench.data.listing import listing_digest
 
 FILES = {
     "folder": ["train/cat/1.png", "train/dog/2.png", "test/cat/1.png", "test/dog/1.png"],

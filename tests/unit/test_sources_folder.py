@@ -11,8 +11,8 @@ from pictures import picture, pixels_of, write_tree
 
 from bench.config.schema import Data
 from bench.data.dataset import Dataset
+from bench.data.listing import listing_digest
 from bench.data.sources import read
-from bench.planning.files import listing_digest
 from bench.runtime.errors import BenchError, ConfigError
 
 LEFT = ("._0.png", ".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints/0-checkpoint.png")
@@ -123,7 +123,9 @@ def test_other_images_under_the_name_of_a_published_data_set_are_refused(
             path = tmp_path / part / str(label) / f"0.{suffix}"
             path.parent.mkdir(parents=True)
             (picture(label, size) if size else picture(label)).save(path)
-    why = "JPEG" if suffix == "jpg" else "10 training and 10 test" if size else r"\(3, 4, 6\)"
+    why = (
+        "JPEG" if suffix == "jpg" else "train has 10 images, not 50000" if size else r"\(3, 4, 6\)"
+    )
     with pytest.raises(ConfigError, match=rf"data\.name: 'cifar10' .*{why}.*name it cifar10-mine"):
         read_folder(tmp_path, "cifar10")
     assert len(read_folder(tmp_path, "cifar10-mine").train) == 10

@@ -185,24 +185,6 @@ def test_bad_rows_are_named(
         read_parquet(tmp_path)
 
 
-def test_a_label_beyond_int64_is_named_with_its_column(tmp_path: Path) -> None:
-    for part in ("train", "test"):
-        image = pa.array([{"bytes": png(picture(1))}] * 2)
-        label = pa.array([0, 2**63 + 5 if part == "test" else 1], pa.uint64())
-        pq.write_table(pa.table({"img": image, "label": label}), tmp_path / f"{part}-0.parquet")
-    assert parquet.read_labels(tmp_path / "train-0.parquet").tolist() == [0, 1]
-    said = r"test-0\.parquet: the column label holds 9223372036854775813, expected whole numbers"
-    with pytest.raises(BenchError, match=said):
-        read_parquet(tmp_path)
-
-
-def test_labels_that_number_more_classes_than_images_are_refused(tmp_path: Path) -> None:
-    for part in ("train", "test"):
-        write_parquet(tmp_path / f"{part}-0.parquet", [1, 2], [0, 4])
-    with pytest.raises(BenchError, match=r"its 4 images have labels up to 4, .* data\.classes$"):
-        read_parquet(tmp_path)
-
-
 def test_a_file_without_rows_is_named(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train-0.parquet", [1], [0])
     write_parquet(tmp_path / "test-0.parquet", [], [])

@@ -16,7 +16,7 @@ from bench.cli.main import main, parser
 from bench.config.experiment import Data
 from bench.config.schema import Needs
 from bench.data.job import prepare
-from bench.planning.files import listing_digest
+from bench.data.listing import listing_digest
 from bench.results.experiment import ExperimentResults
 from bench.results.published import Published
 from bench.runtime.places import ROOT, expanded, of_suite

@@ -14,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 from bench.config.experiment import experiment, spec_json
 from bench.config.loading import read_yaml
 from bench.config.schema import CHECKPOINTS
-from bench.planning.files import listing_digest
+from bench.data.listing import listing_digest
 from bench.results import staleness
 from bench.results.paths import FIGURE_FORMATS, TABLE_FORMATS, Paths, RESULTS
 from bench.runtime.errors import BenchError

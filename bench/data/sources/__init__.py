@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.config.parsing import nearest
 from bench.data.dataset import Dataset
 from bench.data.origin import Origin, channel_moments
-from bench.data.published import PUBLISHED
+from bench.data.published import PUBLISHED, mismatch
 from bench.data.sources import cifar10, digits, folder, parquet
 from bench.data.sources.found import Found
 from bench.runtime.errors import BenchError, ConfigError
@@ -69,13 +69,6 @@ def read(
         )
     if classes is None and names is None:
         count = 1 + int(max(train.labels.max(), test.labels.max()))
-        # A name each for 2**40 classes would not fit into any memory.
-        if count > (images := len(train) + len(test)):
-            raise BenchError(
-                f"{path}: dataset {name!r}: its {images} images have labels up to {count - 1}, "
-                "more than one class an image; number the labels from 0 or name all classes in "
-                "data.classes"
-            )
         classes = default_names(name, count)
     try:
         dataset = Dataset(name, tuple(classes or names or ()), train, test)
@@ -105,27 +98,14 @@ def check_name(dataset: Dataset, path: Path | None, lossy: str) -> None:
     published, origin = PUBLISHED.get(dataset.name), dataset.origin
     if published is None or origin is None:
         return
-    shape = tuple(dataset.train.pixels.shape[1:])
-    counts = {part: len(images) for part, images in dataset.parts().items()}
-    balanced = all(len(set(each)) == 1 for each in origin.class_counts.values())
+    why = mismatch(published, tuple(dataset.train.pixels.shape[1:]), origin.class_counts)
     if lossy:
         why = f"{lossy} does not keep the original pixels exactly"
-    elif shape != published.shape:
-        why = f"its images are {shape} and not {published.shape} (channels, rows, columns)"
-    elif counts != {"train": published.train, "test": published.test}:
-        why = (
-            f"{path} has {counts['train']} training and {counts['test']} test images, not "
-            f"{published.train} and {published.test}"
-        )
-    elif len(dataset.classes) != published.classes or (published.balanced and not balanced):
-        why = (
-            f"{path} has other classes than its {published.classes}, or not as many images of each"
-        )
-    else:
+    if not why:
         return
     raise ConfigError(
-        f"data.name: {dataset.name!r} is for the images as they were published, and {why}; name "
-        f"it {dataset.name}-mine"
+        f"data.name: {dataset.name!r} is for the images as they were published, and these are not "
+        f"({path}: {why}); name it {dataset.name}-mine"
     )
 
 

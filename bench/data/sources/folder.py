@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import torch
 
 from bench.data.dataset import Images
-from bench.data.listing import NOTES, PARTS, SUFFIXES, visible
+from bench.data.listing import NOTES, PARTS, SUFFIXES, tell_unread, visible
 from bench.data.sources.decoding import decode
 from bench.data.sources.found import Found
 from bench.runtime.errors import BenchError
@@ -94,11 +93,3 @@ def class_files(folder: Path) -> list[Path]:
         (notes if suffix in NOTES else found).append(entry)
     tell_unread(folder, notes)
     return found
-
-
-def tell_unread(folder: Path, entries: list[Path]) -> None:
-    """Print what in `folder` is not read, if anything."""
-    if entries:
-        names = ", ".join(entry.name for entry in entries[:3])
-        more = f" and {len(entries) - 3} more" if len(entries) > 3 else ""
-        print(f"{folder}: not read: {names}{more}", file=sys.stderr, flush=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,17 @@ import torch
 from torch import Tensor
 
 from bench.data.dataset import Images
+from bench.data.listing import PARTS, parquet_files, tell_unread
 from bench.data.sources.decoding import decode
 from bench.data.sources.found import Found
-from bench.data.sources.shards import check_copies, shards, tell_unread
 from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label")
 ROWS_AT_ONCE = 1024
-MOST = torch.iinfo(torch.int64).max
+# What a push to the Hub appends follows the total: train-00000-of-00001-0123456789abcdef.parquet.
+NUMBERED = re.compile(r"-(\d+)-of-(\d+)")
 
 
 def read(path: Path, name: str, *, allow_copies: bool = False) -> Found:
@@ -41,13 +45,56 @@ def read(path: Path, name: str, *, allow_copies: bool = False) -> Found:
             "test-*.parquet there or correct data.path"
         )
     train_files, test_files = shards(path, "train"), shards(path, "test")
-    tell_unread(path)
+    parts = tuple(f"{part}-" for part in PARTS)
+    unread = [file for file in parquet_files(path) if not file.name.startswith(parts)]
+    tell_unread(path, unread)
     names = shared_names([*train_files, *test_files])
     if not allow_copies:
         check_copies([*train_files, *test_files])
     train, lossy_train = read_part(train_files)
     test, lossy_test = read_part(test_files)
     return Found(train, test, names, lossy_train or lossy_test)
+
+
+def shards(path: Path, part: str) -> list[Path]:
+    """Return the files of one part in the order of their names.
+
+    Raises
+    ------
+    BenchError
+        There is none, or of a numbered set one is missing, or there twice, or is of another set.
+    """
+    files = [file for file in parquet_files(path) if file.name.startswith(f"{part}-")]
+    if not files:
+        raise BenchError(f"{path}: it holds no {part}-*.parquet; put the files there")
+    numbers = [NUMBERED.match(file.name, len(part)) for file in files]
+    places = [(int(found[1]), int(found[2])) if found else None for found in numbers]
+    total = max((place[1] for place in places if place), default=0)
+    missing = [number for number in range(total) if (number, total) not in places]
+    if total and (missing or len(files) != total):
+        names = ", ".join(file.name for file in files[:5])
+        raise BenchError(
+            f"{path}: its {part} files are not the numbers 0 to {total - 1} of {total} once each "
+            f"(missing: {missing[:5] or 'none'}; there: {names}); keep the files of one push"
+        )
+    return files
+
+
+def check_copies(files: Sequence[Path]) -> None:
+    """Raise BenchError where two of the files have the same content."""
+    by_size: dict[int, list[Path]] = defaultdict(list)
+    for file in files:
+        by_size[file.stat().st_size].append(file)
+    for equals in by_size.values():
+        known: dict[str, Path] = {}
+        # Nothing is read of a file whose size is its own.
+        for file in equals if len(equals) > 1 else ():
+            other = known.setdefault(sha256(file), file)
+            if other is not file:
+                raise BenchError(
+                    f"{file}: a copy of {other.name}, so its images would count twice; remove one, "
+                    "or set data.allow_duplicate_files: true"
+                )
 
 
 def read_part(files: list[Path]) -> tuple[Images, str]:
@@ -68,30 +115,20 @@ def shared_names(files: list[Path]) -> tuple[str, ...] | None:
     first, *others = files
     column, names = label_feature(first)
     for file in others:
-        other_column, other_names = label_feature(file)
-        if other_column != column:
+        if (other := label_feature(file)) != (column, names):
             raise BenchError(
-                f"{file}: its labels are in the column {other_column}, those of {first.name} in "
-                f"{column}; use one column in all files"
-            )
-        if (names is None) != (other_names is None):
-            bare, named = (first, file) if names is None else (file, first)
-            raise BenchError(
-                f"{bare}: it has no class names, and {named.name} has; write the metadata of "
-                f"{named.name} into all files, or into none"
-            )
-        if other_names != names:
-            raise BenchError(
-                f"{file}: its class names ({_listed(other_names)}) are not those of {first.name} "
-                f"({_listed(names)}), so equal labels mean other classes; number the classes alike "
-                "in all files"
+                f"{file}: its labels ({_described(*other)}) are not those of {first.name} "
+                f"({_described(column, names)}), so equal labels may mean other classes; use one "
+                "column and the same class names, or none, in all files"
             )
     return names
 
 
-def _listed(names: tuple[str, ...] | None) -> str:
-    shown = ", ".join((names or ())[:10])
-    return shown if len(names or ()) <= 10 else f"{shown}, ..."
+def _described(column: str, names: tuple[str, ...] | None) -> str:
+    if names is None:
+        return f"{column}, no class names"
+    shown = ", ".join(names[:10])
+    return f"{column}: {shown}" if len(names) <= 10 else f"{column}: {shown}, ..."
 
 
 def encoded_images(file: Path) -> Iterator[tuple[str, bytes]]:
@@ -115,14 +152,7 @@ def read_labels(file: Path) -> Tensor:
         labels = parquet.read([column]).column(0)
         if labels.null_count:
             raise BenchError(f"{file}: {labels.null_count} rows have no {column}; label them")
-        numbers = labels.to_pylist()
-    # uint64 is a whole number too, and may hold more than int64 does.
-    if numbers and max(numbers) > MOST:
-        raise BenchError(
-            f"{file}: the column {column} holds {max(numbers)}, expected whole numbers from 0 that "
-            "number the classes; correct the labels"
-        )
-    return torch.tensor(numbers, dtype=torch.int64)
+        return torch.tensor(labels.to_pylist(), dtype=torch.int64)
 
 
 def label_feature(file: Path) -> tuple[str, tuple[str, ...] | None]:
