@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from bench.attacks import autoattack
 from bench.attacks.mode import evaluating
 from bench.attacks.pgd import pgd
-from bench.config.experiment import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd
+from bench.config.experiment import AutoAttack, EvaluationSpec
 from bench.data.dataset import Images, to_unit
 from bench.engine.folding import FoldedNetwork
 from bench.engine.memory_format import layout
@@ -63,7 +63,7 @@ class ExampleResults:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SearchResult:
     """Images [B, C, H, W] of a search, and by what it saw each one broken, as `broken_by` says."""
 
     images: Tensor
@@ -71,7 +71,7 @@ class Found:
 
 
 # Searches on a network, with TF32 or without.
-Search = Callable[[nn.Module, Tensor, Tensor, bool], Found]
+Search = Callable[[nn.Module, Tensor, Tensor, bool], SearchResult]
 
 
 def evaluate_attack(
@@ -79,17 +79,14 @@ def evaluate_attack(
 ) -> ExampleResults:
     """Return the results of the attack `name` of `spec`: "clean", a PGD of it, or "autoattack".
 
-    `model` and `test` are on the device of the job. With `state` AutoAttack goes on where an
+    `model` and `test` are on the device of the job. With `state` AutoAttack resumes where an
     interrupted run stopped.
     """
-    evaluation, eps = spec.evaluation, spec.threat.eps
     if name == "clean":
-        return evaluate_clean(model, test, evaluation.batch_size)
-    if name == "autoattack" and evaluation.autoattack is not None:
-        return evaluate_autoattack(
-            model, test, evaluation.autoattack, evaluation, spec.compute, eps, state
-        )
-    return evaluate_pgd(model, test, name, evaluation.pgd[name], evaluation, spec.compute, eps)
+        return _clean(model, test, spec.evaluation.batch_size)
+    if name == "autoattack" and spec.evaluation.autoattack is not None:
+        return _autoattack(model, test, spec.evaluation.autoattack, spec, state)
+    return _pgd(model, test, name, spec)
 
 
 def correct(
@@ -105,8 +102,7 @@ def correct(
     return torch.cat(parts)
 
 
-def evaluate_clean(model: nn.Module, test: Images, batch_size: int) -> ExampleResults:
-    """Return the per-example results on images that nobody attacked."""
+def _clean(model: nn.Module, test: Images, batch_size: int) -> ExampleResults:
     began = time.perf_counter()
     right = correct(model, to_unit(test.pixels), test.labels, batch_size).cpu()
     return ExampleResults(
@@ -121,20 +117,12 @@ def evaluate_clean(model: nn.Module, test: Images, batch_size: int) -> ExampleRe
     )
 
 
-def evaluate_pgd(
-    model: nn.Module,
-    test: Images,
-    name: str,
-    attack: Pgd,
-    evaluation: Evaluation,
-    compute: Compute,
-    eps: float,
-) -> ExampleResults:
+def _pgd(model: nn.Module, test: Images, name: str, spec: EvaluationSpec) -> ExampleResults:
     """Return the results of PGD; the starts of a batch depend on the place of its first image."""
-    batch_size = evaluation.batch_size
+    attack, batch_size = spec.evaluation.pgd[name], spec.evaluation.batch_size
     test = _first(test, attack.images)
 
-    def search(network: nn.Module, images: Tensor, labels: Tensor, tf32: bool) -> Found:
+    def search(network: nn.Module, images: Tensor, labels: Tensor, tf32: bool) -> SearchResult:
         parts = []
         with convolutions(tf32=tf32):
             for first in range(0, len(images), batch_size):
@@ -144,7 +132,7 @@ def evaluate_pgd(
                     network,
                     images[part],
                     labels[part],
-                    eps=eps,
+                    eps=spec.threat.eps,
                     step=attack.size,
                     steps=attack.steps,
                     restarts=attack.restarts,
@@ -154,45 +142,31 @@ def evaluate_pgd(
                 parts.append(moved)
         found = torch.cat(parts)
         stands = correct(network, found, labels, batch_size, tf32=tf32)
-        return Found(images=found, by=["" if kept else name for kept in stands.tolist()])
+        return SearchResult(images=found, by=["" if kept else name for kept in stands.tolist()])
 
+    details = {
+        "steps": attack.steps,
+        "step_size": attack.size,
+        "restarts": attack.restarts,
+        "loss": attack.loss,
+        "start": "uniform",
+    }
     return _checked(
-        model,
-        test,
-        name,
-        search,
-        evaluation,
-        compute,
-        eps,
-        source="suite",
-        seed=attack.seed,
-        details={
-            "steps": attack.steps,
-            "step_size": attack.size,
-            "restarts": attack.restarts,
-            "loss": attack.loss,
-            "start": "uniform",
-        },
+        model, test, name, search, spec, source="suite", seed=attack.seed, details=details
     )
 
 
-def evaluate_autoattack(
-    model: nn.Module,
-    test: Images,
-    attack: AutoAttack,
-    evaluation: Evaluation,
-    compute: Compute,
-    eps: float,
-    state: State | None = None,
+def _autoattack(
+    model: nn.Module, test: Images, attack: AutoAttack, spec: EvaluationSpec, state: State | None
 ) -> ExampleResults:
     """Return the per-example results of AutoAttack, shard by shard.
 
     Each shard is a run of its own; the first has the seed of `attack`, each further one the next.
     """
-    test, name = _first(test, attack.images), "autoattack"
+    test, name, evaluation = _first(test, attack.images), "autoattack", spec.evaluation
     warnings: list[str] = []
 
-    def search(network: nn.Module, images: Tensor, labels: Tensor, tf32: bool) -> Found:
+    def search(network: nn.Module, images: Tensor, labels: Tensor, tf32: bool) -> SearchResult:
         size = -(-len(images) // evaluation.shards)
         found, by = [], []
         shards = zip(torch.split(images, size), torch.split(labels, size), strict=True)
@@ -204,7 +178,7 @@ def evaluate_autoattack(
                     network,
                     images_NCHW,
                     labels_N,
-                    eps=eps,
+                    eps=spec.threat.eps,
                     seed=attack.seed + number,
                     batch_size=evaluation.batch_size,
                     device=images.device,
@@ -218,7 +192,7 @@ def evaluate_autoattack(
             found.append(result.adversarial.to(images.device))
             by.extend(result.broken_by)
             warnings.extend(text for text in result.warnings if text not in warnings)
-        return Found(images=torch.cat(found), by=by)
+        return SearchResult(images=torch.cat(found), by=by)
 
     details = {"version": attack.version, "warnings": warnings}
     results = _checked(
@@ -226,9 +200,7 @@ def evaluate_autoattack(
         test,
         name,
         search,
-        evaluation,
-        compute,
-        eps,
+        spec,
         source=autoattack.source(),
         seed=attack.seed,
         details=details,
@@ -249,9 +221,7 @@ def _checked(
     test: Images,
     name: str,
     search: Search,
-    evaluation: Evaluation,
-    compute: Compute,
-    eps: float,
+    spec: EvaluationSpec,
     *,
     source: str,
     seed: int,
@@ -259,6 +229,7 @@ def _checked(
 ) -> ExampleResults:
     """Search, then let `model` evaluate what was found in float32; `name` is the attack's."""
     began = time.perf_counter()
+    evaluation, compute, eps = spec.evaluation, spec.compute, spec.threat.eps
     images, labels, batch_size = to_unit(test.pixels), test.labels, evaluation.batch_size
     clean = correct(model, images, labels, batch_size)
     exact = evaluation.engine == "eager" and not compute.tf32
@@ -312,8 +283,7 @@ def _check_ball(moved: Tensor, images: Tensor, eps: float, name: str) -> None:
         raise BenchError(
             f"{name}: an adversarial image left its ball (distance {distance:.6g}, eps {eps:.6g}) "
             f"or [0, 1] (values {low:.6g} to {high:.6g}); no result was written; run the same "
-            "command again, and if it ends here once more, train the run again or try another "
-            "device"
+            "command again, and if it fails again, train the run again or try another device"
         )
 
 
