@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from bench.runtime.errors import BenchError
 
 MODELS = Path(__file__).parents[1] / "models"
 IMPORTS = ["from pathlib import Path", "from safetensors.torch import load_file"]
+USES_BENCH = re.compile(r"^\s*(import bench|from bench|from \.)", re.MULTILINE)
 LOADER = '''
 
 def load(folder: str | Path = Path(__file__).parent) -> nn.Module:
@@ -39,31 +40,33 @@ def standalone(name: str, arguments: Mapping[str, int], *, models: Path = MODELS
         No file registers `name`, or its file uses more of this package than errors.
     """
     path, text, builder = _registered(name, models)
-    lines: list[str | None] = list(text.splitlines())
+    lines = text.splitlines()
+    imports = [
+        node
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bench.")
+    ]
+    taken = [alias for node in imports for alias in node.names if alias.name != "register"]
     # Errors of this suite mean a wrong value; without the suite they are ValueErrors.
-    renamed: list[str] = []
-    first = None
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Import | ast.ImportFrom) or not _of_the_suite(node):
-            continue
-        if isinstance(node, ast.Import) or node.level or node not in tree.body:
-            raise BenchError(
-                f"{path}, line {node.lineno}: an exported module cannot have this import of bench;"
-                " write it at the top as `from bench.… import …`"
-            )
-        renamed += _errors(node, path)
-        lines[node.lineno - 1 : node.end_lineno] = [None] * _height(node)
-        first = node.lineno if first is None else min(first, node.lineno)
-    for decorator in builder.decorator_list:
-        if _registers(decorator) is not None:
-            lines[decorator.lineno - 1 : decorator.end_lineno] = [None] * _height(decorator)
-    assert first is not None, "a file that registers imports `register`"
-    kept = [line for line in lines[: first - 1] if line is not None]
-    rest = [line for line in lines[first - 1 :] if line is not None]
-    aliases = ["", *(f"{name} = ValueError" for name in renamed)] if renamed else []
+    aliases = [f"{one.asname or one.name} = ValueError" for one in taken if "Error" in one.name]
+    decorators = [node for node in builder.decorator_list if _registers(node) is not None]
+    unwanted: list[ast.stmt | ast.expr] = [*imports, *decorators]
+    first = imports[0].lineno
+    removed = {
+        number
+        for node in unwanted
+        for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    lines[first - 1] = "\n".join([*IMPORTS, *([""] if aliases else []), *aliases])
+    kept = [line for number, line in enumerate(lines, 1) if number not in removed - {first}]
+    source = "\n".join(kept) + "\n"
+    if len(aliases) < len(taken) or USES_BENCH.search(source):
+        raise BenchError(
+            f"{path}: it imports more of bench than `register` and errors, which an exported "
+            "folder does not have; write that into this file"
+        )
     call = f"{builder.name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
-    return "\n".join([*kept, *IMPORTS, *aliases, *rest]) + "\n" + LOADER.format(call=call)
+    return source + LOADER.format(call=call)
 
 
 def _registered(name: str, models: Path) -> tuple[Path, str, ast.ClassDef | ast.FunctionDef]:
@@ -82,27 +85,3 @@ def _registers(decorator: ast.expr) -> str | None:
         case ast.Call(func=ast.Name(id="register"), args=[ast.Constant(value=str(name))]):
             return name
     return None
-
-
-def _of_the_suite(node: ast.Import | ast.ImportFrom) -> bool:
-    if isinstance(node, ast.ImportFrom):
-        return node.level > 0 or (node.module or "").split(".")[0] == "bench"
-    return any(alias.name.split(".")[0] == "bench" for alias in node.names)
-
-
-def _errors(node: ast.ImportFrom, path: Path) -> list[str]:
-    found = []
-    for alias in node.names:
-        thing = getattr(importlib.import_module(str(node.module)), alias.name, None)
-        if isinstance(thing, type) and issubclass(thing, Exception):
-            found.append(alias.asname or alias.name)
-        elif alias.name != "register":
-            raise BenchError(
-                f"{path} takes {alias.name} from {node.module}, which an exported folder does not"
-                " have: write it into that file"
-            )
-    return found
-
-
-def _height(node: ast.stmt | ast.expr) -> int:
-    return (node.end_lineno or node.lineno) - node.lineno + 1

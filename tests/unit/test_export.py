@@ -251,16 +251,16 @@ def test_a_function_may_be_registered_and_errors_become_value_errors(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    "line",
     [
-        ("from bench.numerics.seeding import stream", "takes stream from bench.numerics.seeding"),
-        ("from .base import other", "write it at the top as"),
-        ("import bench.numerics.seeding", "write it at the top as"),
+        "from bench.numerics.seeding import stream",
+        "from .base import other",
+        "import bench.numerics.seeding",
     ],
 )
-def test_an_architecture_that_leans_on_the_suite_is_refused(tmp_path, line, message):
+def test_an_architecture_that_leans_on_the_suite_is_refused(tmp_path, line):
     (tmp_path / "line.py").write_text(f"{line}\n{BUILDER}")
-    with pytest.raises(BenchError, match=message):
+    with pytest.raises(BenchError, match=r"line\.py: it imports more of bench"):
         standalone("line", {}, models=tmp_path)
 
 
