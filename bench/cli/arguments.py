@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.config.experiment import Experiment
+from bench.config.loading import read_config
 from bench.config.parsing import nearest
 from bench.results.changes import listed
 from bench.results.paths import Paths
@@ -108,14 +109,20 @@ def need(chosen: argparse.Namespace, *names: str) -> None:
             raise BenchError(f"--{name} is needed with --spec")
 
 
-def find_paths(chosen: argparse.Namespace, experiment: Experiment) -> Paths:
-    """Fill in the data file and a run's folder, where they were left out, as the workflow has them.
+def read_experiment(chosen: argparse.Namespace, *needed: str) -> Experiment | None:
+    """Return the experiment of --config; None with --spec, which needs the arguments `needed`.
+
+    Data file and folder, where they were left out, are those of the workflow.
 
     Raises
     ------
     BenchError
-        The data file was made for another section `data` than that of the config.
+        An argument is missing, or the data file was made for another section `data`.
     """
+    if not chosen.config:
+        need(chosen, *needed)
+        return None
+    experiment = read_config(chosen.config)
     paths = Paths.of(experiment.experiment)
     chosen.data = chosen.data or paths.data
     if keys := data_section_differs(experiment, chosen.data):
@@ -123,6 +130,11 @@ def find_paths(chosen: argparse.Namespace, experiment: Experiment) -> Paths:
             f"{chosen.data}: {chosen.config} has another {listed(keys)} than these images were "
             f"read for; run `python -m bench data --config {chosen.config} --out {chosen.data}`"
         )
-    if chosen.folder is None and hasattr(chosen, "method"):
-        chosen.folder = paths.run(chosen.method, chosen.seed).folder
-    return paths
+    if chosen.folder is None:
+        if hasattr(chosen, "method"):
+            chosen.folder = paths.run(chosen.method, chosen.seed).folder
+        elif hasattr(chosen, "name"):
+            chosen.folder = paths.reference(chosen.name).folder
+        else:
+            chosen.folder = paths.folder
+    return experiment

@@ -11,10 +11,10 @@ from bench.cli.arguments import (
     add_run,
     add_seed,
     add_what,
-    find_paths,
     json_value,
     need,
     positive,
+    read_experiment,
 )
 from bench.config.experiment import Data, DiagnosticsSpec, EvaluationSpec, TrainSpec
 from bench.config.loading import read_config
@@ -55,7 +55,7 @@ def add_commands(commands: Any) -> None:
     add_images(reference)
     reference.add_argument("--folder", type=expanded, help="where its results go")
 
-    text = "examine whether a run's robustness is real"
+    text = "check whether a run's robustness is real"
     diagnose = add_command(commands, "diagnose", diagnose_run, text)
     add_what(diagnose)
     add_run(diagnose)
@@ -118,32 +118,34 @@ def prepare_data(chosen: argparse.Namespace) -> None:
 
 def train_run(chosen: argparse.Namespace) -> None:
     """Train one method with one seed."""
-    if chosen.config:
-        experiment = read_config(chosen.config)
-        spec, name = experiment.train_spec(chosen.method, chosen.seed), experiment.experiment
-        find_paths(chosen, experiment)
+    if experiment := read_experiment(chosen, "data", "folder", "experiment"):
+        chosen.experiment = experiment.experiment
+        spec = experiment.train_spec(chosen.method, chosen.seed)
     else:
-        need(chosen, "data", "folder", "experiment")
         spec = parse(TrainSpec, chosen.spec, where="spec")
-        name = chosen.experiment
     check_beside(spec.training, chosen.method, chosen.data)
     gpus.claim_for(spec.compute.device)
     from bench.training.job import train
 
-    train(spec, experiment=name, label=chosen.method, data=chosen.data, folder=chosen.folder)
+    train(
+        spec,
+        experiment=chosen.experiment,
+        label=chosen.method,
+        data=chosen.data,
+        folder=chosen.folder,
+    )
 
 
 def evaluate_run(chosen: argparse.Namespace) -> None:
     """Evaluate every checkpoint of one run."""
-    if chosen.config:
-        experiment = read_config(chosen.config)
-        training: TrainSpec | None = experiment.train_spec(chosen.method, chosen.seed)
+    training: TrainSpec | None = None
+    if experiment := read_experiment(chosen, "data", "folder"):
+        training = experiment.train_spec(chosen.method, chosen.seed)
         spec = experiment.evaluation_spec()
-        find_paths(chosen, experiment)
     else:
-        need(chosen, "data", "folder")
-        spec, raw = parse(EvaluationSpec, chosen.spec, where="spec"), chosen.train_spec
-        training = parse(TrainSpec, raw, where="train-spec") if raw else None
+        spec = parse(EvaluationSpec, chosen.spec, where="spec")
+        if chosen.train_spec:
+            training = parse(TrainSpec, chosen.train_spec, where="train-spec")
     gpus.claim_for(spec.compute.device)
     from bench.evaluation.job import evaluate
 
@@ -152,13 +154,9 @@ def evaluate_run(chosen: argparse.Namespace) -> None:
 
 def evaluate_reference(chosen: argparse.Namespace) -> None:
     """Evaluate a RobustBench model as ours are."""
-    if chosen.config:
-        experiment = read_config(chosen.config)
+    if experiment := read_experiment(chosen, "data", "folder"):
         spec = experiment.evaluation_spec()
-        paths = find_paths(chosen, experiment)
-        chosen.folder = chosen.folder or paths.reference(chosen.name).folder
     else:
-        need(chosen, "data", "folder")
         spec = parse(EvaluationSpec, chosen.spec, where="spec")
     gpus.claim_for(spec.compute.device)
     from bench.evaluation.reference import evaluate_reference
@@ -167,14 +165,11 @@ def evaluate_reference(chosen: argparse.Namespace) -> None:
 
 
 def diagnose_run(chosen: argparse.Namespace) -> None:
-    """Examine the weights of one run."""
-    if chosen.config:
-        experiment = read_config(chosen.config)
+    """Check whether the robustness of one run is real."""
+    if experiment := read_experiment(chosen, "data", "folder"):
         experiment.train_spec(chosen.method, chosen.seed)
         spec = experiment.diagnostics_spec()
-        find_paths(chosen, experiment)
     else:
-        need(chosen, "data", "folder")
         spec = parse(DiagnosticsSpec, chosen.spec, where="spec")
     gpus.claim_for(spec.compute.device)
     from bench.diagnostics.job import diagnose
@@ -184,16 +179,12 @@ def diagnose_run(chosen: argparse.Namespace) -> None:
 
 def transfer_seed(chosen: argparse.Namespace) -> None:
     """Try adversarial images on the networks of other methods."""
-    if chosen.config:
-        experiment = read_config(chosen.config)
+    if experiment := read_experiment(chosen, "data", "folder", "methods"):
         chosen.methods = chosen.methods or [method.label for method in experiment.methods]
         for label in chosen.methods:
             experiment.train_spec(label, chosen.seed)
         spec = experiment.diagnostics_spec()
-        paths = find_paths(chosen, experiment)
-        chosen.folder = chosen.folder or paths.folder
     else:
-        need(chosen, "data", "folder", "methods")
         spec = parse(DiagnosticsSpec, chosen.spec, where="spec")
     if len(set(chosen.methods)) < 2:
         raise BenchError("--methods: images transfer between networks; name at least two")

@@ -80,9 +80,9 @@ def print_plan(chosen: argparse.Namespace) -> None:
 
 def print_checks(chosen: argparse.Namespace) -> int:
     """Print every check; 1 if one of them fails."""
-    from bench.planning.doctor import examine, possible
+    from bench.planning.doctor import all_checks, possible
 
-    checks = examine()
+    checks = all_checks()
     print("\n".join(map(str, checks)))
     fine = possible(checks)
     print("environment OK" if fine else "not ready: fix the lines with `fail`")

@@ -1,20 +1,19 @@
-"""PGD beside attacks that are not PGD: one step, no gradient at all, and AutoAttack."""
+"""PGD beside attacks that are not PGD: Square, which takes no gradient, and AutoAttack."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
-from torch import Tensor
 
 from bench.attacks import autoattack
-from bench.diagnostics.checks import Outcome, share, stronger
+from bench.diagnostics.checks import Outcome, share
 from bench.diagnostics.curves import Curve
-from bench.diagnostics.target import EvaluationTarget, only
+from bench.diagnostics.target import EvaluationTarget
 from bench.results.evaluated import AttackResult
 
 
-def square_alone(subject: EvaluationTarget, queries: int) -> Curve:
+def square_alone(target: EvaluationTarget, queries: int) -> Curve:
     """Return what AutoAttack's Square leaves standing when it attacks first and alone.
 
     It asks the network for its logits at most `queries` times and never for a gradient
@@ -22,27 +21,17 @@ def square_alone(subject: EvaluationTarget, queries: int) -> Curve:
     no losses: Square raises the margin.
     """
     result = autoattack.run_standard(
-        subject.model,
-        subject.images,
-        subject.labels,
-        eps=subject.eps,
-        seed=subject.seed,
-        batch_size=subject.batch_size,
-        device=subject.images.device,
+        target.model,
+        target.images,
+        target.labels,
+        eps=target.eps,
+        seed=target.seed,
+        batch_size=target.batch_size,
+        device=target.images.device,
         components=("square",),
         queries=queries,
     )
     return Curve("square", (queries,), result.robust.cpu()[None], None)
-
-
-def fgsm_stronger(one_step: Tensor, many_steps: Tensor) -> Outcome:
-    """Return whether FGSM breaks no more than PGD, from what each left standing [N]."""
-    return stronger("fgsm_stronger", [only(one_step, many_steps)], len(one_step))
-
-
-def square_stronger(black_box: Tensor, white_box: Tensor) -> Outcome:
-    """Return whether Square breaks no more than PGD, from what each left standing [N]."""
-    return stronger("square_stronger", [only(black_box, white_box)], len(black_box))
 
 
 def autoattack_gap(results: Mapping[str, AttackResult]) -> Outcome | None:

@@ -3,7 +3,7 @@
 Athalye et al. 2018 (arXiv:1802.00420) and Carlini et al. 2019 (arXiv:1902.06705) say what such
 curves look like where gradients mislead: an attack with more freedom does not do more.
 
-Shape suffixes: X points of a curve, N images examined, B of a batch.
+Shape suffixes: X points of a curve, N images, B of a batch.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from bench.attacks.linf import ascend, uniform_noise
-from bench.attacks.pgd import pgd
 from bench.diagnostics.checks import Outcome, share, stronger
-from bench.diagnostics.target import EvaluationTarget, only
+from bench.diagnostics.target import EvaluationTarget, compared, only
 
 # In units of the radius that robustness is claimed for, as long as that is below 1.
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, *(2.0**power for power in range(2, 12)))
@@ -56,26 +55,18 @@ def step_counts(most: int) -> tuple[int, ...]:
     return (*(steps for steps in STEPS if steps < most), most)
 
 
-def against_eps(subject: EvaluationTarget) -> Curve:
+def against_eps(target: EvaluationTarget) -> Curve:
     """Return PGD's curve over radii, up to the first at which nothing stands.
 
     At radius 0 these are the images themselves.
     """
-    right_N = subject.right()
+    right_N = target.right()
     x, points = [], []
-    for eps in radii(subject.eps):
+    for eps in radii(target.eps):
         evaluated = []
-        for images, labels, generator in subject.batches():
-            moved = pgd(
-                subject.model,
-                images,
-                labels,
-                eps=eps,
-                step=eps / 4,
-                steps=subject.steps if eps else 0,
-                generator=generator,
-            )
-            evaluated.append(subject.evaluated(moved, labels))
+        for images, labels, generator in target.batches():
+            moved = target.pgd(images, labels, generator, eps)
+            evaluated.append(target.evaluated(moved, labels))
         x.append(eps)
         points.append(_joined(evaluated, right_N))
         if not points[-1][0].any():
@@ -83,14 +74,14 @@ def against_eps(subject: EvaluationTarget) -> Curve:
     return _curve("eps", x, points)
 
 
-def against_eps_fgsm(subject: EvaluationTarget, x: Iterable[float]) -> Curve:
+def against_eps_fgsm(target: EvaluationTarget, x: Iterable[float]) -> Curve:
     """Return FGSM's curve over the radii `x`."""
-    right_N, x = subject.right(), tuple(x)
+    right_N, x = target.right(), tuple(x)
     points = [
         _joined(
             [
-                subject.evaluated(subject.one_step(images, labels, eps), labels)
-                for images, labels, _ in subject.batches()
+                target.evaluated(target.one_step(images, labels, eps), labels)
+                for images, labels, _ in target.batches()
             ],
             right_N,
         )
@@ -99,7 +90,7 @@ def against_eps_fgsm(subject: EvaluationTarget, x: Iterable[float]) -> Curve:
     return _curve("fgsm", x, points)
 
 
-def against_steps(subject: EvaluationTarget, most: int) -> Curve:
+def against_steps(target: EvaluationTarget, most: int) -> Curve:
     """Return PGD's curve over steps of a quarter of the radius, from 1 to `most`.
 
     One ascent passes through all points: the first k steps of a longer attack are the attack with
@@ -107,47 +98,39 @@ def against_steps(subject: EvaluationTarget, most: int) -> Curve:
     """
     counts = step_counts(most)
     evaluated: list[list[tuple[Tensor, Tensor]]] = [[] for _ in counts]
-    for images, labels, generator in subject.batches():
-        noise = uniform_noise(images.shape, eps=subject.eps, generator=generator)
+    for images, labels, generator in target.batches():
+        noise = uniform_noise(images.shape, eps=target.eps, generator=generator)
         moved = (images + noise).clamp(0.0, 1.0)
         for place, (before, steps) in enumerate(pairwise((0, *counts))):
             moved = ascend(
-                subject.loss(labels),
+                target.loss(labels),
                 images,
                 moved,
-                eps=subject.eps,
-                step=subject.eps / 4,
+                eps=target.eps,
+                step=target.eps / 4,
                 steps=steps - before,
             )
-            evaluated[place].append(subject.evaluated(moved, labels))
-    right_N = subject.right()
+            evaluated[place].append(target.evaluated(moved, labels))
+    right_N = target.right()
     return _curve("steps", counts, [_joined(parts, right_N) for parts in evaluated])
 
 
-def against_restarts(subject: EvaluationTarget, most: int) -> Curve:
+def against_restarts(target: EvaluationTarget, most: int) -> Curve:
     """Return PGD's curve over restarts, from 1 to `most`; an image stands if it stands all of them.
 
     It never rises, because the starts of fewer restarts are the first of more.
     """
     evaluated: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(most)]
-    for images, labels, generator in subject.batches():
+    for images, labels, generator in target.batches():
         stands_B = torch.ones_like(labels, dtype=torch.bool)
         highest_B = torch.full_like(labels, -torch.inf, dtype=images.dtype)
         for parts in evaluated:
-            moved = pgd(
-                subject.model,
-                images,
-                labels,
-                eps=subject.eps,
-                step=subject.eps / 4,
-                steps=subject.steps,
-                generator=generator,
-            )
-            stands_now_B, losses_B = subject.evaluated(moved, labels)
+            moved = target.pgd(images, labels, generator)
+            stands_now_B, losses_B = target.evaluated(moved, labels)
             stands_B = stands_B & stands_now_B
             highest_B = torch.maximum(highest_B, losses_B)
             parts.append((stands_B, highest_B))
-    right_N = subject.right()
+    right_N = target.right()
     counts = range(1, most + 1)
     return _curve("restarts", counts, [_joined(parts, right_N) for parts in evaluated])
 
@@ -166,7 +149,7 @@ def rise(check: str, curve: Curve) -> Outcome:
 def steps_flat(curve: Curve) -> Outcome:
     """Return whether the last point of a curve over steps adds nothing to the one before."""
     before, last = curve.stands[-2:]
-    return stronger("steps_flat", [only(last, before)], len(last))
+    return compared("steps_flat", last, before)
 
 
 def restarts_flat(curve: Curve) -> Outcome:

@@ -1,6 +1,6 @@
 """The loss around an image: its gradient, how far it departs from its tangent, a picture of it.
 
-Shape suffixes: N images examined, B of a batch, C channels, H rows, W columns.
+Shape suffixes: N images, B of a batch, C channels, H rows, W columns.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ def gradient(loss: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, 
     return losses_B.detach(), slope
 
 
-def zero_gradient(subject: EvaluationTarget) -> Outcome:
+def zero_gradient(target: EvaluationTarget) -> Outcome:
     """Return how many images give an attack no direction: a gradient of zero, or not finite."""
     count = 0
-    for images, labels, _ in subject.batches():
-        _, slope = gradient(subject.loss(labels), images)
+    for images, labels, _ in target.batches():
+        _, slope = gradient(target.loss(labels), images)
         flat = slope.flatten(1)
         count += int(((flat == 0).all(dim=1) | ~flat.isfinite().all(dim=1)).sum())
-    return share("zero_gradient", count, len(subject.images))
+    return share("zero_gradient", count, len(target.images))
 
 
-def departure(subject: EvaluationTarget, images: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
+def departure(target: EvaluationTarget, images: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
     """Return how far the loss departs from its tangent within the ball, [B], in nats.
 
     The largest |l(x + d) - l(x) - d . grad l(x)| that a few signed gradient steps from x + `noise`
     find, d within eps and x + d in [0, 1]: gamma of Qin et al. 2019, arXiv:1907.02610.
     """
-    loss = subject.loss(labels)
+    loss = target.loss(labels)
     losses_B, slope = gradient(loss, images)
 
     def error(moved: Tensor) -> Tensor:
@@ -72,15 +72,15 @@ def departure(subject: EvaluationTarget, images: Tensor, labels: Tensor, noise: 
         error,
         images,
         (images + noise).clamp(0.0, 1.0),
-        eps=subject.eps,
-        step=subject.eps / 4,
+        eps=target.eps,
+        step=target.eps / 4,
         steps=SEARCH,
     )
     with torch.no_grad():
         return error(worst)
 
 
-def linearity(subject: EvaluationTarget) -> tuple[Outcome, Tensor]:
+def linearity(target: EvaluationTarget) -> tuple[Outcome, Tensor]:
     """Return how many images stand one step though the loss departs from its tangent, and by what.
 
     An image counts that FGSM does not break and around which the loss is off its tangent by more
@@ -94,35 +94,35 @@ def linearity(subject: EvaluationTarget) -> tuple[Outcome, Tensor]:
         The outcome, and the departures of all images, [N] in nats.
     """
     counts, departures = 0, []
-    for images, labels, generator in subject.batches():
-        noise = uniform_noise(images.shape, eps=subject.eps, generator=generator)
-        departures_B = departure(subject, images, labels, noise)
-        right_B, _ = subject.evaluated(images, labels)
-        stands_B, _ = subject.evaluated(subject.one_step(images, labels, subject.eps), labels)
+    for images, labels, generator in target.batches():
+        noise = uniform_noise(images.shape, eps=target.eps, generator=generator)
+        departures_B = departure(target, images, labels, noise)
+        right_B, _ = target.evaluated(images, labels)
+        stands_B, _ = target.evaluated(target.one_step(images, labels, target.eps), labels)
         counts += int((right_B & stands_B & ~(departures_B <= COIN)).sum())
         departures.append(departures_B)
-    return share("linearity", counts, len(subject.images)), torch.cat(departures).cpu()
+    return share("linearity", counts, len(target.images)), torch.cat(departures).cpu()
 
 
-def surfaces(subject: EvaluationTarget, count: int) -> list[Surface]:
+def surfaces(target: EvaluationTarget, count: int) -> list[Surface]:
     """Return pictures of the loss around the first `count` images that are right unattacked.
 
     Where fewer are right, wrong ones make up the number. Directions are the sign of the gradient
     at the image and random signs; what leaves [0, 1] is put back to its border.
     """
     found = []
-    ticks = torch.linspace(-1, 1, SIDE, device=subject.images.device) * subject.eps
-    chosen = subject.right().logical_not().int().argsort(stable=True)[:count].tolist()
-    _, _, generator = next(subject.batches())
+    ticks = torch.linspace(-1, 1, SIDE, device=target.images.device) * target.eps
+    chosen = target.right().logical_not().int().argsort(stable=True)[:count].tolist()
+    _, _, generator = next(target.batches())
     for index in chosen:
-        image, label = subject.images[index], subject.labels[index]
-        _, slope = gradient(subject.loss(label[None]), image[None])
+        image, label = target.images[index], target.labels[index]
+        _, slope = gradient(target.loss(label[None]), image[None])
         aside = uniform_noise(image.shape, eps=1.0, generator=generator).sign()
         along = ticks[:, None, None, None, None] * slope[0].sign()
         plane = (image + along + ticks[None, :, None, None, None] * aside).clamp(0.0, 1.0)
         evaluated = [
-            subject.evaluated(points, label.expand(len(points)))
-            for points in torch.split(plane.flatten(0, 1), subject.batch_size)
+            target.evaluated(points, label.expand(len(points)))
+            for points in torch.split(plane.flatten(0, 1), target.batch_size)
         ]
         stands, losses = (
             torch.cat(part).reshape(SIDE, SIDE).cpu() for part in zip(*evaluated, strict=True)

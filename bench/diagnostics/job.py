@@ -1,4 +1,4 @@
-"""Examine the saved weights of one run; leave curves, loss surfaces and a record of all checks."""
+"""Diagnose the weights of one run; leave curves, loss surfaces and a record of all checks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from bench.attacks.mode import evaluating, frozen
 from bench.config.experiment import DiagnosticsSpec
 from bench.data.dataset import Dataset, Images, load, to_unit
-from bench.diagnostics import baseline_attacks as others
-from bench.diagnostics import curves, geometry
+from bench.diagnostics import baseline_attacks, curves, geometry
 from bench.diagnostics.checks import Outcome
 from bench.diagnostics.curves import Curve
 from bench.diagnostics.geometry import SIDE, Surface
-from bench.diagnostics.target import EvaluationTarget
-from bench.evaluation.job import check_data
+from bench.diagnostics.target import EvaluationTarget, compared
+from bench.evaluation.job import check_data, made_with
 from bench.models import checkpoint as weights
-from bench.numerics.device import convolutions, describe, peak_memory_mb, prepare
+from bench.numerics.device import convolutions, peak_memory_mb, prepare
+from bench.results.changes import ELSE
 from bench.results.columns import CURVES, SURFACES
 from bench.results.evaluated import EvaluatedRun, read_run
 from bench.results.paths import RunPaths
@@ -30,16 +30,15 @@ from bench.results.records import (
     CheckRecord,
     DiagnosedCheckpoint,
     DiagnosticsRecord,
-    ImagesRecord,
 )
 from bench.results.tables import from_rows
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
-from bench.runtime.provenance import diagnose_digest, packages
+from bench.runtime.provenance import diagnose_digest
 
 
 def diagnose(spec: DiagnosticsSpec, *, data: Path, folder: Path) -> None:
-    """Examine the evaluated run in `folder` on test images of the data file `data`.
+    """Diagnose the evaluated run in `folder` on test images of the data file `data`.
 
     Writes ``diagnostics/curves.csv``, ``diagnostics/surfaces.csv`` and, last, the record of all
     checks, ``diagnostics/record.json``.
@@ -53,16 +52,16 @@ def diagnose(spec: DiagnosticsSpec, *, data: Path, folder: Path) -> None:
     began = time.perf_counter()
     run, dataset = read_run(RunPaths(folder)), load(data)
     device = prepare(spec.compute)
-    test = examined(run, dataset, spec)
+    test = chosen_images(run, dataset, spec)
     points: list[dict[str, Any]] = []
     pictures: list[dict[str, Any]] = []
     checkpoints: dict[str, DiagnosedCheckpoint] = {}
     for name in spec.diagnostics.checkpoints:
-        network, description = checked_weights(run, dataset, name)
-        with examining(network.to(device), test, spec) as subject:
-            drawn, outcomes, departures = examine(subject, spec)
-            shown = geometry.surfaces(subject, spec.diagnostics.surfaces)
-        gap = others.autoattack_gap(run.results.get(name, {}))
+        network = checked_weights(run, dataset, name)
+        with evaluation_target(network.to(device), test, spec) as target:
+            drawn, outcomes, departures = run_checks(target, spec)
+            shown = geometry.surfaces(target, spec.diagnostics.surfaces)
+        gap = baseline_attacks.autoattack_gap(run.results.get(name, {}))
         outcomes |= {} if gap is None else {"autoattack_gap": gap}
         points += [row for curve in drawn for row in _curve_rows(name, curve)]
         pictures += [row for surface in shown for row in _surface_rows(name, surface)]
@@ -80,12 +79,8 @@ def diagnose(spec: DiagnosticsSpec, *, data: Path, folder: Path) -> None:
         experiment=run.training.experiment,
         method=run.training.method,
         seed=run.training.seed,
-        spec=spec,
-        code_digest=diagnose_digest(description.model),
-        data=ImagesRecord(name=dataset.name, fingerprint=dataset.fingerprint),
-        device=describe(device),
-        threads=spec.compute.threads,
-        packages=packages(),
+        code_digest=diagnose_digest(run.training.spec.model.name),
+        **made_with(spec, dataset, device),
         seconds=round(time.perf_counter() - began, 2),
         peak_memory_mb=peak_memory_mb(device),
         sha256={"curves": sha256(paths.curves), "surfaces": sha256(paths.surfaces)},
@@ -93,7 +88,7 @@ def diagnose(spec: DiagnosticsSpec, *, data: Path, folder: Path) -> None:
     ).write(paths.diagnostics_record)
 
 
-def examined(run: EvaluatedRun, dataset: Dataset, spec: DiagnosticsSpec) -> Images:
+def chosen_images(run: EvaluatedRun, dataset: Dataset, spec: DiagnosticsSpec) -> Images:
     """Return the first test images, as many as `spec` asks for, if the run belongs to them."""
     path, count = run.paths.train_record, spec.diagnostics.images
     check_data(run.training.data.fingerprint, dataset, path)
@@ -101,8 +96,7 @@ def examined(run: EvaluatedRun, dataset: Dataset, spec: DiagnosticsSpec) -> Imag
     if eps != spec.threat.eps:
         raise BenchError(
             f"{path}: trained with threat.eps {eps:.6g}, and the config says "
-            f"{spec.threat.eps:.6g}; train this run again, or give the changed config another name "
-            "under `experiment`"
+            f"{spec.threat.eps:.6g}; train this run again, {ELSE}"
         )
     if count > len(dataset.test):
         raise BenchError(
@@ -112,24 +106,22 @@ def examined(run: EvaluatedRun, dataset: Dataset, spec: DiagnosticsSpec) -> Imag
     return Images(dataset.test.pixels[:count], dataset.test.labels[:count])
 
 
-def checked_weights(
-    run: EvaluatedRun, dataset: Dataset, checkpoint: str
-) -> tuple[nn.Module, weights.Description]:
-    """Return the network of a checkpoint, whose weights must be those on record, and what it is."""
+def checked_weights(run: EvaluatedRun, dataset: Dataset, checkpoint: str) -> nn.Module:
+    """Return the network of a checkpoint, whose weights must be those on record."""
     path = run.paths.weights(checkpoint)
     network, description = weights.load(path)
     check_data(description.fingerprint, dataset, path)
     trained = run.training.checkpoints.get(checkpoint)
     if trained is None or sha256(path) != trained.weights_sha256:
         raise BenchError(f"{path}: not the weights that train.json records; train this run again")
-    return network, description
+    return network
 
 
 @contextmanager
-def examining(
+def evaluation_target(
     network: nn.Module, test: Images, spec: DiagnosticsSpec
 ) -> Iterator[EvaluationTarget]:
-    """Yield `network`, frozen and in float32 without TF32, and the images to examine it on."""
+    """Yield `network`, frozen and in float32 without TF32, and the images to run_checks it on."""
     device = next(network.parameters()).device
     with evaluating(network), frozen(network), convolutions(tf32=False):
         yield EvaluationTarget(
@@ -143,17 +135,17 @@ def examining(
         )
 
 
-def examine(
-    subject: EvaluationTarget, spec: DiagnosticsSpec
+def run_checks(
+    target: EvaluationTarget, spec: DiagnosticsSpec
 ) -> tuple[list[Curve], dict[str, Outcome], Tensor]:
     """Return the curves of one network, the outcomes by check, and the departures [N]."""
     asked = spec.diagnostics
-    eps = curves.against_eps(subject)
-    fgsm = curves.against_eps_fgsm(subject, curves.radii(subject.eps))
-    steps = curves.against_steps(subject, asked.max_steps)
-    restarts = curves.against_restarts(subject, asked.restarts)
-    square = others.square_alone(subject, asked.square_queries)
-    linearity, departures = geometry.linearity(subject)
+    eps = curves.against_eps(target)
+    fgsm = curves.against_eps_fgsm(target, curves.radii(target.eps))
+    steps = curves.against_steps(target, asked.max_steps)
+    restarts = curves.against_restarts(target, asked.restarts)
+    square = baseline_attacks.square_alone(target, asked.square_queries)
+    linearity, departures = geometry.linearity(target)
     first, last = restarts.stands[0], restarts.stands[-1]
     outcomes = {
         "eps_zero": curves.zero(eps),
@@ -161,10 +153,10 @@ def examine(
         "steps_rise": curves.rise("steps_rise", steps),
         "steps_flat": curves.steps_flat(steps),
         "restarts_flat": curves.restarts_flat(restarts),
-        "fgsm_stronger": others.fgsm_stronger(fgsm.at(subject.eps), first),
-        "square_stronger": others.square_stronger(square.stands[-1], last),
+        "fgsm_stronger": compared("fgsm_stronger", fgsm.at(target.eps), first),
+        "square_stronger": compared("square_stronger", square.stands[-1], last),
         "linearity": linearity,
-        "zero_gradient": geometry.zero_gradient(subject),
+        "zero_gradient": geometry.zero_gradient(target),
     }
     return [eps, fgsm, steps, restarts, square], outcomes, departures
 

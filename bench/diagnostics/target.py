@@ -1,6 +1,6 @@
-"""A network under examination, and what one attack leaves standing of its test images.
+"""A network and test images that diagnostics attack, and what an attack leaves standing.
 
-Shape suffixes: N images examined, B of a batch, C channels, H rows, W columns, K classes.
+Shape suffixes: N images, B of a batch, C channels, H rows, W columns, K classes.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from bench.attacks.linf import ascend
 from bench.attacks.losses import cross_entropy
-from bench.diagnostics.checks import Counts
+from bench.attacks.pgd import pgd
+from bench.diagnostics.checks import Counts, Outcome, stronger
 from bench.numerics.seeding import stream
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EvaluationTarget:
-    """A network in evaluation mode, frozen, and the test images that it is examined on.
+    """A network in evaluation mode, frozen, and the test images that it is attacked on.
 
     Parameters
     ----------
@@ -69,6 +70,14 @@ class EvaluationTarget:
             [self.evaluated(images, labels)[0] for images, labels, _ in self.batches()]
         )
 
+    def pgd(
+        self, images: Tensor, labels: Tensor, rng: torch.Generator, eps: float | None = None
+    ) -> Tensor:
+        """Return PGD's images within `eps`, by default the target's; at 0 the images themselves."""
+        eps = self.eps if eps is None else eps
+        steps = self.steps if eps else 0
+        return pgd(self.model, images, labels, eps=eps, step=eps / 4, steps=steps, generator=rng)
+
     def one_step(self, images: Tensor, labels: Tensor, eps: float) -> Tensor:
         """Return FGSM's images: one signed gradient step of length `eps` from the image itself.
 
@@ -80,3 +89,8 @@ class EvaluationTarget:
 def only(first: Tensor, second: Tensor) -> Counts:
     """Return how many images only one of two attacks broke, from what each left standing [N]."""
     return Counts(int((~first & second).sum()), int((first & ~second).sum()))
+
+
+def compared(check: str, weak: Tensor, strong: Tensor) -> Outcome:
+    """Return whether the second attack is the stronger, from what each left standing [N]."""
+    return stronger(check, [only(weak, strong)], len(weak))

@@ -15,20 +15,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.attacks.pgd import pgd
 from bench.config.experiment import DiagnosticsSpec
 from bench.data.dataset import Dataset, load
 from bench.diagnostics.checks import Outcome, stronger
-from bench.diagnostics.job import checked_weights, examined, examining, recorded, tell
+from bench.diagnostics.job import checked_weights, chosen_images, evaluation_target, recorded, tell
 from bench.diagnostics.target import EvaluationTarget, only
-from bench.numerics.device import describe, peak_memory_mb, prepare
+from bench.evaluation.job import made_with
+from bench.numerics.device import peak_memory_mb, prepare
 from bench.results.columns import TRANSFER
 from bench.results.evaluated import EvaluatedRun, read_run
 from bench.results.paths import Paths
-from bench.results.records import Checks, ImagesRecord, TransferRecord
+from bench.results.records import Checks, TransferRecord
 from bench.results.tables import from_rows
 from bench.runtime.files import sha256
-from bench.runtime.provenance import packages, transfer_digest
+from bench.runtime.provenance import transfer_digest
 
 
 def transfer(
@@ -60,7 +60,7 @@ def transfer(
     rows: list[dict[str, Any]] = []
     checkpoints: dict[str, dict[str, Checks]] = {}
     for name in spec.diagnostics.checkpoints:
-        model, stands = _matrix(runs, dataset, spec, name, device)
+        stands = _matrix(runs, dataset, spec, name, device)
         rows += [
             {
                 "checkpoint": name,
@@ -86,12 +86,8 @@ def transfer(
         experiment=runs[0].training.experiment,
         methods=tuple(methods),
         seed=seed,
-        spec=spec,
-        code_digest=transfer_digest(model),
-        data=ImagesRecord(name=dataset.name, fingerprint=dataset.fingerprint),
-        device=describe(device),
-        threads=spec.compute.threads,
-        packages=packages(),
+        code_digest=transfer_digest(runs[0].training.spec.model.name),
+        **made_with(spec, dataset, device),
         seconds=round(time.perf_counter() - began, 2),
         peak_memory_mb=peak_memory_mb(device),
         sha256=sha256(paths.transfer(seed)),
@@ -99,35 +95,22 @@ def transfer(
     ).write(paths.transfer_record(seed))
 
 
-def attacked(subject: EvaluationTarget) -> Tensor:
-    """Return the images [N, C, H, W] that PGD makes of those of `subject`, on the CPU."""
-    return torch.cat(
-        [
-            pgd(
-                subject.model,
-                images,
-                labels,
-                eps=subject.eps,
-                step=subject.eps / 4,
-                steps=subject.steps,
-                generator=generator,
-            ).cpu()
-            for images, labels, generator in subject.batches()
-        ]
-    )
+def attacked(target: EvaluationTarget) -> Tensor:
+    """Return the images [N, C, H, W] that PGD makes of those of `target`, on the CPU."""
+    return torch.cat([target.pgd(*batch).cpu() for batch in target.batches()])
 
 
-def standing(subject: EvaluationTarget, moved: Tensor) -> Tensor:
+def standing(target: EvaluationTarget, moved: Tensor) -> Tensor:
     """Return which images [N] are right unattacked and also as `moved`, on the CPU."""
     right = [
-        subject.evaluated(images.to(labels.device), labels)[0]
+        target.evaluated(images.to(labels.device), labels)[0]
         for images, labels in zip(
-            torch.split(moved, subject.batch_size),
-            torch.split(subject.labels, subject.batch_size),
+            torch.split(moved, target.batch_size),
+            torch.split(target.labels, target.batch_size),
             strict=True,
         )
     ]
-    return (subject.right() & torch.cat(right)).cpu()
+    return (target.right() & torch.cat(right)).cpu()
 
 
 def _matrix(
@@ -136,24 +119,23 @@ def _matrix(
     spec: DiagnosticsSpec,
     checkpoint: str,
     device: torch.device,
-) -> tuple[str, dict[tuple[str, str], Tensor]]:
-    """Return the architecture, and what stands [N] by (source, target), by label."""
+) -> dict[tuple[str, str], Tensor]:
+    """Return what stands [N] by the labels of (source, target)."""
     # The images are the same for all, and all runs must belong to them.
-    test, *_ = [examined(run, dataset, spec) for run in runs]
+    test, *_ = [chosen_images(run, dataset, spec) for run in runs]
     networks = {run.training.method: checked_weights(run, dataset, checkpoint) for run in runs}
     moved, stands = {}, {}
     # One network at a time is on the device.
-    for label, (network, _) in networks.items():
-        with examining(network.to(device), test, spec) as subject:
-            moved[label] = attacked(subject)
+    for label, network in networks.items():
+        with evaluation_target(network.to(device), test, spec) as target:
+            moved[label] = attacked(target)
         network.cpu()
-    for target, (network, _) in networks.items():
-        with examining(network.to(device), test, spec) as subject:
+    for label, network in networks.items():
+        with evaluation_target(network.to(device), test, spec) as target:
             for source in networks:
-                stands[source, target] = standing(subject, moved[source])
+                stands[source, label] = standing(target, moved[source])
         network.cpu()
-    _, description = networks[runs[0].training.method]
-    return description.model, stands
+    return stands
 
 
 def _outcome(

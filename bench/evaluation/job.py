@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.config.experiment import EvaluationSpec, TrainSpec, spec_json
+from bench.config.experiment import DiagnosticsSpec, EvaluationSpec, TrainSpec, spec_json
 from bench.data.dataset import Dataset, Images, load
 from bench.evaluation.batch_halving import evaluate_in_memory
 from bench.evaluation.per_example import ExampleResults
@@ -126,15 +126,24 @@ def evaluation_record(
         experiment=experiment,
         method=method,
         seed=seed,
-        spec=spec,
         code_digest=digest,
-        data=ImagesRecord(name=dataset.name, fingerprint=dataset.fingerprint),
-        device=describe(device),
-        threads=spec.compute.threads,
-        packages=packages(),
+        **made_with(spec, dataset, device),
         peak_memory_mb=max(peaks, default=None),
         checkpoints=checkpoints,
     )
+
+
+def made_with(
+    spec: EvaluationSpec | DiagnosticsSpec, dataset: Dataset, device: torch.device
+) -> dict[str, Any]:
+    """Return what the record of a job by this process says of settings, images and machine."""
+    return {
+        "spec": spec,
+        "data": ImagesRecord(name=dataset.name, fingerprint=dataset.fingerprint),
+        "device": describe(device),
+        "threads": spec.compute.threads,
+        "packages": packages(),
+    }
 
 
 def surroundings(dataset: Dataset, device: torch.device, digest: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Torch:
     error: str | None = None
 
 
-def examine(folder: Path = Path()) -> list[Check]:
+def all_checks(folder: Path = Path()) -> list[Check]:
     """Return all checks, for an experiment that would run in `folder`."""
     torch, driver = ask_torch(), ask_driver()
     return [

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.config.experiment import Compute, Diagnostics, DiagnosticsSpec, Threat
 from bench.data.dataset import Images, to_unit
-from bench.diagnostics.job import examining
+from bench.diagnostics.job import evaluation_target
 from bench.diagnostics.target import EvaluationTarget
 
 SHAPE = (1, 16, 16)
@@ -81,6 +81,6 @@ def networks() -> dict[str, nn.Module]:
 
 
 @contextmanager
-def subject(network: nn.Module, test: Images | None = None) -> Iterator[EvaluationTarget]:
-    with examining(network, test or some_images(), SPEC) as lent:
+def target(network: nn.Module, test: Images | None = None) -> Iterator[EvaluationTarget]:
+    with evaluation_target(network, test or some_images(), SPEC) as lent:
         yield lent

@@ -5,18 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 from margins import Blocks
-from masked import COUNT, EPS, LEVELS, SHAPE, SPEC, networks, some_images, subject
+from masked import COUNT, EPS, LEVELS, SHAPE, SPEC, networks, some_images, target
 from torch import Tensor, nn
 
 from bench.attacks.pgd import pgd
 from bench.diagnostics import curves, geometry
-from bench.diagnostics.job import examine
+from bench.diagnostics import target as module
+from bench.diagnostics.job import run_checks
 from bench.diagnostics.target import EvaluationTarget
 
 
 def failed(network: nn.Module, levels: list[int] | None = None) -> set[str]:
-    with subject(network, some_images(levels)) as lent:
-        _, outcomes, _ = examine(lent, SPEC)
+    with target(network, some_images(levels)) as lent:
+        _, outcomes, _ = run_checks(lent, SPEC)
     return {check for check, outcome in outcomes.items() if not outcome.passed}
 
 
@@ -45,13 +46,13 @@ def test_a_network_that_square_breaks_more_easily_is_caught(monkeypatch):
     def blind(network: nn.Module, images: Tensor, labels: Tensor, **_: object) -> Tensor:
         return images
 
-    monkeypatch.setattr(curves, "pgd", blind)
+    monkeypatch.setattr(module, "pgd", blind)
     assert "square_stronger" in failed(Blocks(SHAPE, scale=100.0), [1] * COUNT)
 
 
 @pytest.fixture
 def honest():
-    with subject(Blocks(SHAPE, scale=100.0)) as lent:
+    with target(Blocks(SHAPE, scale=100.0)) as lent:
         yield lent
 
 
@@ -94,7 +95,7 @@ def test_the_points_of_the_curve_over_steps_are_attacks_with_so_many_steps(hones
 
 def test_the_curve_over_restarts_is_pgd_with_so_many_restarts_and_never_rises():
     # Ripples make every restart find something else.
-    with subject(networks()["shattered"]) as lent:
+    with target(networks()["shattered"]) as lent:
         curve = curves.against_restarts(lent, 3)
         stands = [
             lent.evaluated(
@@ -121,8 +122,8 @@ def test_the_curve_over_restarts_is_pgd_with_so_many_restarts_and_never_rises():
 def test_an_image_that_is_wrong_unattacked_stands_nowhere():
     wrong = some_images()
     wrong.labels[7] = (wrong.labels[7] + 5) % 10
-    with subject(Blocks(SHAPE, scale=100.0), wrong) as lent:
-        drawn, _, _ = examine(lent, SPEC)
+    with target(Blocks(SHAPE, scale=100.0), wrong) as lent:
+        drawn, _, _ = run_checks(lent, SPEC)
     assert not any(curve.stands[:, 7].any() for curve in drawn)
 
 
@@ -178,8 +179,8 @@ class Ranged(Blocks):
 def test_whatever_is_asked_of_a_network_is_an_image():
     black_or_white = some_images()
     black_or_white.pixels.copy_((black_or_white.pixels > 100) * 255)
-    with subject(Ranged(SHAPE, scale=100.0), black_or_white) as lent:
-        examine(lent, SPEC)
+    with target(Ranged(SHAPE, scale=100.0), black_or_white) as lent:
+        run_checks(lent, SPEC)
         geometry.surfaces(lent, 3)
 
 
@@ -187,8 +188,8 @@ def test_the_network_is_given_back_as_it_was():
     network = nn.Sequential(Blocks(SHAPE, scale=100.0), nn.BatchNorm1d(10)).train()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     random = torch.get_rng_state()
-    with subject(network) as lent:
-        examine(lent, SPEC)
+    with target(network) as lent:
+        run_checks(lent, SPEC)
     assert torch.equal(torch.get_rng_state(), random)
     assert network.training
     assert network[1].training

@@ -130,7 +130,7 @@ def test_cifar10_is_looked_for(tmp_path):
 def test_every_requirement_of_the_project_is_looked_at(versions, monkeypatch):
     monkeypatch.setattr(doctor, "ask_torch", Torch)
     monkeypatch.setattr(doctor, "ask_driver", lambda: None)
-    text = "\n".join(map(str, doctor.examine()))
+    text = "\n".join(map(str, doctor.all_checks()))
     for requirement in doctor.requirements():
         name = "AutoAttack" if requirement == "pyautoattack" else name_of(requirement)
         assert f"{name} is missing" in text
@@ -138,7 +138,7 @@ def test_every_requirement_of_the_project_is_looked_at(versions, monkeypatch):
 
 @pytest.mark.parametrize(("state", "code"), [("ok", 0), ("note", 0), ("fail", 1)])
 def test_the_exit_code_says_whether_the_digits_can_run(monkeypatch, capsys, state, code):
-    monkeypatch.setattr(doctor, "examine", lambda: [Check(state, "something", "do this")])
+    monkeypatch.setattr(doctor, "all_checks", lambda: [Check(state, "something", "do this")])
     assert main(["doctor"]) == code
     assert f"{state:<4}  something: do this" in capsys.readouterr().out
 

@@ -1,7 +1,7 @@
 rule summary:
     input:
         runs=of_every_run("train_record", "evaluation_record"),
-        diagnosed=of_every_examined("diagnostics_record"),
+        diagnosed=of_every_diagnosed("diagnostics_record"),
         transferred=transfers(PATHS.transfer_record),
         references=references(),
         reported=of_suite("config/reported.csv"),
@@ -114,8 +114,8 @@ rule figures:
     input:
         summary=rules.summary.output.summary,
         runs=of_every_run("history", "examples_folder"),
-        examined=[
-            *of_every_examined("diagnostics_record", "curves", "surfaces"),
+        diagnosed=[
+            *of_every_diagnosed("diagnostics_record", "curves", "surfaces"),
             *transfers(),
             *transfers(PATHS.transfer_record),
         ],
@@ -146,8 +146,8 @@ rule report_page:
         claims=rules.claims.output[0],
         ablations=ablation_files()[:1],
         runs=of_every_run("train_record", "evaluation_record", "history"),
-        examined=[
-            *of_every_examined("diagnostics_record", "curves", "surfaces"),
+        diagnosed=[
+            *of_every_diagnosed("diagnostics_record", "curves", "surfaces"),
             *transfers(),
             *transfers(PATHS.transfer_record),
         ],

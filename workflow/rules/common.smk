@@ -107,7 +107,7 @@ def weights_of_every_method():
     return [path for run in runs for path in weights_of(run)]
 
 
-def of_every_examined(*names):
+def of_every_diagnosed(*names):
     runs = [PATHS.run(*pair) for pair in EXPERIMENT.diagnosed()]
     return [getattr(run, name) for run in runs for name in names]
 
@@ -157,7 +157,7 @@ def final_files():
         *figure_files(),
         *ablation_files(),
         *references(),
-        *of_every_examined("diagnostics_record", "curves", "surfaces"),
+        *of_every_diagnosed("diagnostics_record", "curves", "surfaces"),
         *transfers(),
         *transfers(PATHS.transfer_record),
         *[path for run in runs for path in weights_of(run)],
