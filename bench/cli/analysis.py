@@ -105,7 +105,7 @@ def write_summary(chosen: argparse.Namespace) -> None:
     # All runs are of the same images.
     images = runs[0].training.data
     if said := difference(images):
-        print(f"{paths.folder}: no reported number stands beside {images.name}: {said}", flush=True)
+        print(f"{paths.folder}: no reported number is shown for {images.name}: {said}", flush=True)
     SUMMARY.write(paths.summary, summary)
     COSTS.write(paths.costs, costs)
 

@@ -99,7 +99,7 @@ class Memory:
 
     @torch.no_grad()
     def recall(self, index_B: Tensor, frame_now: Frame, clean_now_BCHW: Tensor) -> Tensor:
-        """Return the remembered images x'' without waiting for the device; see `check`.
+        """Return the replayed images x'' without waiting for the device; see `check`.
 
         Parameters
         ----------

@@ -14,7 +14,7 @@ from bench.results.evaluated import AttackResult
 
 
 def square_alone(target: EvaluationTarget, queries: int) -> Curve:
-    """Return what AutoAttack's Square leaves standing when it attacks first and alone.
+    """Return what AutoAttack's Square leaves robust when it attacks first and alone.
 
     It asks the network for its logits at most `queries` times and never for a gradient
     (Andriushchenko et al. 2020, arXiv:1912.00049). The curve has one point, at those queries, and
@@ -35,7 +35,7 @@ def square_alone(target: EvaluationTarget, queries: int) -> Curve:
 
 
 def autoattack_gap(results: Mapping[str, AttackResult]) -> Outcome | None:
-    """Return how much of what PGD left standing AutoAttack broke, from the results of both.
+    """Return how much of what PGD left robust AutoAttack broke, from the results of both.
 
     Of several PGDs with AutoAttack's radius the one that leaves least counts; the images are those
     that both evaluated, all of the test set if they did. None where either was not run.

@@ -33,7 +33,7 @@ LIMITS = {
 
 
 def flag(check: str) -> str:
-    """Return the word that stands in `flags` of summary.csv where `check` fails."""
+    """Return the flag of summary.csv where `check` fails."""
     return DIAGNOSTICS + check
 
 

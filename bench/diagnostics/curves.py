@@ -26,20 +26,20 @@ STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What an attack leaves standing at each `x`: bool [X, N], and the losses it reaches.
+    """What an attack leaves robust at each `x`: bool [X, N], and the losses it reaches.
 
-    An image that is wrong unattacked stands nowhere. `losses` are cross-entropies [X, N] in nats,
+    An image that is wrong unattacked is never robust. `losses` are cross-entropies [X, N] in nats,
     None where the attack raises something else.
     """
 
     name: str
     x: tuple[float, ...]
-    stands: Tensor
+    robust: Tensor
     losses: Tensor | None
 
     def at(self, x: float) -> Tensor:
-        """Return what stands at the point `x` of the curve, bool [N]."""
-        return self.stands[self.x.index(x)]
+        """Return which images are robust at the point `x` of the curve, bool [N]."""
+        return self.robust[self.x.index(x)]
 
 
 def radii(eps: float) -> tuple[float, ...]:
@@ -56,7 +56,7 @@ def step_counts(most: int) -> tuple[int, ...]:
 
 
 def against_eps(target: EvaluationTarget) -> Curve:
-    """Return PGD's curve over radii, up to the first at which nothing stands.
+    """Return PGD's curve over radii, up to the first at which no image is robust.
 
     At radius 0 these are the images themselves.
     """
@@ -94,7 +94,7 @@ def against_steps(target: EvaluationTarget, most: int) -> Curve:
     """Return PGD's curve over steps of a quarter of the radius, from 1 to `most`.
 
     One ascent passes through all points: the first k steps of a longer attack are the attack with
-    k steps. What stands is evaluated where each attack ends, not at the best point on its way.
+    k steps. Images are evaluated where each attack ends, not at the best point on its way.
     """
     counts = step_counts(most)
     evaluated: list[list[tuple[Tensor, Tensor]]] = [[] for _ in counts]
@@ -116,53 +116,53 @@ def against_steps(target: EvaluationTarget, most: int) -> Curve:
 
 
 def against_restarts(target: EvaluationTarget, most: int) -> Curve:
-    """Return PGD's curve over restarts, from 1 to `most`; an image stands if it stands all of them.
+    """Return PGD's curve over restarts, from 1 to `most`; an image is robust if it is under each.
 
     It never rises, because the starts of fewer restarts are the first of more.
     """
     evaluated: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(most)]
     for images, labels, generator in target.batches():
-        stands_B = torch.ones_like(labels, dtype=torch.bool)
+        robust_B = torch.ones_like(labels, dtype=torch.bool)
         highest_B = torch.full_like(labels, -torch.inf, dtype=images.dtype)
         for parts in evaluated:
             moved = target.pgd(images, labels, generator)
-            stands_now_B, losses_B = target.evaluated(moved, labels)
-            stands_B = stands_B & stands_now_B
+            robust_now_B, losses_B = target.evaluated(moved, labels)
+            robust_B = robust_B & robust_now_B
             highest_B = torch.maximum(highest_B, losses_B)
-            parts.append((stands_B, highest_B))
+            parts.append((robust_B, highest_B))
     right_N = target.right()
     counts = range(1, most + 1)
     return _curve("restarts", counts, [_joined(parts, right_N) for parts in evaluated])
 
 
 def zero(curve: Curve) -> Outcome:
-    """Return whether almost nothing stands at the end of a curve over radii."""
-    return share("eps_zero", int(curve.stands[-1].sum()), curve.stands.shape[1])
+    """Return whether almost no image is robust at the end of a curve over radii."""
+    return share("eps_zero", int(curve.robust[-1].sum()), curve.robust.shape[1])
 
 
 def rise(check: str, curve: Curve) -> Outcome:
     """Return whether accuracy never rises along a curve, whatever two of its points are taken."""
-    pairs = [only(weak, strong) for weak, strong in combinations(curve.stands, 2)]
-    return stronger(check, pairs, curve.stands.shape[1])
+    pairs = [only(weak, strong) for weak, strong in combinations(curve.robust, 2)]
+    return stronger(check, pairs, curve.robust.shape[1])
 
 
 def steps_flat(curve: Curve) -> Outcome:
     """Return whether the last point of a curve over steps adds nothing to the one before."""
-    before, last = curve.stands[-2:]
+    before, last = curve.robust[-2:]
     return compared("steps_flat", last, before)
 
 
 def restarts_flat(curve: Curve) -> Outcome:
     """Return whether the second half of the restarts breaks almost nothing more."""
-    half, last = curve.stands[(len(curve.x) - 1) // 2], curve.stands[-1]
+    half, last = curve.robust[(len(curve.x) - 1) // 2], curve.robust[-1]
     return share("restarts_flat", int((half & ~last).sum()), len(last))
 
 
 def _joined(parts: Iterable[tuple[Tensor, Tensor]], right_N: Tensor) -> tuple[Tensor, Tensor]:
-    stands, losses = zip(*parts, strict=True)
-    return torch.cat(stands) & right_N, torch.cat(losses)
+    robust, losses = zip(*parts, strict=True)
+    return torch.cat(robust) & right_N, torch.cat(losses)
 
 
 def _curve(name: str, x: Iterable[float], points: Iterable[tuple[Tensor, Tensor]]) -> Curve:
-    stands, losses = zip(*points, strict=True)
-    return Curve(name, tuple(x), torch.stack(stands).cpu(), torch.stack(losses).cpu())
+    robust, losses = zip(*points, strict=True)
+    return Curve(name, tuple(x), torch.stack(robust).cpu(), torch.stack(losses).cpu())

@@ -81,7 +81,7 @@ def departure(target: EvaluationTarget, images: Tensor, labels: Tensor, noise: T
 
 
 def linearity(target: EvaluationTarget) -> tuple[Outcome, Tensor]:
-    """Return how many images stand one step though the loss departs from its tangent, and by what.
+    """Return how many images resist FGSM though the loss departs from its tangent, and by what.
 
     An image counts that FGSM does not break and around which the loss is off its tangent by more
     than log 2 nats: one step along the gradient cannot know what is there. Where logits are linear
@@ -98,8 +98,8 @@ def linearity(target: EvaluationTarget) -> tuple[Outcome, Tensor]:
         noise = uniform_noise(images.shape, eps=target.eps, generator=generator)
         departures_B = departure(target, images, labels, noise)
         right_B, _ = target.evaluated(images, labels)
-        stands_B, _ = target.evaluated(target.one_step(images, labels, target.eps), labels)
-        counts += int((right_B & stands_B & ~(departures_B <= COIN)).sum())
+        robust_B, _ = target.evaluated(target.one_step(images, labels, target.eps), labels)
+        counts += int((right_B & robust_B & ~(departures_B <= COIN)).sum())
         departures.append(departures_B)
     return share("linearity", counts, len(target.images)), torch.cat(departures).cpu()
 
@@ -124,8 +124,8 @@ def surfaces(target: EvaluationTarget, count: int) -> list[Surface]:
             target.evaluated(points, label.expand(len(points)))
             for points in torch.split(plane.flatten(0, 1), target.batch_size)
         ]
-        stands, losses = (
+        right, losses = (
             torch.cat(part).reshape(SIDE, SIDE).cpu() for part in zip(*evaluated, strict=True)
         )
-        found.append(Surface(index, int(label), losses, stands))
+        found.append(Surface(index, int(label), losses, right))
     return found

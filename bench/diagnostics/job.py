@@ -146,7 +146,7 @@ def run_checks(
     restarts = curves.against_restarts(target, asked.restarts)
     square = baseline_attacks.square_alone(target, asked.square_queries)
     linearity, departures = geometry.linearity(target)
-    first, last = restarts.stands[0], restarts.stands[-1]
+    first, last = restarts.robust[0], restarts.robust[-1]
     outcomes = {
         "eps_zero": curves.zero(eps),
         "eps_rise": curves.rise("eps_rise", eps),
@@ -154,7 +154,7 @@ def run_checks(
         "steps_flat": curves.steps_flat(steps),
         "restarts_flat": curves.restarts_flat(restarts),
         "fgsm_stronger": compared("fgsm_stronger", fgsm.at(target.eps), first),
-        "square_stronger": compared("square_stronger", square.stands[-1], last),
+        "square_stronger": compared("square_stronger", square.robust[-1], last),
         "linearity": linearity,
         "zero_gradient": geometry.zero_gradient(target),
     }
@@ -184,13 +184,13 @@ def tell(name: str, outcomes: dict[str, Outcome]) -> None:
 
 
 def _curve_rows(checkpoint: str, curve: Curve) -> Iterator[dict[str, Any]]:
-    n = curve.stands.shape[1]
+    n = curve.robust.shape[1]
     for place, x in enumerate(curve.x):
         yield {
             "check": curve.name,
             "checkpoint": checkpoint,
             "x": x,
-            "accuracy": 100 * int(curve.stands[place].sum()) / n,
+            "accuracy": 100 * int(curve.robust[place].sum()) / n,
             "n": n,
             "loss": None if curve.losses is None else float(curve.losses[place].mean()),
         }

@@ -1,4 +1,4 @@
-"""A network and test images that diagnostics attack, and what an attack leaves standing.
+"""A network and test images that diagnostics attack, and what an attack leaves robust.
 
 Shape suffixes: N images, B of a batch, C channels, H rows, W columns, K classes.
 """
@@ -87,10 +87,10 @@ class EvaluationTarget:
 
 
 def only(first: Tensor, second: Tensor) -> Counts:
-    """Return how many images only one of two attacks broke, from what each left standing [N]."""
+    """Return how many images only one of two attacks broke, from what each left robust [N]."""
     return Counts(int((~first & second).sum()), int((first & ~second).sum()))
 
 
 def compared(check: str, weak: Tensor, strong: Tensor) -> Outcome:
-    """Return whether the second attack is the stronger, from what each left standing [N]."""
+    """Return whether the second attack is the stronger, from what each left robust [N]."""
     return stronger(check, [only(weak, strong)], len(weak))

@@ -60,7 +60,7 @@ def transfer(
     rows: list[dict[str, Any]] = []
     checkpoints: dict[str, dict[str, Checks]] = {}
     for name in spec.diagnostics.checkpoints:
-        stands = _matrix(runs, dataset, spec, name, device)
+        robust = _matrix(runs, dataset, spec, name, device)
         rows += [
             {
                 "checkpoint": name,
@@ -69,9 +69,9 @@ def transfer(
                 "accuracy": 100 * int(kept.sum()) / len(kept),
                 "n": len(kept),
             }
-            for (source, target), kept in stands.items()
+            for (source, target), kept in robust.items()
         ]
-        outcomes = {label: _outcome(label, methods, stands) for label in methods}
+        outcomes = {label: _outcome(label, methods, robust) for label in methods}
         checkpoints[name] = {
             run.training.method: Checks(
                 weights_sha256=run.training.checkpoints[name].weights_sha256,
@@ -100,7 +100,7 @@ def attacked(target: EvaluationTarget) -> Tensor:
     return torch.cat([target.pgd(*batch).cpu() for batch in target.batches()])
 
 
-def standing(target: EvaluationTarget, moved: Tensor) -> Tensor:
+def robust_to(target: EvaluationTarget, moved: Tensor) -> Tensor:
     """Return which images [N] are right unattacked and also as `moved`, on the CPU."""
     right = [
         target.evaluated(images.to(labels.device), labels)[0]
@@ -120,11 +120,11 @@ def _matrix(
     checkpoint: str,
     device: torch.device,
 ) -> dict[tuple[str, str], Tensor]:
-    """Return what stands [N] by the labels of (source, target)."""
+    """Return which images are robust [N], by the labels of (source, target)."""
     # The images are the same for all, and all runs must belong to them.
     test, *_ = [chosen_images(run, dataset, spec) for run in runs]
     networks = {run.training.method: checked_weights(run, dataset, checkpoint) for run in runs}
-    moved, stands = {}, {}
+    moved, robust = {}, {}
     # One network at a time is on the device.
     for label, network in networks.items():
         with evaluation_target(network.to(device), test, spec) as target:
@@ -133,14 +133,14 @@ def _matrix(
     for label, network in networks.items():
         with evaluation_target(network.to(device), test, spec) as target:
             for source in networks:
-                stands[source, label] = standing(target, moved[source])
+                robust[source, label] = robust_to(target, moved[source])
         network.cpu()
-    return stands
+    return robust
 
 
 def _outcome(
-    target: str, methods: Sequence[str], stands: Mapping[tuple[str, str], Tensor]
+    target: str, methods: Sequence[str], robust: Mapping[tuple[str, str], Tensor]
 ) -> Outcome:
-    own = stands[target, target]
-    pairs = [only(stands[source, target], own) for source in methods if source != target]
+    own = robust[target, target]
+    pairs = [only(robust[source, target], own) for source in methods if source != target]
     return stronger("transfer_stronger", pairs, len(own))

@@ -1,4 +1,4 @@
-"""An architecture's source file as a module that stands alone: torch and safetensors do."""
+"""An architecture's source file as a module that needs torch and safetensors alone."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def export(run_dir: Path, checkpoint: str, out: Path) -> Path:
     ------
     BenchError
         `out` holds something, a file of the run is missing, truncated or another run's, or the
-        architecture cannot stand alone. Nothing was written then.
+        architecture needs more of the suite. Nothing was written then.
     """
     run, out = RunPaths(Path(run_dir)), Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

@@ -37,7 +37,7 @@ class ExampleResults:
     """What one attack did to the first N test images.
 
     `clean` and `robust` are bool [N] on the CPU; `broken_by` says which attack or component broke
-    an image, "clean" where it was wrong unattacked, "" where it never fell. `peak_memory_mb` is
+    an image, "clean" where it was wrong unattacked, "" where it is robust. `peak_memory_mb` is
     None on a CPU and where nobody measured it.
     """
 
@@ -141,8 +141,8 @@ def _pgd(model: nn.Module, test: Images, name: str, spec: EvaluationSpec) -> Exa
                 )
                 parts.append(moved)
         found = torch.cat(parts)
-        stands = correct(network, found, labels, batch_size, tf32=tf32)
-        return SearchResult(images=found, by=["" if kept else name for kept in stands.tolist()])
+        robust = correct(network, found, labels, batch_size, tf32=tf32)
+        return SearchResult(images=found, by=["" if kept else name for kept in robust.tolist()])
 
     details = {
         "steps": attack.steps,

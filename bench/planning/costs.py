@@ -19,14 +19,14 @@ from bench.results.paths import Paths
 from bench.results.records import DataRecord, DiagnosticsRecord, EvaluationRecord, TrainRecord
 from bench.training.held_out import held_out
 
-# Of the curve over radii, those at which something still stands; two attacks of 10 gradients.
+# Of the curve over radii, those at which an image is still robust; two attacks of 10 gradients.
 RADII, LINEARITY = 8, 20
 FORWARDS = 3  # forward passes that take as long as one gradient
 # Per image that stays robust through AutoAttack's standard version (arXiv 2003.01690): APGD-CE has
 # 100 gradient steps, APGD-T and FAB-T have 100 for each of 9 targets; Square has 5,000 queries, and
 # every step of FAB looks at its result once more.
 GRADIENTS, QUERIES = 100 + 900 + 900, 5000 + 900
-ROBUST = 0.5  # assumed share: AutoAttack goes on only with what still stands
+ROBUST = 0.5  # assumed share: each component of AutoAttack attacks robust images only
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What papers and RobustBench report, and when such a number may stand beside one of ours."""
+"""What papers and RobustBench report, and when such a number is comparable with one of ours."""
 
 from __future__ import annotations
 

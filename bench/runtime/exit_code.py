@@ -66,8 +66,7 @@ def explained(error: Exception) -> str:
     if said is None:
         traceback.print_exception(error)
         said = (
-            f"{named(error)} (unexpected); {AGAIN}, and if it ends here once more, report it "
-            "with this log"
+            f"{named(error)} (unexpected); {AGAIN}, and if it fails again, report it with this log"
         )
     elif isinstance(error, CodeError) and error.__cause__ is not None:
         traceback.print_exception(error.__cause__)

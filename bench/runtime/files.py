@@ -17,12 +17,12 @@ from bench.runtime.errors import BenchError
 
 FULL = "free space on that disk or use another, then run the same command again"
 CLOSED = "give yourself the right to it, or use another folder"
-IN_THE_WAY = "a file stands where a folder must be, or the reverse: name another path"
+IN_THE_WAY = "there is a file where a folder must be, or the reverse: name another path"
 MAKE = "run the step that makes it"
 AGAIN = "delete it and make it again"
 # In the names of temporary files, without dots, which part these names.
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "unknown"
-REMEDIES = {
+FIXES = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: FULL,
     errno.EFBIG: FULL,
@@ -42,9 +42,9 @@ def refusal(error: BaseException) -> str | None:
     if type(error).__name__ == "SafetensorError":
         found = re.search(r"(?:os error|code:) (\d+)", str(error))
         number = int(found[1]) if found else None
-    if number not in REMEDIES:
+    if number not in FIXES:
         return None
-    return f"{os.strerror(number)}; {REMEDIES[number]}"
+    return f"{os.strerror(number)}; {FIXES[number]}"
 
 
 @contextmanager

@@ -27,8 +27,7 @@ class InterruptedJobError(KeyboardInterrupt):
         self.at_limit = number == signal.SIGALRM
         cause = "the time limit" if self.at_limit else signal.Signals(number).name
         super().__init__(
-            f"stopped by {cause}; what was finished is kept: run the same command again and it"
-            " goes on from there"
+            f"stopped by {cause}; what was finished is kept: run the same command again to resume"
         )
 
 

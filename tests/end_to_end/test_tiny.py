@@ -74,7 +74,7 @@ def rows(path):
 
 
 def without_times(claims):
-    """Return the claims that a training made anew, which takes other seconds, leaves alone."""
+    """Return the claims that a training made again, which takes other seconds, leaves alone."""
     return [row for row in claims if row["rule"] != "cost"]
 
 

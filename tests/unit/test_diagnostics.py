@@ -58,11 +58,11 @@ def honest():
 
 def test_accuracy_over_radii_is_what_paper_and_pencil_say(honest):
     curve = curves.against_eps(honest)
-    for x, stands in zip(curve.x, curve.stands, strict=True):
+    for x, stands in zip(curve.x, curve.robust, strict=True):
         assert int(stands.sum()) == sum(level > 255 * x for level in LEVELS)
     assert curve.x[0] == 0.0
-    assert not curve.stands[-1].any()
-    assert curve.stands[:-1].any(dim=1).all()
+    assert not curve.robust[-1].any()
+    assert curve.robust[:-1].any(dim=1).all()
 
 
 def test_radii_are_even_then_doubling_and_end_where_any_image_can_become_any_other():
@@ -90,7 +90,7 @@ def test_the_points_of_the_curve_over_steps_are_attacks_with_so_many_steps(hones
             )[0]
             for images, labels, generator in honest.batches()
         ]
-        assert torch.equal(curve.stands[place], torch.cat(stands))
+        assert torch.equal(curve.robust[place], torch.cat(stands))
 
 
 def test_the_curve_over_restarts_is_pgd_with_so_many_restarts_and_never_rises():
@@ -113,8 +113,8 @@ def test_the_curve_over_restarts_is_pgd_with_so_many_restarts_and_never_rises():
             )[0]
             for images, labels, generator in lent.batches()
         ]
-    assert torch.equal(curve.stands[-1], torch.cat(stands))
-    assert not (curve.stands[1:] & ~curve.stands[:-1]).any()
+    assert torch.equal(curve.robust[-1], torch.cat(stands))
+    assert not (curve.robust[1:] & ~curve.robust[:-1]).any()
     assert curve.losses is not None
     assert (curve.losses.diff(dim=0) >= 0).all()
 
@@ -124,7 +124,7 @@ def test_an_image_that_is_wrong_unattacked_stands_nowhere():
     wrong.labels[7] = (wrong.labels[7] + 5) % 10
     with target(Blocks(SHAPE, scale=100.0), wrong) as lent:
         drawn, _, _ = run_checks(lent, SPEC)
-    assert not any(curve.stands[:, 7].any() for curve in drawn)
+    assert not any(curve.robust[:, 7].any() for curve in drawn)
 
 
 def test_the_departure_from_the_tangent_is_zero_where_the_loss_is_linear(honest, monkeypatch):

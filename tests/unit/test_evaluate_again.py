@@ -47,7 +47,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def evaluated(run, monkeypatch):
-    """Judge the run as the workflow does, and return the attacks that were made."""
+    """Evaluate the run as the workflow does, and return the attacks that were made."""
     real, made = batch_halving.evaluate_attack, []
 
     def counted(model: Any, test: Any, name: str, spec: Any, state: Any) -> ExampleResults:

@@ -244,7 +244,7 @@ def test_progress_is_told_shard_by_shard(scripted, data, capsys):
     ]
 
 
-def test_the_reference_package_judges_a_network_and_gives_it_back():
+def test_the_reference_package_evaluates_a_network_and_gives_it_back():
     # Where every image falls to the first component, the others cost nothing.
     labels = torch.arange(10)
     shown = Images(pixels(labels.tolist(), [6] * 10, SHAPE), labels)

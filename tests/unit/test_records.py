@@ -123,7 +123,7 @@ def test_a_missing_file_is_named_with_the_remedy(tmp_path):
 
 
 def test_a_folder_in_place_of_a_file_is_named(tmp_path):
-    with pytest.raises(BenchError, match=r": cannot be read \(.*\); a file stands where"):
+    with pytest.raises(BenchError, match=r": cannot be read \(.*\); there is a file where"):
         read_json(tmp_path)
 
 

@@ -93,7 +93,7 @@ def origin_of(source: str, dataset: Dataset, *, lossless: bool) -> Origin:
 def check_name(dataset: Dataset, path: Path | None, lossy: str) -> None:
     """Raise ConfigError where other images have the name of a data set that papers report on.
 
-    Their numbers stand beside it in every result.
+    Their numbers are shown beside it in every result.
     """
     published, origin = PUBLISHED.get(dataset.name), dataset.origin
     if published is None or origin is None:
