@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from bench.config.parsing import Count, Pixels, Unit, nearest
+from bench.config.parsing import Count, Pixels, Unit, parse, value_of
 from bench.results.csv_file import read_table
 from bench.results.options import stated
 from bench.runtime.errors import BenchError
@@ -17,13 +17,12 @@ COLUMNS = (
     *("checkpoint_rule", "source", "kind"),
 )
 CARD_COLUMNS = ("dataset", "name", "clean", "autoattack", "source", "eps")
+MODEL_COLUMNS = (*CARD_COLUMNS, "architecture", "extra_data", "generated_data")
 # The `model` of every row about weights that RobustBench lists; no architecture has this name.
 ROBUSTBENCH = "robustbench"
-METRICS = ("clean", "pgd20", "autoattack")
-KINDS = ("paper", "secondary")
-EPS: Unit = get_args(Pixels)[1]  # as `threat.eps` is read
-IMAGES: Unit = get_args(Count)[1]
-PERCENT = Unit("an accuracy in percent", low=0.0, high=100.0)
+Metric = Literal["clean", "pgd20", "autoattack"]
+METRICS: tuple[str, ...] = get_args(Metric)
+Percent = Annotated[float, Unit("an accuracy in percent", low=0.0, high=100.0)]
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,10 @@ class Reported:
     method: str
     spec_method: str
     options: str
-    metric: str
-    value: float
-    eps: float | None
-    n: int | None
+    metric: Metric
+    value: Percent
+    eps: Pixels | None
+    n: Count | None
     checkpoint_rule: str
     source: str
     kind: Literal["paper", "secondary"]
@@ -117,7 +116,7 @@ def find(
         and abs(row.eps - eps) < 1e-6
         and row.allows(checkpoint)
     ]
-    return min(fitting, key=lambda row: KINDS.index(row.kind), default=None)
+    return min(fitting, key=lambda row: row.kind != "paper", default=None)
 
 
 def find_card(
@@ -153,33 +152,14 @@ def _of_card(row: dict[str, str], where: str) -> tuple[Reported, Reported]:
 
 
 def _row(row: dict[str, str], where: str) -> Reported:
-    for column, words in (("metric", METRICS), ("kind", KINDS)):
-        if row[column] not in words:
-            raise BenchError(f"{where}: {column} is {row[column]!r}; {nearest(row[column], words)}")
-    # Empty where the source does not say.
-    eps = _number(EPS, row, "eps", where) if row["eps"] else None
-    n = _number(IMAGES, row, "n", where) if row["n"] else None
     method, options = row["spec_method"], row["options"]
     if options and not method:
         raise BenchError(f"{where}: options belong to a spec_method, which is empty; name it")
-    return Reported(
-        dataset=row["dataset"],
-        model=row["model"],
-        method=row["method"],
-        spec_method=method,
-        options=stated(method, options, f"{where}: options") if method else "",
-        metric=row["metric"],
-        value=_number(PERCENT, row, "value", where),
-        eps=eps,
-        n=None if n is None else int(n),
-        checkpoint_rule=row["checkpoint_rule"],
-        source=row["source"],
-        kind="paper" if row["kind"] == "paper" else "secondary",
-    )
-
-
-def _number(unit: Unit, row: dict[str, str], column: str, where: str) -> float | int:
-    return unit.check(row[column], f"{where}: {column}")
+    known: dict[str, str | None] = {name: row[name] for name in COLUMNS}
+    # Empty where the source does not say.
+    known |= {name: row[name] or None for name in ("eps", "n")}
+    known["options"] = stated(method, options, f"{where}: options") if method else ""
+    return parse(Reported, known, where=where)
 
 
 @dataclass(frozen=True)
@@ -221,11 +201,14 @@ class Published:
 
 
 def _cards(path: Path) -> tuple[ModelCard, ...]:
-    needed = (*CARD_COLUMNS, "architecture", "extra_data", "generated_data")
     found = []
-    for where, row in _lines(path, needed):
+    for where, row in _lines(path, MODEL_COLUMNS):
         clean, robust = _of_card(row, where)
-        extra, generated = (_yes(row, name, where) for name in ("extra_data", "generated_data"))
+        # Spreadsheets write TRUE.
+        extra, generated = (
+            value_of(bool, row[name].lower(), f"{where}.{name}")
+            for name in ("extra_data", "generated_data")
+        )
         found.append(
             ModelCard(
                 dataset=row["dataset"],
@@ -238,10 +221,3 @@ def _cards(path: Path) -> tuple[ModelCard, ...]:
             )
         )
     return tuple(found)
-
-
-def _yes(row: dict[str, str], column: str, where: str) -> bool:
-    text = row[column].lower()  # spreadsheets write TRUE
-    if text not in ("true", "false"):
-        raise BenchError(f"{where}: {column} is true or false, got {row[column]!r}")
-    return text == "true"

@@ -136,7 +136,7 @@ def test_a_radius_of_8_bits_is_refused_in_every_file(tmp_path, name, text):
 def test_a_radius_of_8_bits_hides_no_model_of_the_figures(tmp_path):
     path = Path(shutil.copy(ROOT / "config/robustbench.csv", tmp_path))
     path.write_text(path.read_text("utf-8").replace(",8/255\n", ",8\n"), encoding="utf-8")
-    with pytest.raises(BenchError, match=r"robustbench\.csv: row \d+: eps: .*'8'"):
+    with pytest.raises(BenchError, match=r"robustbench\.csv: row \d+\.eps: .*'8'"):
         Published.read(None, path)
 
 
@@ -151,5 +151,5 @@ def test_a_truth_that_is_none_is_named(tmp_path, text, data):
         [found] = Published.read(None, path).cards
         assert found.data == data
         return
-    with pytest.raises(BenchError, match=r"cards\.csv: row 1: extra_data .*true or false.*'WAHR'"):
+    with pytest.raises(BenchError, match=r"cards\.csv: row 1\.extra_data: .*true or false.*'wahr'"):
         Published.read(None, path)

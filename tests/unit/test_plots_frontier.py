@@ -214,5 +214,5 @@ def test_the_published_files_are_read_with_what_a_model_was_trained_on():
 def test_a_word_that_is_neither_true_nor_false_is_named(tmp_path):
     path = tmp_path / "robustbench.csv"
     path.write_text(CARDS.read_text(encoding="utf-8").replace("false,true", "false,maybe", 1))
-    with pytest.raises(BenchError, match=r"robustbench\.csv: .*generated_data .*'maybe'"):
+    with pytest.raises(BenchError, match=r"robustbench\.csv: .*generated_data: .*'maybe'"):
         Published.read(None, path)

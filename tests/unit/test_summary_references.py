@@ -233,7 +233,7 @@ def test_our_own_cards_are_two_numbers_a_model_at_the_radius_of_their_source():
 def test_a_card_that_is_no_accuracy_is_named(tmp_path):
     path = tmp_path / "cards.csv"
     path.write_text(CARDS.replace("53.08", "many"))
-    with pytest.raises(BenchError, match=r"cards\.csv: row 2: value: expected an accuracy"):
+    with pytest.raises(BenchError, match=r"cards\.csv: row 2\.value: expected an accuracy"):
         read_cards(path)
 
 

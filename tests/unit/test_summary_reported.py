@@ -161,16 +161,16 @@ def test_a_number_stands_beside_the_checkpoint_that_its_source_names(cifar, repo
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("cifar10,r,trades,,,pgd-20,50,8/255,,,s,paper", r"row 1: metric is 'pgd-20'.*'pgd20'"),
-        ("cifar10,r,trades,,,pgd20,0.5x,8/255,,,s,paper", "row 1: value: expected an accuracy"),
-        ("cifar10,r,trades,,,pgd20,150,8/255,,,s,paper", "row 1: value: expected an accuracy"),
-        ("cifar10,r,trades,,,pgd20,50,eight,,,s,paper", "row 1: eps: expected a distance"),
-        ("cifar10,r,trades,,,pgd20,50,8,,,s,paper", r"row 1: eps: .*\(divide by 255\?\), got '8'"),
-        ("cifar10,r,trades,,,pgd20,50,8/255,-1,,s,paper", "row 1: n: expected a whole number"),
+        ("cifar10,r,trades,,,pgd-20,50,8/255,,,s,paper", r"row 1\.metric: 'pgd-20'.*'pgd20'"),
+        ("cifar10,r,trades,,,pgd20,0.5x,8/255,,,s,paper", "row 1.value: expected an accuracy"),
+        ("cifar10,r,trades,,,pgd20,150,8/255,,,s,paper", "row 1.value: expected an accuracy"),
+        ("cifar10,r,trades,,,pgd20,50,eight,,,s,paper", "row 1.eps: expected a distance"),
+        ("cifar10,r,trades,,,pgd20,50,8,,,s,paper", r"row 1.eps: .*\(divide by 255\?\), got '8'"),
+        ("cifar10,r,trades,,,pgd20,50,8/255,-1,,s,paper", "row 1.n: expected a whole number"),
         ("cifar10,r,trades,,beta=6,pgd20,50,8/255,,,s,paper", "row 1: options belong to a spec_m"),
         ("cifar10,r,trades,,,pgd20,50,8/255,,,s", "row 1 has not as many cells"),
-        ('cifar10,r,trades,,,pgd20,"50,5",8/255,,,s,paper', r"row 1: value: "),
-        ("cifar10,r,trades,,,pgd20,50,8/255,,,s,blog", "row 1: kind is 'blog'"),
+        ('cifar10,r,trades,,,pgd20,"50,5",8/255,,,s,paper', r"row 1.value: "),
+        ("cifar10,r,trades,,,pgd20,50,8/255,,,s,blog", "row 1.kind: 'blog'"),
     ],
 )
 def test_a_wrong_line_is_named(reported, line, message):
