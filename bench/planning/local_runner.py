@@ -110,13 +110,13 @@ class LocalRunner:
         self._read_images()
         self._require_autoattack()
         self._require_sizes()
-        for label, seed in self.runs:
-            start = self.experiment.method(label).training.start
-            if start is not None and name_of((start, seed)) not in self.failed:
-                with self._reporting(name_of((start, seed))):
-                    self._begin(label, (start, seed))
-            with self._reporting(name_of((label, seed))):
-                self._finish((label, seed))
+        for pair in self.runs:
+            start = self._start(pair)
+            if start and name_of(start) not in self.failed:
+                with self._reporting(name_of(start)):
+                    self._train_start(start, pair)
+            with self._reporting(name_of(pair)):
+                self._finish(pair)
             # Only here is the memory free that an error's traceback held.
             free_memory()
         for seed in sorted({seed for _, seed in self.runs}):
@@ -151,17 +151,12 @@ class LocalRunner:
 
     def _require_sizes(self) -> None:
         """Raise ConfigError where a training that is left cannot be made on images of this size."""
-        starts = [(self.experiment.method(label).training.start, seed) for label, seed in self.runs]
-        pairs = [*self.runs, *((start, seed) for start, seed in starts if start is not None)]
-        labels = []
-        for pair in dict.fromkeys(pairs):
-            job = self.next_job(pair)
-            if job and job.name == "train":
-                labels.append(pair[0])
+        pairs = dict.fromkeys([*self.runs, *filter(None, map(self._start, self.runs))])
+        labels = dict.fromkeys(pair[0] for pair in pairs if self.stale.training(*pair))
         if labels:
             from bench.training.feasible import check_all
 
-            check_all(self.experiment, dict.fromkeys(labels), self.stale.images)
+            check_all(self.experiment, labels, self.stale.images)
 
     @contextmanager
     def _reporting(self, name: str) -> Iterator[None]:
@@ -175,21 +170,23 @@ class LocalRunner:
             self.failed[name] = None
             print(f"{name} failed: {explained(error)}", flush=True)
 
-    def _begin(self, label: str, start: Pair) -> None:
-        """Train what the run of `label` starts from, if that is still to be done."""
+    def _start(self, pair: Pair) -> Pair | None:
+        """Return the run whose weights a run starts from."""
+        start = self.experiment.method(pair[0]).training.start
+        return None if start is None else (start, pair[1])
+
+    def _train_start(self, start: Pair, pair: Pair) -> None:
+        """Train what a run starts from, if both are still to be done."""
         job = self.next_job(start)
-        if job and job.name == "train" and self.next_job((label, start[1])):
-            print(f"{name_of(start)}: train ({label} starts from it)", flush=True)
+        if job and job.name == "train" and self.next_job(pair):
+            print(f"{name_of(start)}: train ({pair[0]} starts from it)", flush=True)
             self._do(job, start)
 
     def _finish(self, pair: Pair) -> None:
-        start, job = self.experiment.method(pair[0]).training.start, self.next_job(pair)
-        if job and job.name == "train" and start is not None:
-            first = self.next_job((start, pair[1]))
-            if first and first.name == "train":
-                raise BenchError(
-                    f"it starts from {name_of((start, pair[1]))}, whose training failed"
-                )
+        start = self._start(pair)
+        if start and self.stale.training(*pair) and self.stale.training(*start):
+            raise BenchError(f"it starts from {name_of(start)}, whose training failed")
+        job = self.next_job(pair)
         while job:
             print(f"{name_of(pair)}: {job.name} ({job.why})", flush=True)
             job = self._do(job, pair)

@@ -46,14 +46,14 @@ def exit_code(command: Callable[[], int | None]) -> int:
             sys.stdout.flush()
             return code
     except InterruptedJobError as error:
-        _say(str(error))
+        print(f"error: {error}", file=sys.stderr)
         return 128 + error.number
     except BrokenPipeError:
         # Whoever reads, as `head` does, has read enough; what is still buffered goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
-        _say(explained(error))
+        print(f"error: {explained(error)}", file=sys.stderr)
         return 1
 
 
@@ -107,11 +107,11 @@ def code_error(error: Exception, path: Path, doing: str) -> CodeError:
     """
     if isinstance(error, BenchError) or out_of_memory(error) or refusal(error):
         raise error
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if _is(frame, path)
-    ]
-    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
-    line = line or (lines[-1] if lines else None)
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
+    if isinstance(error, SyntaxError):
+        lines.append(error.lineno)
+    line = next(filter(None, reversed(lines)), None)
     said = CodeError(
         f"{path}{f', line {line}' if line else ''}: {doing}: {named(error)}; fix it there"
     )
@@ -137,10 +137,6 @@ def import_file(module: str) -> None:
         raise code_error(error, path, "it cannot be imported") from error
 
 
-def _is(frame: traceback.FrameSummary, path: Path) -> bool:
-    return Path(frame.filename) == path
-
-
 def _missing(error: Exception) -> str:
     """Return the package that is not installed, empty where `error` is about something else."""
     name = error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
@@ -153,8 +149,3 @@ def named(error: BaseException) -> str:
     """Return the class of `error` and the first line of its text."""
     first = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def _say(text: str) -> None:
-    # Only what a config has wrong is a list, a line each.
-    print(f"error: {text}", file=sys.stderr)

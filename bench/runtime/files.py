@@ -134,13 +134,9 @@ def read_json(path: Path, fix: str | None = None) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BenchError(f"{path}: there is no such file; {fix or MAKE}") from None
-    except PermissionError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}); {CLOSED}") from None
-    except (IsADirectoryError, NotADirectoryError) as error:
-        said = fix or IN_THE_WAY
-        raise BenchError(f"{path}: cannot be read ({error.strerror}); {said}") from None
     except OSError as error:
-        said = fix or AGAIN
+        closed = isinstance(error, PermissionError)
+        said = CLOSED if closed else fix or FIXES.get(error.errno or 0, AGAIN)
         raise BenchError(f"{path}: cannot be read ({error.strerror}); {said}") from None
     except ValueError as error:
         raise BenchError(f"{path}: not JSON ({error}); {fix or AGAIN}") from None

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -127,12 +128,8 @@ def _create(path: Path) -> None:
 
 def _names(visible: str) -> list[str]:
     """Return the devices of CUDA_VISIBLE_DEVICES; CUDA ignores all from the first bad one on."""
-    names = []
-    for name in visible.split(","):
-        if name.strip() in ("", "-1", "NoDevFiles"):
-            break
-        names.append(name.strip())
-    return names
+    names = (name.strip() for name in visible.split(","))
+    return list(takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names))
 
 
 class Card(NamedTuple):
