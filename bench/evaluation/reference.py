@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import nn
 
 from bench.attacks.autoattack import provide
 from bench.config.experiment import EvaluationSpec
+from bench.config.parsing import suggestion
 from bench.data.dataset import Images, load
 from bench.data.published import ROBUSTBENCH_DATA, robustbench_name
 from bench.evaluation.job import attacks_on, evaluate_attacks, evaluation_record, surroundings
@@ -62,7 +62,7 @@ def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: P
         return
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
     files = reference_files(name, folder=downloads, dataset=listed)
-    weights = ",".join(sha256(path) for path in files)
+    weights = ",".join(map(sha256, files))
     code = reference_digest()
     identity = {**surroundings(dataset, device, code), "weights": weights}
     attacks = evaluate_attacks(model, test, attacks_on("best", spec), spec, run, "best", identity)
@@ -91,7 +91,7 @@ def load_reference(name: str, *, folder: Path, dataset: str = "cifar10") -> nn.M
     Source: Croce et al. 2021, arXiv:2010.09670.
     """
     files = reference_files(name, folder=folder, dataset=dataset)
-    _fetch(name, dict(zip(files, _downloads(name, dataset).values(), strict=True)))
+    _fetch(name, files)
     from robustbench.utils import load_model
 
     try:
@@ -102,7 +102,7 @@ def load_reference(name: str, *, folder: Path, dataset: str = "cifar10") -> nn.M
     except Exception as error:
         if out_of_memory(error):
             raise
-        # torch goes on to advise a way of loading that runs whatever code is in the file.
+        # The rest of torch's text advises a way of loading that runs whatever code is in the file.
         reason = _reason(error).partition(". ")[0]
         raise BenchError(
             f"{' or '.join(map(str, files))} is not the checkpoint of RobustBench's {name}"
@@ -142,8 +142,8 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {first_line}"
 
 
-def reference_files(name: str, *, folder: Path, dataset: str = "cifar10") -> tuple[Path, ...]:
-    """Return where below `folder` RobustBench keeps the checkpoint of `name`, one path a file.
+def reference_files(name: str, *, folder: Path, dataset: str = "cifar10") -> dict[Path, str]:
+    """Return the files of the checkpoint of `name` below `folder`, with their ids for downloading.
 
     Raises
     ------
@@ -152,11 +152,6 @@ def reference_files(name: str, *, folder: Path, dataset: str = "cifar10") -> tup
     BenchError
         RobustBench is not installed.
     """
-    return tuple(Path(folder) / dataset / THREAT / file for file in _downloads(name, dataset))
-
-
-def _downloads(name: str, dataset: str) -> dict[str, str]:
-    """Return the files of `name` with the identifiers under which RobustBench fetches them."""
     provide()
     try:
         with warnings.catch_warnings():
@@ -173,16 +168,17 @@ def _downloads(name: str, dataset: str) -> dict[str, str]:
         raise ConfigError(f"RobustBench has no models for {dataset!r}; it knows {', '.join(known)}")
     models = model_dicts[BenchmarkDataset(dataset)][ThreatModel(THREAT)]
     if name not in models:
-        near = difflib.get_close_matches(name, models, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "its site lists the names"
+        near = suggestion(name, models)
+        hint = f"did you mean {near}?" if near else "its site lists the names"
         raise ConfigError(f"RobustBench has no {dataset} {THREAT} model {name!r}; {hint}")
-    download = models[name].get("gdrive_id")
-    if download is None:
+    ids = models[name].get("gdrive_id")
+    if ids is None:
         raise ConfigError(
             f"RobustBench does not keep {name} itself but leaves it to timm, where its file cannot"
             " be checked; choose another model"
         )
+    place = Path(folder) / dataset / THREAT
     # Of an ensemble's files RobustBench numbers the names, behind their ending.
-    if isinstance(download, list):
-        return {f"{name}.pt_m{part}.pt": one for part, one in enumerate(download)}
-    return {f"{name}.pt": download}
+    if isinstance(ids, list):
+        return {place / f"{name}.pt_m{part}.pt": one for part, one in enumerate(ids)}
+    return {place / f"{name}.pt": ids}
