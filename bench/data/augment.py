@@ -90,18 +90,8 @@ class Views:
     """The frame of every training image in every epoch, fixed by the seed.
 
     A whole epoch is drawn at once on the CPU, so an image has the same frame in whatever batch
-    and on whatever device it is used.
-
-    Parameters
-    ----------
-    seed
-        Of the run.
-    count
-        Number of training images, N.
-    crop
-        Pixels of zero padding on each side before the crop; 0 crops nothing.
-    flip
-        Whether to mirror half of the images.
+    and on whatever device it is used. Images are padded by `crop` zeros on each side and cropped,
+    and half of them are mirrored where `flip` says so.
     """
 
     def __init__(self, seed: int, count: int, crop: int, flip: bool) -> None:

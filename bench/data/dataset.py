@@ -29,23 +29,10 @@ ELSEWHERE = f"name a {DATA}, which `python -m bench data --config ...` makes"
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images as they are stored: 8 bits a value.
+    """Images as they are stored: 8 bits a value."""
 
-    Parameters
-    ----------
-    pixels
-        uint8 [N, C, H, W].
-    labels
-        int64 [N].
-
-    Raises
-    ------
-    ValueError
-        Another type or shape, or no image at all.
-    """
-
-    pixels: Tensor
-    labels: Tensor
+    pixels: Tensor  # uint8 [N, C, H, W]
+    labels: Tensor  # int64 [N]
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4:
@@ -63,34 +50,16 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training and test images of the same classes and the same size.
+    """Training and test images of the same classes and the same size."""
 
-    Parameters
-    ----------
-    name
-        What results are reported under; it tells a re-encoded copy from the original.
-    classes
-        One name for each label, in the order of the labels.
-    train, test
-        The images. Test images are never used to choose anything.
-    of_train, of_test
-        How many images the source has of each part; None: these are all.
-    origin
-        What is known of all images of the source; None where they have none.
-
-    Raises
-    ------
-    BenchError
-        A label has no class, or the images of the two parts differ in shape.
-    """
-
-    name: str
-    classes: tuple[str, ...]
+    name: str  # what results are reported under; it tells a re-encoded copy from the original
+    classes: tuple[str, ...]  # one name for each label, in the order of the labels
     train: Images
-    test: Images
+    test: Images  # never used to choose anything
+    # How many images the source has of each part; None: these are all.
     of_train: int | None = None
     of_test: int | None = None
-    origin: Origin | None = None
+    origin: Origin | None = None  # of the source, if there is one
 
     def __post_init__(self) -> None:
         for part, images in self.parts().items():
@@ -165,13 +134,7 @@ def save(dataset: Dataset, path: Path, spec: dict[str, Any] | None = None) -> No
 
 
 def load(path: Path) -> Dataset:
-    """Read what `save` wrote.
-
-    Raises
-    ------
-    BenchError
-        The file is missing, truncated, changed since it was written, or something else.
-    """
+    """Read what `save` wrote."""
     # Only what is ours may be deleted: the path may be a mistaken one, and the file the user's own.
     ours = path.name == DATA or header(path)
     fix = "delete it and prepare the data again" if ours else ELSEWHERE

@@ -16,13 +16,7 @@ from bench.runtime.places import expanded
 
 
 def prepare(spec: Data, needs: Needs, out: Path) -> DataRecord:
-    """Write the images of `spec` to `out`, and to its neighbour ``.json`` what is returned.
-
-    Raises
-    ------
-    BenchError
-        The images cannot be had, or are too few for `needs`.
-    """
+    """Write the images of `spec` to `out`, and to its neighbour ``.json`` what is returned."""
     path = expanded(spec.path) if spec.path else None
     dataset = read(
         spec.source,

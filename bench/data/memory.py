@@ -49,11 +49,6 @@ class Memory:
         perturbation, as in the authors' code. ``realigned``: the image as it is seen now with
         the perturbation moved to its place there. ``clean_crop``: the old crop without the
         perturbation, the control for what a second crop alone does.
-
-    Raises
-    ------
-    ValueError
-        Unknown storage or alignment.
     """
 
     def __init__(
@@ -78,16 +73,9 @@ class Memory:
     def store(
         self, index_B: Tensor, frame: Frame, clean_BCHW: Tensor, adversarial_BCHW: Tensor
     ) -> None:
-        """Replace the entries of the images `index_B`.
+        """Replace the entries of the images `index_B`, each there at most once.
 
-        Parameters
-        ----------
-        index_B
-            int64, each image at most once.
-        frame
-            Where the views of these images lie.
-        clean_BCHW, adversarial_BCHW
-            The views as floats in [0, 1], and the adversarial images made from them.
+        `clean_BCHW` are the views in `frame`, as floats in [0, 1].
         """
         index_B = index_B.to(self._kept_NCHW.device)
         delta_BCHW = (adversarial_BCHW - clean_BCHW).clamp(-self.eps, self.eps)
@@ -145,13 +133,7 @@ class Memory:
         return {"perturbation": self._kept_NCHW, "frame": self._frame_N3}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what `state_dict` returned.
-
-        Raises
-        ------
-        BenchError
-            The state is of other images or of another storage.
-        """
+        """Take over what `state_dict` returned."""
         for name, own in self.state_dict().items():
             given = state.get(name)
             if given is None or given.shape != own.shape or given.dtype != own.dtype:

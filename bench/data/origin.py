@@ -18,23 +18,12 @@ BRIGHTEST = 255
 
 @dataclass(frozen=True)
 class Origin:
-    """A source's images before a part of them is taken.
+    """A source's images before a part of them is taken."""
 
-    Parameters
-    ----------
-    source
-        As in `data.source`.
-    lossless
-        Whether every file keeps the values of its pixels exactly, as PNG does and JPEG does not.
-    class_counts
-        Images of each class, in the order of the labels, by part.
-    channel_mean, channel_std
-        Of each channel of all training pixels in [0, 1], to 6 decimals.
-    """
-
-    source: str
-    lossless: bool
-    class_counts: dict[str, tuple[int, ...]]
+    source: str  # as in `data.source`
+    lossless: bool  # whether every file keeps its pixels exactly, as PNG does and JPEG does not
+    class_counts: dict[str, tuple[int, ...]]  # by part, in the order of the labels
+    # Of each channel of all training pixels in [0, 1], to 6 decimals.
     channel_mean: tuple[float, ...]
     channel_std: tuple[float, ...]
 

@@ -18,27 +18,14 @@ ROBUSTBENCH_DATA = ("cifar10", "cifar100")  # whose test sets and models RobustB
 
 @dataclass(frozen=True)
 class Published:
-    """A data set of 8-bit images.
+    """A data set of 8-bit images."""
 
-    Parameters
-    ----------
-    shape
-        Channels, rows and columns.
-    train, test
-        The number of images of each part.
-    classes
-        The number of classes.
-    balanced
-        Whether each part has equally many images of every class.
-    mean, std
-        Of each channel over all training pixels in [0, 1]; empty where they are not known.
-    """
-
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # channels, rows, columns
     train: int
     test: int
     classes: int
-    balanced: bool
+    balanced: bool  # whether each part has equally many images of every class
+    # Of each channel over all training pixels in [0, 1]; empty where they are not known.
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 

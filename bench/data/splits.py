@@ -28,11 +28,6 @@ def choose(labels_N: Tensor, count: int, purpose: str) -> Tensor:
     -------
     Tensor
         int64 [count], sorted. Each label's number is its exact share, rounded up or down.
-
-    Raises
-    ------
-    ValueError
-        `count` is out of range.
     """
     total = len(labels_N)
     if not 0 <= count <= total:
@@ -48,24 +43,9 @@ def choose(labels_N: Tensor, count: int, purpose: str) -> Tensor:
 
 
 def hold_out(labels_N: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Split training images into those to learn from and those to select a checkpoint on.
+    """Split training images into those to learn from and `count` to select a checkpoint on.
 
-    Parameters
-    ----------
-    labels_N
-        int64 [N], the labels of the training images.
-    count
-        How many to hold out; 0 holds none out.
-
-    Returns
-    -------
-    tuple[Tensor, Tensor]
-        Indices to train on and to validate on, int64, each sorted; stratified by label.
-
-    Raises
-    ------
-    BenchError
-        Nothing would be left to train on.
+    Returns the indices of both, int64, each sorted; stratified by label.
     """
     if not 0 <= count < len(labels_N):
         raise BenchError(
@@ -85,18 +65,6 @@ def take(dataset: Dataset, train_images: int | None, test_images: int | None) ->
 
     Taking the first images would do for CIFAR, whose official order is random already, but a
     folder of images is ordered by class, so one rule that is right for every source serves all.
-
-    Parameters
-    ----------
-    dataset
-        What to choose from.
-    train_images, test_images
-        How many of each part; None keeps all.
-
-    Raises
-    ------
-    BenchError
-        A part has fewer images than asked for, or none is asked for.
     """
     parts = dataset.parts()
     for part, count in (("train", train_images), ("test", test_images)):

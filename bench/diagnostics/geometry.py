@@ -83,15 +83,12 @@ def departure(target: EvaluationTarget, images: Tensor, labels: Tensor, noise: T
 def linearity(target: EvaluationTarget) -> tuple[Outcome, Tensor]:
     """Return how many images resist FGSM though the loss departs from its tangent, and by what.
 
+    The departures are those of all images, [N] in nats.
+
     An image counts that FGSM does not break and around which the loss is off its tangent by more
     than log 2 nats: one step along the gradient cannot know what is there. Where logits are linear
     in the ball no image that FGSM leaves with a sure answer can count. After catastrophic
     overfitting (Wong et al. 2020, arXiv:2001.03994) most do.
-
-    Returns
-    -------
-    tuple
-        The outcome, and the departures of all images, [N] in nats.
     """
     counts, departures = 0, []
     for images, labels, generator in target.batches():

@@ -42,12 +42,6 @@ def diagnose(spec: DiagnosticsSpec, *, data: Path, folder: Path) -> None:
 
     Writes ``diagnostics/curves.csv``, ``diagnostics/surfaces.csv`` and, last, the record of all
     checks, ``diagnostics/record.json``.
-
-    Raises
-    ------
-    BenchError
-        The run was trained on other images or for another radius, there are fewer images than are
-        asked for, or a file of the run is missing or not what its record says.
     """
     began = time.perf_counter()
     run, dataset = read_run(RunPaths(folder)), load(data)

@@ -20,31 +20,16 @@ from bench.numerics.seeding import stream
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EvaluationTarget:
-    """A network in evaluation mode, frozen, and the test images that it is attacked on.
-
-    Parameters
-    ----------
-    model
-        Maps images [B, C, H, W] in [0, 1] to logits [B, K].
-    images, labels
-        [N, C, H, W] in [0, 1] and [N] int64, on the device of `model`.
-    eps
-        Radius that robustness is claimed for, in pixel values.
-    steps
-        Gradients of PGD where nothing else is said; a step is a quarter of the radius.
-    batch_size
-        Images attacked together.
-    seed
-        Of all random starts. They are the same for every attack, scaled by its radius, so that two
-        attacks differ in nothing else.
-    """
+    """A network in evaluation mode, frozen, and the test images that it is attacked on."""
 
     model: nn.Module
-    images: Tensor
-    labels: Tensor
-    eps: float
-    steps: int
+    images: Tensor  # [N, C, H, W] in [0, 1], on the device of `model`
+    labels: Tensor  # int64 [N]
+    eps: float  # radius that robustness is claimed for
+    steps: int  # gradients of PGD where nothing else is said; a step is a quarter of the radius
     batch_size: int
+    # Of all random starts. They are the same for every attack, scaled by its radius, so that two
+    # attacks differ in nothing else.
     seed: int
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor, torch.Generator]]:

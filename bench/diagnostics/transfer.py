@@ -34,23 +34,9 @@ from bench.runtime.provenance import transfer_digest
 def transfer(
     spec: DiagnosticsSpec, methods: Sequence[str], seed: int, *, data: Path, folder: Path
 ) -> None:
-    """Try the images made on each of `methods`, label by label, on all of them.
+    """Try the images made on each of `methods`, labels of evaluated runs, on all of them.
 
     Writes ``transfer/seed<k>.csv`` and, last, the record ``transfer/seed<k>.json``.
-
-    Parameters
-    ----------
-    methods
-        Labels of at least two runs with `seed`, trained and evaluated, in `folder`.
-    data
-        The data file.
-    folder
-        results/<experiment>.
-
-    Raises
-    ------
-    BenchError
-        As `bench.diagnostics.job.diagnose` does, for any of the runs.
     """
     began = time.perf_counter()
     paths = Paths(folder)

@@ -23,22 +23,7 @@ def load(folder: str | Path = Path(__file__).parent) -> nn.Module:
 
 
 def standalone(name: str, arguments: Mapping[str, int], *, models: Path = MODELS) -> str:
-    """Return the source of architecture `name` without this package, and with a `load` function.
-
-    Parameters
-    ----------
-    name
-        A registered architecture.
-    arguments
-        What its class is called with.
-    models
-        The folder of architectures.
-
-    Raises
-    ------
-    BenchError
-        No file registers `name`, or its file uses more of this package than errors.
-    """
+    """Return the source of architecture `name` without this package, and with a `load` function."""
     path, text, builder = _registered(name, models)
     lines = text.splitlines()
     imports = [

@@ -32,11 +32,6 @@ def evaluate_in_memory(
     The batch of `spec` is tried first, then half of it and so on. `state_of` returns the state of
     the attack with the batch size of what it is given; finished per-example results are taken from
     there.
-
-    Raises
-    ------
-    BenchError
-        Not even a single image fits into the memory.
     """
     while (results := _attempt(model, test, name, spec, state_of(spec))) is None:
         free_memory()

@@ -18,31 +18,11 @@ HINT = "train and evaluate the run with `python -m bench run`, or name another w
 
 
 def export(run_dir: Path, checkpoint: str, out: Path) -> Path:
-    """Write a checkpoint of a run into the folder `out`, to be loaded without this suite.
+    """Write a checkpoint of the run in `run_dir` into the new folder `out`; return its README.md.
 
     ``model.safetensors`` are the run's weights, byte for byte; ``model.py`` is the architecture
     with a function `load`; ``record.json`` is train.json with the accuracies that were measured;
     ``README.md`` says how to load and score it.
-
-    Parameters
-    ----------
-    run_dir
-        Folder of the run: train.json, the weights and, once it was evaluated, evaluation.json.
-    checkpoint
-        Such as "best" or "last".
-    out
-        A folder that is empty or not there yet.
-
-    Returns
-    -------
-    Path
-        The README.md that was written.
-
-    Raises
-    ------
-    BenchError
-        `out` holds something, a file of the run is missing, truncated or another run's, or the
-        architecture needs more of the suite. Nothing was written then.
     """
     run, out = RunPaths(Path(run_dir)), Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

@@ -36,13 +36,6 @@ def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: P
     Writes per-example results and evaluation.json into `folder`. The model's own checkpoint is kept
     beside `data`, in ``robustbench/``. Where it is not there and cannot be fetched, evaluation.json
     says so instead: a machine without a network can still finish all that needs none.
-
-    Raises
-    ------
-    ConfigError
-        RobustBench has no such model, or no models for these images.
-    BenchError
-        The data file is not to be had, or the checkpoint is not what it should be.
     """
     run, dataset = RunPaths(folder), load(data)
     listed = robustbench_name(dataset.name)
@@ -143,15 +136,7 @@ def _reason(error: Exception) -> str:
 
 
 def reference_files(name: str, *, folder: Path, dataset: str = "cifar10") -> dict[Path, str]:
-    """Return the files of the checkpoint of `name` below `folder`, with their ids for downloading.
-
-    Raises
-    ------
-    ConfigError
-        RobustBench has no such model or data set, or does not keep the checkpoint itself.
-    BenchError
-        RobustBench is not installed.
-    """
+    """Return the files of the checkpoint of `name` below `folder`, with their download ids."""
     provide()
     try:
         with warnings.catch_warnings():

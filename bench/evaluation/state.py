@@ -30,22 +30,11 @@ EVERY = 30.0  # seconds between two writes within a component
 
 @dataclass(frozen=True)
 class State:
-    """The files that belong to one attack on one checkpoint.
+    """The files that belong to one attack on one checkpoint."""
 
-    Parameters
-    ----------
-    folder
-        Of what is half-way; removed with `forget` when the whole evaluation is written.
-    kept
-        The file of the finished attack. It stays: an evaluation that asks for one more attack makes
-        that one alone.
-    identity
-        Text of all that the attack's per-example results depend on.
-    """
-
-    folder: Path
-    kept: Path
-    identity: str
+    folder: Path  # of what is half-way; `forget` removes it when the whole evaluation is written
+    kept: Path  # of the finished attack; it stays, for an evaluation that asks for one more attack
+    identity: str  # all that the per-example results depend on
 
     def path(self, part: str) -> Path:
         """Return the file of `part` of the attack."""

@@ -111,10 +111,7 @@ def diagnostics_seconds(
 ) -> float | None:
     """Return the seconds of the diagnostics of one run of `method`; None where no rate is known.
 
-    Parameters
-    ----------
-    others
-        Methods on whose networks its adversarial images are tried; 0 if they are not.
+    `others` counts the networks that its adversarial images are tried on.
     """
     gradients = _gradients(diagnostics)
     if others:

@@ -43,11 +43,6 @@ class LocalRunner:
     A run is trained, evaluated and, where the config asks for it, diagnosed before the next one
     begins, so that a call leaves something whole. What transfers between the methods of a seed
     comes at the end, if all of them are there. A run that fails is reported and the others go on.
-
-    Parameters
-    ----------
-    results
-        The folder above the experiment's.
     """
 
     def __init__(self, experiment: Experiment, runs: Sequence[Pair], results: Path) -> None:
@@ -57,20 +52,10 @@ class LocalRunner:
         self.failed: dict[str, None] = {}
 
     def run(self, minutes: float | None, began: float) -> int:
-        """Do the jobs; return the exit code.
+        """Do the jobs; return 0 when all is done, 1 when a run failed, `AGAIN` at the time limit.
 
-        Parameters
-        ----------
-        minutes
-            The time limit: the job that is running stops a little before, with its state on disk.
-            None: as long as it takes.
-        began
-            When the command did, by ``time.monotonic``: before it waited for a device.
-
-        Returns
-        -------
-        int
-            0 when all is done, 1 when a run failed, `AGAIN` when the time was up.
+        The limit of `minutes` counts from `began` (``time.monotonic``), before the command waited
+        for a device; the job that is running stops a little before, with its state on disk.
         """
         spent = time.monotonic() - began
         limit = None if minutes is None else max(1.0, 60 * minutes - MARGIN - spent)
@@ -192,13 +177,7 @@ class LocalRunner:
             job = self._do(job, pair)
 
     def _do(self, job: Job, pair: Pair) -> Job | None:
-        """Do a job of a run and return the next, since evaluation depends on what was trained.
-
-        Raises
-        ------
-        BenchError
-            The job is still to be done, as it would be for ever.
-        """
+        """Do a job of a run and return the next, since evaluation depends on what was trained."""
         job.do()
         after = self.next_job(pair)
         if after and after.name == job.name:

@@ -165,11 +165,6 @@ def configs_of(results: Path, folders: Sequence[Path]) -> dict[str, Path | None]
     """Return every experiment that has results, with its config in `folders`; None without one.
 
     A config with mistakes in it still names its experiment.
-
-    Raises
-    ------
-    BenchError
-        There are no results at all.
     """
     present = sorted(
         path.name

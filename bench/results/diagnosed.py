@@ -34,11 +34,6 @@ def read_diagnosis(
     diagnosed
         The (method, seed) pairs that must have diagnostics; those of other runs are ignored. None
         takes every run that has some. The transfer of a seed counts where it is there.
-
-    Raises
-    ------
-    BenchError
-        Naming the file that is missing, edited, or about other weights or images, and the fix.
     """
     by_pair = {(run.training.method, run.training.seed): run for run in runs}
     chosen = list(by_pair) if diagnosed is None else [p for p in by_pair if p in set(diagnosed)]

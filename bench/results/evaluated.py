@@ -151,11 +151,6 @@ def read_references(
         RobustBench's names of the models to read; None takes every one in the folder.
     beside
         A run of the experiment, whose images they must have been evaluated on.
-
-    Raises
-    ------
-    BenchError
-        Naming the file that is missing, edited, or at odds with another, and how to make it again.
     """
     if names is None:
         names = [found.folder.name for found in paths.references()]

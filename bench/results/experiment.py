@@ -45,14 +45,9 @@ ROUNDING = 0.0051  # of an accuracy with two digits, and of the sum that tells i
 
 
 class ExperimentResults:
-    """What is in results/<experiment>.
+    """What is in `folder`, results/<experiment>.
 
-    Parameters
-    ----------
-    folder
-        results/<experiment>.
-    diagnosed
-        The runs whose diagnostics count; None takes all that are there.
+    `diagnosed` are the runs whose diagnostics count; None takes all that are there.
     """
 
     def __init__(self, folder: Path, diagnosed: Iterable[Run] | None = None) -> None:
@@ -88,13 +83,7 @@ class ExperimentResults:
 
     @cached_property
     def ours(self) -> pd.DataFrame:
-        """The rows of `summary` of networks that were trained here.
-
-        Raises
-        ------
-        BenchError
-            There are none.
-        """
+        """The rows of `summary` of networks that were trained here."""
         frame = self.summary[self.summary["model"] != ROBUSTBENCH].astype({"seed": int})
         if frame.empty:
             raise BenchError(

@@ -27,13 +27,7 @@ def chosen(method: str, given: Mapping[str, Any]) -> dict[str, str]:
 
 
 def options_of(text: str) -> dict[str, str]:
-    """Return the options of a text such as "variant=v1;beta=3".
-
-    Raises
-    ------
-    ConfigError
-        A part of the text is not of the form name=value.
-    """
+    """Return the options of a text such as "variant=v1;beta=3"."""
     found = {}
     for part in filter(None, text.split(";")):
         name, sign, value = part.partition("=")
@@ -44,13 +38,7 @@ def options_of(text: str) -> dict[str, str]:
 
 
 def stated(method: str, text: str, where: str) -> str:
-    """Return `options_text` of what a source states; what it leaves open is at its default.
-
-    Raises
-    ------
-    ConfigError
-        The method or an option is unknown, or one without a default is missing.
-    """
+    """Return `options_text` of what a source states; what it leaves open is at its default."""
     given = declared_options(method, options_of(text), where=where)
     return options_text(method, given)
 

@@ -67,13 +67,7 @@ class Reported:
 
 
 def read_reported(path: Path) -> tuple[Reported, ...]:
-    """Read reported numbers in the order of the file.
-
-    Raises
-    ------
-    BenchError
-        Naming the file, the row and the column that does not hold what it should.
-    """
+    """Read reported numbers in the order of the file."""
     return tuple(_row(row, where) for where, row in _lines(path, COLUMNS))
 
 
@@ -81,11 +75,6 @@ def read_cards(path: Path) -> tuple[Reported, ...]:
     """Read RobustBench's model cards: for each model its clean and its AutoAttack accuracy.
 
     Their `model` is `ROBUSTBENCH`, their `method` RobustBench's name of the model.
-
-    Raises
-    ------
-    BenchError
-        Naming the file, the row and the column that does not hold what it should.
     """
     return tuple(card for where, row in _lines(path, CARD_COLUMNS) for card in _of_card(row, where))
 
@@ -187,13 +176,7 @@ class Published:
 
     @classmethod
     def read(cls, reported: Path | None, reference: Path | None) -> Published:
-        """Read reported numbers and RobustBench's cards; None leaves one of them out.
-
-        Raises
-        ------
-        BenchError
-            Naming the file, the line and the column that does not hold what it should.
-        """
+        """Read reported numbers and RobustBench's cards; None leaves one of them out."""
         return cls(
             read_reported(reported) if reported else (),
             _cards(reference) if reference else (),

@@ -120,13 +120,7 @@ def code_error(error: Exception, path: Path, doing: str) -> CodeError:
 
 
 def import_file(module: str) -> None:
-    """Import a module that registers a method or a model.
-
-    Raises
-    ------
-    BenchError
-        Its code fails; the file is named.
-    """
+    """Import a module that registers a method or a model."""
     try:
         importlib.import_module(module)
     except Exception as error:

@@ -65,11 +65,6 @@ def claim_for(device: str) -> None:
     """Make this process fit for "cpu" or "cuda": reproducible sums, and a device of its own.
 
     Must come before torch is imported, which reads both when it starts.
-
-    Raises
-    ------
-    BenchError
-        A CUDA device is asked for and there is none.
     """
     # Without it cuBLAS may sum in another order from run to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -81,11 +76,6 @@ def claim() -> str:
     """Take one free device for this process alone, once there is one, and show CUDA no other.
 
     Must come before torch is imported.
-
-    Raises
-    ------
-    BenchError
-        There is no CUDA device.
     """
     names = devices()
     if not names:

@@ -47,13 +47,6 @@ def read(
         Names that replace the source's own, in the order of the labels.
     allow_copies
         Whether parquet files may be copies of each other, whose images then count twice.
-
-    Raises
-    ------
-    ConfigError
-        The source is unknown, it needs a folder, or the name is that of other images.
-    BenchError
-        The images cannot be had, or they are not what they should be.
     """
     if source not in SOURCES:
         raise ConfigError(f"data.source: {source!r} is unknown; {nearest(source, SOURCES)}")

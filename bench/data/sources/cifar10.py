@@ -35,11 +35,6 @@ def read(path: Path, name: str) -> Found:
     a model is evaluated on the very tensors that RobustBench evaluates on. Both fetch the archive
     into `path` when it is not there.
 
-    Raises
-    ------
-    BenchError
-        The archive is neither in `path` nor to be had, or is not the published one.
-
     Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
     """
     from torchvision.datasets import CIFAR10

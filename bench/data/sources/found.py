@@ -9,18 +9,9 @@ from bench.data.dataset import Images
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The images of a source.
-
-    Parameters
-    ----------
-    classes
-        The class names that the source carries, in the order of the labels; None: it has none.
-    lossy
-        The first image that is stored in a way that does not keep its pixels exactly, with its
-        format; empty where there is none.
-    """
+    """The images of a source."""
 
     train: Images
     test: Images
-    classes: tuple[str, ...] | None
-    lossy: str = ""
+    classes: tuple[str, ...] | None  # in the order of the labels; None: the source has no names
+    lossy: str = ""  # the first image whose file does not keep its pixels exactly, and its format

@@ -57,13 +57,7 @@ def read(path: Path, name: str, *, allow_copies: bool = False) -> Found:
 
 
 def shards(path: Path, part: str) -> list[Path]:
-    """Return the files of one part in the order of their names.
-
-    Raises
-    ------
-    BenchError
-        There is none, or of a numbered set one is missing, or there twice, or is of another set.
-    """
+    """Return the files of one part in the order of their names."""
     files = [file for file in parquet_files(path) if file.name.startswith(f"{part}-")]
     if not files:
         raise BenchError(f"{path}: it holds no {part}-*.parquet; put the files there")
