@@ -19,12 +19,11 @@ from torch import Tensor
 
 from bench.config.parsing import parse, plain
 from bench.data.origin import Origin
-from bench.results.data_header import KEY, header
+from bench.results.data_header import KEY
 from bench.runtime.errors import BenchError
 from bench.runtime.files import appearing
 
-DATA = "data.safetensors"
-ELSEWHERE = f"name a {DATA}, which `python -m bench data --config ...` makes"
+FIX = "make it with `python -m bench data`, or name another file"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +134,6 @@ def save(dataset: Dataset, path: Path, spec: dict[str, Any] | None = None) -> No
 
 def load(path: Path) -> Dataset:
     """Read what `save` wrote."""
-    # Only what is ours may be deleted: the path may be a mistaken one, and the file the user's own.
-    ours = path.name == DATA or header(path)
-    fix = "delete it and prepare the data again" if ours else ELSEWHERE
-    if path.is_dir():
-        raise BenchError(f"{path} is a folder; {ELSEWHERE}")
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[KEY])
@@ -159,11 +153,9 @@ def load(path: Path) -> Dataset:
         )
         written = about["fingerprint"]
     except FileNotFoundError:
-        raise BenchError(f"{path}: there is no such file; prepare the data first") from None
-    except (SafetensorError, OSError) as error:
-        raise BenchError(f"{path}: truncated or not a dataset ({error}); {fix}") from error
-    except (KeyError, ValueError, BenchError) as error:
-        raise BenchError(f"{path}: not a dataset of this suite ({error}); {fix}") from error
+        raise BenchError(f"{path}: there is no such file; {FIX}") from None
+    except (SafetensorError, OSError, KeyError, ValueError, BenchError) as error:
+        raise BenchError(f"{path}: damaged or not a dataset ({error}); {FIX}") from error
     if dataset.fingerprint != written:
-        raise BenchError(f"{path}: its images are not the ones that were written; {fix}")
+        raise BenchError(f"{path}: its images are not the ones that were written; {FIX}")
     return dataset

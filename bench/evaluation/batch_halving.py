@@ -33,7 +33,22 @@ def evaluate_in_memory(
     the attack with the batch size of what it is given; finished per-example results are taken from
     there.
     """
-    while (results := _attempt(model, test, name, spec, state_of(spec))) is None:
+    device = test.pixels.device
+    while True:
+        state = state_of(spec)
+        if (finished := state.finished()) is not None:
+            print(f"{name}: reusing cached result (inputs unchanged)", flush=True)
+            return ExampleResults.of_plain(finished)
+        forget_peak(device)
+        try:
+            results = evaluate_attack(model, test, name, spec, state)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+        else:
+            results = replace(results, peak_memory_mb=peak_memory_mb(device))
+            state.finish(results.plain())
+            return results
         free_memory()
         size = spec.evaluation.batch_size
         if size == 1:
@@ -47,27 +62,6 @@ def evaluate_in_memory(
             " (see evaluation.batch_size)",
             flush=True,
         )
-    return results
-
-
-def _attempt(
-    model: nn.Module, test: Images, name: str, spec: EvaluationSpec, state: State
-) -> ExampleResults | None:
-    """Return the per-example results, None where the memory is too small for the batch."""
-    if (finished := state.finished()) is not None:
-        print(f"{name}: reusing cached result (inputs unchanged)", flush=True)
-        return ExampleResults.of_plain(finished)
-    device = test.pixels.device
-    try:
-        forget_peak(device)
-        results = evaluate_attack(model, test, name, spec, state)
-        results = replace(results, peak_memory_mb=peak_memory_mb(device))
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        return None
-    state.finish(results.plain())
-    return results
 
 
 def forget_peak(device: torch.device) -> None:

@@ -92,32 +92,25 @@ def test_a_truncated_file_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "data.safetensors"
     save(dataset, path)
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(BenchError, match=r"data\.safetensors: truncated or not a dataset"):
+    with pytest.raises(BenchError, match=r"data\.safetensors: damaged or not a dataset"):
         load(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors at all"])
 def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "data").write_bytes(content)
-    with pytest.raises(BenchError, match="truncated or not a dataset"):
+    with pytest.raises(BenchError, match="damaged or not a dataset"):
         load(tmp_path / "data")
 
 
-def test_what_is_not_ours_is_not_to_be_deleted(dataset: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "data.safetensors").mkdir()
-    (tmp_path / "README.md").write_text("mine")
-    for name in ("data.safetensors", "README.md"):
-        with pytest.raises(BenchError, match=r"; name a data\.safetensors, which .* makes$"):
-            load(tmp_path / name)
-    save(dataset, tmp_path / "renamed")
-    (tmp_path / "renamed").write_bytes((tmp_path / "renamed").read_bytes()[:-10])
-    with pytest.raises(BenchError, match=r"delete it and prepare the data again$"):
-        load(tmp_path / "renamed")
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="not a dataset"):
+        load(tmp_path)
 
 
 def test_tensors_of_something_else_are_refused(tmp_path: Path) -> None:
     save_file({"weights": torch.zeros(3)}, tmp_path / "weights")
-    with pytest.raises(BenchError, match="not a dataset of this suite"):
+    with pytest.raises(BenchError, match="not a dataset"):
         load(tmp_path / "weights")
 
 
@@ -144,7 +137,7 @@ def test_a_file_whose_labels_have_no_class_is_named(dataset: Dataset, tmp_path: 
     with safe_open(path, framework="pt") as file:
         about = json.loads(file.metadata()["dataset"])
     save_file(load_file(path), path, {"dataset": json.dumps(about | {"classes": ["ant"]})})
-    with pytest.raises(BenchError, match=f"^{path}: not a dataset of this suite .*labels run from"):
+    with pytest.raises(BenchError, match=f"^{path}: .*labels run from"):
         load(path)
 
 

@@ -173,13 +173,13 @@ def test_stopped_and_resumed_equals_undisturbed(run, data, batches, monkeypatch)
 
 
 def test_finished_attacks_are_not_made_again(run, data, monkeypatch):
-    real, made = per_example.evaluate_pgd, []
+    real, made = per_example._pgd, []
 
     def counted(*args: Any) -> Any:
         made.append(args[2])
         return real(*args)
 
-    monkeypatch.setattr(per_example, "evaluate_pgd", counted)
+    monkeypatch.setattr(per_example, "_pgd", counted)
     with monkeypatch.context() as patch:
         stop_at(patch, 0)
         with pytest.raises(InterruptedJobError, match="SIGTERM"):

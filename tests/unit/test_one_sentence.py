@@ -231,8 +231,8 @@ def test_a_truncated_data_file(evaluation, line, run, command):
         places = ("--data", str(path), "--folder", str(run / "new"), "--experiment", "tiny")
         said = line("train", "--spec", text, *RUN, *places)
         assert not (run / "new").exists()
-    assert said.startswith(f"error: {path}: truncated or not a dataset (")
-    assert said.endswith("delete it and prepare the data again")
+    assert said.startswith(f"error: {path}: damaged or not a dataset (")
+    assert said.endswith("or name another file")
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", '{"data": {"fingerprint": 3}}', '{"data": null}'])
