@@ -115,7 +115,7 @@ def checked_weights(run: EvaluatedRun, dataset: Dataset, checkpoint: str) -> nn.
 def evaluation_target(
     network: nn.Module, test: Images, spec: DiagnosticsSpec
 ) -> Iterator[EvaluationTarget]:
-    """Yield `network`, frozen and in float32 without TF32, and the images to run_checks it on."""
+    """Yield `network`, frozen and in float32 without TF32, and the images to attack it on."""
     device = next(network.parameters()).device
     with evaluating(network), frozen(network), convolutions(tf32=False):
         yield EvaluationTarget(

@@ -98,11 +98,10 @@ def evaluation_seconds(
         work.append(("autoattack", (attack.images or size.test) * len(attack.checkpoints)))
     seconds = 0.0
     for kind, units in work:
-        # What an attack costs depends on how many images fall, a method of its own tells best.
-        known = rates.attacks.get((method.name, kind)) or _of_any_method(rates, kind)
-        if not known:
+        rate = _attack_rate(rates, method, kind)
+        if rate is None:
             return None
-        seconds += median(known) * units
+        seconds += rate * units
     return seconds
 
 
@@ -116,13 +115,12 @@ def diagnostics_seconds(
     gradients = _gradients(diagnostics)
     if others:
         gradients += diagnostics.steps + others / FORWARDS
-    # A gradient of PGD is the same pass, where no diagnostics were made yet.
-    for kind in ("diagnostics", "pgd"):
-        known = rates.attacks.get((method.name, kind)) or _of_any_method(rates, kind)
-        if known:
-            images = diagnostics.images * len(diagnostics.checkpoints)
-            return median(known) * images * gradients
-    return None
+    rate = _attack_rate(rates, method, "diagnostics")
+    if rate is None:
+        # A gradient of PGD is the same pass.
+        rate = _attack_rate(rates, method, "pgd")
+    images = diagnostics.images * len(diagnostics.checkpoints)
+    return None if rate is None else rate * images * gradients
 
 
 def _gradients(diagnostics: Diagnostics) -> float:
@@ -135,8 +133,12 @@ def _gradients(diagnostics: Diagnostics) -> float:
     )
 
 
-def _of_any_method(rates: Rates, kind: str) -> list[float]:
-    return [rate for (_, of), known in rates.attacks.items() if of == kind for rate in known]
+def _attack_rate(rates: Rates, method: Method, kind: str) -> float | None:
+    # What an attack costs depends on how many images it breaks: the method's own rate is best.
+    known = rates.attacks.get((method.name, kind)) or [
+        rate for (_, of), others in rates.attacks.items() if of == kind for rate in others
+    ]
+    return median(known) if known else None
 
 
 def _comparable(

@@ -9,7 +9,6 @@ import importlib.metadata
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from bench.config.method_options import PACKAGE, Declared, declarations, only_in
 from bench.config.method_source import check_method
 from bench.planning.text import amount
 from bench.runtime.errors import ConfigError
+from bench.runtime.gpus import nvidia_smi
 from bench.runtime.provenance import ROOT
 
 # What the digits need nothing of: what it is for.
@@ -226,13 +226,8 @@ def ask_torch() -> Torch:
 
 def ask_driver() -> tuple[str, str] | None:
     """Return version and first device of the NVIDIA driver; None where there is none."""
-    command = ["nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    version, comma, name = (done.stdout.splitlines() or [""])[0].partition(",")
-    return (version.strip(), name.strip()) if comma and done.returncode == 0 else None
+    found = nvidia_smi("driver_version", "name")
+    return (found[0][0], found[0][1]) if found else None
 
 
 def _version(name: str) -> str | None:

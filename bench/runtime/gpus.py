@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from bench.runtime.errors import BenchError
 
@@ -51,13 +51,13 @@ def devices() -> list[str]:
     number stays one where cards differ and CUDA counts the fastest first, as it does unless
     CUDA_DEVICE_ORDER says otherwise: the driver's tool counts by slot.
     """
-    cards = _driver()
+    cards = nvidia_smi("index", "uuid", "name")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return [card.uuid for card in cards]
+        return [uuid for _, uuid, _ in cards]
     by_slot = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
-    alike = len({card.name for card in cards}) == 1
-    known = {card.number: card.uuid for card in cards if by_slot or alike}
+    alike = len({name for _, _, name in cards}) == 1
+    known = {number: uuid for number, uuid, _ in cards if by_slot or alike}
     return [known.get(name, name) for name in _names(visible)]
 
 
@@ -122,22 +122,13 @@ def _names(visible: str) -> list[str]:
     return list(takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names))
 
 
-class Card(NamedTuple):
-    """A device as the driver's own tool tells of it."""
-
-    number: str
-    uuid: str
-    name: str
-
-
-def _driver() -> list[Card]:
-    """Return every device that the driver's own tool tells of."""
-    command = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
+def nvidia_smi(*fields: str) -> list[list[str]]:
+    """Return `fields` of every device that the driver's own tool tells of."""
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    if done.returncode != 0:
-        return []
-    lines = (line.split(",", 2) for line in done.stdout.splitlines() if line.count(",") > 1)
-    return [Card(*map(str.strip, line)) for line in lines]
+    lines = done.stdout.splitlines() if done.returncode == 0 else []
+    rows = [[cell.strip() for cell in line.split(",", len(fields) - 1)] for line in lines]
+    return [row for row in rows if len(row) == len(fields)]

@@ -26,10 +26,10 @@ sign.unlink()
 """
 
 
-def cards(*names: str) -> list[gpus.Card]:
+def cards(*names: str) -> list[list[str]]:
     uuids = ("GPU-aaaa", "GPU-bbbb")
     pairs = zip(uuids, names, strict=True)
-    return [gpus.Card(str(place), uuid, name) for place, (uuid, name) in enumerate(pairs)]
+    return [[str(place), uuid, name] for place, (uuid, name) in enumerate(pairs)]
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(gpus, "LOCKS", tmp_path)
     monkeypatch.setattr(gpus, "POLL", 0.01)
     monkeypatch.setattr(gpus, "_claimed", held := [])
-    monkeypatch.setattr(gpus, "_driver", lambda: cards("H100", "H100"))
+    monkeypatch.setattr(gpus, "nvidia_smi", lambda *_: cards("H100", "H100"))
     for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
         monkeypatch.delenv(name, raising=False)
     yield
@@ -90,7 +90,7 @@ def test_no_device_is_a_sentence_that_names_the_digits(monkeypatch):
 @pytest.mark.parametrize(("order", "expected"), [("", ["1"]), ("PCI_BUS_ID", ["GPU-bbbb"])])
 def test_a_number_is_translated_only_where_both_count_alike(monkeypatch, order, expected):
     # CUDA counts the fastest card first, the driver's tool by slot.
-    monkeypatch.setattr(gpus, "_driver", lambda: cards("A10", "H100"))
+    monkeypatch.setattr(gpus, "nvidia_smi", lambda *_: cards("A10", "H100"))
     monkeypatch.setenv("CUDA_DEVICE_ORDER", order)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert gpus.devices() == expected
@@ -104,7 +104,7 @@ def test_the_drivers_tool_is_read_line_by_line(monkeypatch, tmp_path):
     tool.write_text("#!/bin/sh\necho '0, GPU-aaaa, NVIDIA H100, 80GB'\necho Unknown error\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert gpus._driver() == [gpus.Card("0", "GPU-aaaa", "NVIDIA H100, 80GB")]
+    assert gpus.nvidia_smi("index", "uuid", "name") == [["0", "GPU-aaaa", "NVIDIA H100, 80GB"]]
 
 
 def test_a_machine_without_a_driver_has_no_device(monkeypatch, tmp_path):
