@@ -6,11 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bench.cli.arguments import add_command
+from bench.cli.arguments import add_command, positive
 from bench.config.loading import read_config
 from bench.results.paths import RESULTS
 from bench.runtime import gpus
-from bench.runtime.errors import BenchError
 from bench.runtime.exit_code import explained
 from bench.runtime.places import expanded
 
@@ -26,7 +25,7 @@ def add_commands(commands: Any) -> None:
     )
     plan.add_argument(
         "--tflops",
-        type=float,
+        type=positive,
         metavar="RATE",
         help="10^12 operations a second that the device reaches: count the hours where neither "
         "results nor --trial tell (needs torch, no device)",
@@ -65,8 +64,6 @@ def print_plan(chosen: argparse.Namespace) -> None:
 
         return counted_rates(experiment, size, chosen.tflops)
 
-    if chosen.tflops is not None and not 0 < chosen.tflops < float("inf"):
-        raise BenchError(f"--tflops: expected a number above 0, got {chosen.tflops:g}")
     plan = make_plan(
         experiment,
         chosen.results,
