@@ -127,6 +127,8 @@ class ExperimentResults:
         }
         names = ["method", "seed", "checkpoint", "attack"]
         frame = _joined(parts, names, COLUMNS)
+        if frame.empty:
+            return frame
         labels = frame.groupby("index")["label"].nunique()
         if (labels > 1).any():
             index = int(labels.index[labels > 1][0])
