@@ -82,26 +82,6 @@ def add_what(command: argparse.ArgumentParser, *, required: bool = True) -> None
     group.add_argument("--spec", type=json_value, help="JSON of what decides the result")
 
 
-def add_seed(command: argparse.ArgumentParser) -> None:
-    """Let `command` be told which seed it is about."""
-    command.add_argument("--seed", type=int, required=True, help="one of the config's seeds")
-
-
-def add_images(command: argparse.ArgumentParser) -> None:
-    """Let `command` be told which images to use."""
-    command.add_argument("--data", type=expanded, help="data file; default: the experiment's")
-
-
-def add_run(command: argparse.ArgumentParser) -> None:
-    """Let `command` be told which run it is about, and where that and its images are."""
-    command.add_argument("--method", required=True, help="its label in the config")
-    add_seed(command)
-    add_images(command)
-    command.add_argument(
-        "--folder", type=expanded, help="the run's folder; default: the experiment's"
-    )
-
-
 def need(chosen: argparse.Namespace, *names: str) -> None:
     """Raise BenchError where an argument was left out that only a config has a default for."""
     for name in names:

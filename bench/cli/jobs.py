@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from bench.cli.arguments import (
     add_command,
-    add_images,
-    add_run,
-    add_seed,
     add_what,
     json_value,
     need,
@@ -36,39 +34,25 @@ def add_commands(commands: Any) -> None:
     data.add_argument("--classes-at-least", type=int, default=1, help=least)
     data.add_argument("--test-images-at-least", type=int, default=1, help=least)
 
-    train = add_command(commands, "train", train_run, "train one method with one seed")
-    add_what(train)
-    add_run(train)
+    train = _job(commands, "train", train_run, "train one method with one seed")
     train.add_argument("--experiment", help="its name in the record (with --spec)")
 
-    evaluate = add_command(commands, "evaluate", evaluate_run, "evaluate the weights of one run")
-    add_what(evaluate)
-    add_run(evaluate)
+    evaluate = _job(commands, "evaluate", evaluate_run, "evaluate the weights of one run")
     evaluate.add_argument(
         "--train-spec", type=json_value, help="what it must have been trained with (with --spec)"
     )
 
-    text = "evaluate a RobustBench model"
-    reference = add_command(commands, "reference", evaluate_reference, text)
-    add_what(reference)
-    reference.add_argument("--name", required=True, help="RobustBench's name of the model")
-    add_images(reference)
-    reference.add_argument("--folder", type=expanded, help="where its results go")
+    _job(commands, "diagnose", diagnose_run, "check whether a run's robustness is real")
 
-    text = "check whether a run's robustness is real"
-    diagnose = add_command(commands, "diagnose", diagnose_run, text)
-    add_what(diagnose)
-    add_run(diagnose)
+    text = "evaluate a RobustBench model"
+    reference = _job(commands, "reference", evaluate_reference, text, method=False, seed=False)
+    reference.add_argument("--name", required=True, help="RobustBench's name of the model")
 
     text = "try each method's adversarial images on the others"
-    transfer = add_command(commands, "transfer", transfer_seed, text)
-    add_what(transfer)
-    add_seed(transfer)
-    add_images(transfer)
+    transfer = _job(commands, "transfer", transfer_seed, text, method=False)
     transfer.add_argument(
         "--methods", nargs="+", metavar="LABEL", help="default: all of the config"
     )
-    transfer.add_argument("--folder", type=expanded, help="default: results/<experiment>")
 
     text = "train and evaluate runs in turn, without Snakemake"
     several = add_command(commands, "run", run_several, text)
@@ -88,6 +72,27 @@ def add_commands(commands: Any) -> None:
     )
     export.add_argument("--checkpoint", default="best", help="best (default) or last")
     export.add_argument("--out", type=expanded, required=True, help="folder to write")
+
+
+def _job(
+    commands: Any,
+    name: str,
+    function: Callable[[argparse.Namespace], None],
+    text: str,
+    *,
+    method: bool = True,
+    seed: bool = True,
+) -> argparse.ArgumentParser:
+    """Add the command of a job of the workflow, which is told its config and its files."""
+    command = add_command(commands, name, function, text)
+    add_what(command)
+    if method:
+        command.add_argument("--method", required=True, help="its label in the config")
+    if seed:
+        command.add_argument("--seed", type=int, required=True, help="one of the config's seeds")
+    command.add_argument("--data", type=expanded, help="data file; default: the experiment's")
+    command.add_argument("--folder", type=expanded, help="of its files; default: the workflow's")
+    return command
 
 
 def prepare_data(chosen: argparse.Namespace) -> None:
