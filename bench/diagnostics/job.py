@@ -19,8 +19,7 @@ from bench.diagnostics.checks import Outcome
 from bench.diagnostics.curves import Curve
 from bench.diagnostics.geometry import SIDE, Surface
 from bench.diagnostics.target import EvaluationTarget, compared
-from bench.evaluation.job import check_data, made_with
-from bench.models import checkpoint as weights
+from bench.evaluation.job import check_data, load_checkpoint, made_with
 from bench.numerics.device import convolutions, peak_memory_mb, prepare
 from bench.results.changes import ELSE
 from bench.results.columns import CURVES, SURFACES
@@ -51,7 +50,7 @@ def diagnose(spec: DiagnosticsSpec, *, data: Path, folder: Path) -> None:
     pictures: list[dict[str, Any]] = []
     checkpoints: dict[str, DiagnosedCheckpoint] = {}
     for name in spec.diagnostics.checkpoints:
-        network = checked_weights(run, dataset, name)
+        network = load_checkpoint(run.paths, run.training, name, dataset)
         with evaluation_target(network.to(device), test, spec) as target:
             drawn, outcomes, departures = run_checks(target, spec)
             shown = geometry.surfaces(target, spec.diagnostics.surfaces)
@@ -98,17 +97,6 @@ def chosen_images(run: EvaluatedRun, dataset: Dataset, spec: DiagnosticsSpec) ->
             "lower it"
         )
     return Images(dataset.test.pixels[:count], dataset.test.labels[:count])
-
-
-def checked_weights(run: EvaluatedRun, dataset: Dataset, checkpoint: str) -> nn.Module:
-    """Return the network of a checkpoint, whose weights must be those on record."""
-    path = run.paths.weights(checkpoint)
-    network, description = weights.load(path)
-    check_data(description.fingerprint, dataset, path)
-    trained = run.training.checkpoints.get(checkpoint)
-    if trained is None or sha256(path) != trained.weights_sha256:
-        raise BenchError(f"{path}: not the weights that train.json records; train this run again")
-    return network
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from torch import Tensor
 from bench.config.experiment import DiagnosticsSpec
 from bench.data.dataset import Dataset, load
 from bench.diagnostics.checks import Outcome, stronger
-from bench.diagnostics.job import checked_weights, chosen_images, evaluation_target, recorded, tell
+from bench.diagnostics.job import chosen_images, evaluation_target, recorded, tell
 from bench.diagnostics.target import EvaluationTarget, only
-from bench.evaluation.job import made_with
+from bench.evaluation.job import load_checkpoint, made_with
 from bench.numerics.device import peak_memory_mb, prepare
 from bench.results.columns import TRANSFER
 from bench.results.evaluated import EvaluatedRun, read_run
@@ -109,7 +109,10 @@ def _matrix(
     """Return which images are robust [N], by the labels of (source, target)."""
     # The images are the same for all, and all runs must belong to them.
     test, *_ = [chosen_images(run, dataset, spec) for run in runs]
-    networks = {run.training.method: checked_weights(run, dataset, checkpoint) for run in runs}
+    networks = {
+        run.training.method: load_checkpoint(run.paths, run.training, checkpoint, dataset)
+        for run in runs
+    }
     moved, robust = {}, {}
     # One network at a time is on the device.
     for label, network in networks.items():

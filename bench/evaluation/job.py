@@ -81,13 +81,7 @@ def evaluate(
     digest = evaluate_digest(trained.spec.model.name)
     checkpoints = {}
     for name, checkpoint in trained.checkpoints.items():
-        path = run.weights(name)
-        model, description = weights.load(path)
-        check_data(description.fingerprint, dataset, path)
-        if sha256(path) != checkpoint.weights_sha256:
-            raise BenchError(
-                f"{path}: not the weights that train.json records; train this run again"
-            )
+        model = load_checkpoint(run, trained, name, dataset)
         identity = {**surroundings(dataset, device, digest), "weights": checkpoint.weights_sha256}
         checkpoints[name] = EvaluatedCheckpoint(
             weights_sha256=checkpoint.weights_sha256,
@@ -106,6 +100,19 @@ def evaluate(
         seed=trained.seed,
     ).write(run.evaluation_record)
     forget(run.evaluation_state)
+
+
+def load_checkpoint(
+    run: RunPaths, trained: TrainRecord, checkpoint: str, dataset: Dataset
+) -> nn.Module:
+    """Return the network of a checkpoint, whose weights must be those on record."""
+    path = run.weights(checkpoint)
+    network, description = weights.load(path)
+    check_data(description.fingerprint, dataset, path)
+    known = trained.checkpoints.get(checkpoint)
+    if known is None or sha256(path) != known.weights_sha256:
+        raise BenchError(f"{path}: not the weights that train.json records; train this run again")
+    return network
 
 
 def evaluation_record(

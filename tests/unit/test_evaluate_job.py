@@ -285,7 +285,7 @@ def test_a_truncated_record_or_data_file_is_named(results, folder):
     data = results / "data.safetensors"
     whole = data.read_bytes()
     data.write_bytes(whole[:-1])
-    refused(results, r"data\.safetensors: truncated")
+    refused(results, r"data\.safetensors: damaged")
     data.write_bytes(whole)
     (folder / "train.json").write_text("{")
     refused(results, r"train\.json: not JSON")
