@@ -97,6 +97,14 @@ def names_of(rows: pd.DataFrame) -> dict[str, str]:
     return distinct(named)
 
 
+def network_names(rows: pd.DataFrame) -> dict[str, str]:
+    """Return the name of every ``label/checkpoint`` of the summary's `rows`."""
+    names = {}
+    for label, own in names_of(rows).items():
+        names[f"{label}/best"], names[f"{label}/last"] = own, f"{own}, last epoch"
+    return names
+
+
 def distinct(names: Mapping[str, str]) -> dict[str, str]:
     """Return the names by label, with the label where several have the same name."""
     shared = Counter(names.values())

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bench.analysis.ablations import SMALL, unadjusted
-from bench.analysis.image_counts import Counts
-from bench.analysis.names import attack_name
+from bench.analysis.names import attack_name, network_names
 from bench.analysis.plots import caption as captions
 from bench.analysis.plots import style
 from bench.analysis.plots.context import Context
+from bench.analysis.sheets import with_images
 
 SMALL_BAND = "#f1f1f1"
 COLOURS = {"clean": style.SKY, "robust": style.VERMILLION}
@@ -45,7 +45,7 @@ def ablations(context: Context) -> Ablations | None:
         return None
     rows = found[found["quantity"] == "accuracy"]
     lines = rows[["choice", "base", "variant"]].drop_duplicates().reset_index(drop=True)
-    names = {name: network_name(context, name) for name in {*lines["base"], *lines["variant"]}}
+    names = network_names(context.results.ours)
     lines = lines.assign(
         base_name=lines["base"].map(names), variant_name=lines["variant"].map(names)
     )
@@ -64,28 +64,23 @@ def ablations(context: Context) -> Ablations | None:
             f"Variant minus base over the same seeds and images ({told}). An interval that "
             f"excludes zero: the choice matters; one within the band of {SMALL:g} point: it does "
             "not; else undecided.",
-            *unadjusted(int(found["low"].notna().sum())),
+            *unadjusted(found),
         ],
     )
-
-
-def network_name(context: Context, name: str) -> str:
-    """Return how readers see a ``label/checkpoint``."""
-    label, _, checkpoint = name.partition("/")
-    shown = context.displays.get(label)
-    text = shown.name if shown else label
-    return f"{text}, last epoch" if checkpoint == "last" else text
 
 
 def _panels(data: Ablations) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield kind, title and rows, in the order of `lines`, of clean and robust accuracy."""
     rows = {attack: data.rows[data.rows["attack"] == attack] for attack in ("clean", data.attack)}
-    counts = Counts({attack: own["n_images"].astype(str).tolist() for attack, own in rows.items()})
-    for kind, attack in (("clean", "clean"), ("robust", data.attack)):
-        own = rows[attack]
-        merged = data.lines.merge(own, on=["choice", "base", "variant"], how="left")
-        name = "clean" if kind == "clean" else attack_name(attack)
-        yield kind, f"Difference in {name} accuracy (points){counts.heading(attack)}", merged
+    names = {"clean": "clean", data.attack: attack_name(data.attack)}
+    titles = with_images(
+        {
+            f"Difference in {names[attack]} accuracy (points)": ([""] * len(own), own["n_images"])
+            for attack, own in rows.items()
+        }
+    )
+    for kind, own, title in zip(("clean", "robust"), rows.values(), titles, strict=True):
+        yield kind, title, data.lines.merge(own, on=["choice", "base", "variant"], how="left")
 
 
 def draw(data: Ablations) -> Figure:
