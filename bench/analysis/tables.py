@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.names import attack_name, method_order, names_of
+from bench.analysis.names import attack_name, names_of
 from bench.analysis.robust import strongest_at_best
 from bench.analysis.sheets import (
     NOT_MEASURED,
@@ -58,14 +58,10 @@ def comparison(results: ExperimentResults) -> pd.DataFrame:
     )
     measured["difference"] = measured["mean"] - measured["reported"]
     wide = measured.unstack("attack").swaplevel(axis=1)
-    base = rows.groupby("method")["base_method"].first()
+    places = {label: place for place, label in enumerate(names)}
     order = sorted(
         wide.index,
-        key=lambda key: (
-            key[1] not in names,
-            method_order(key[1], base[key[1]]),
-            checkpoint_order(key[2]),
-        ),
+        key=lambda key: (places.get(key[1], len(places)), key[1], checkpoint_order(key[2])),
     )
     wide = wide.loc[order]
     found = pd.DataFrame(
@@ -242,10 +238,9 @@ def costs(results: ExperimentResults) -> pd.DataFrame:
         raise BenchError(f"{results.paths.costs} is missing; make it with `bench summarize`")
     attack = strongest_at_best(ours) or ""
     best = ours[(ours["checkpoint"] == "best") & (ours["attack"] == attack)]
-    bases = ours.groupby("method")["base_method"].first()
     accuracy = best.groupby("method")["accuracy"].mean()
     rows = []
-    for label in sorted(names, key=lambda label: method_order(label, bases[label])):
+    for label, name in names.items():
         own = every[every["method"] == label]
         trained = own[own["stage"] == "train"]
         if trained.empty:
@@ -257,7 +252,7 @@ def costs(results: ExperimentResults) -> pd.DataFrame:
         rows.append(
             {
                 "method": label,
-                "name": names[label],
+                "name": name,
                 "seeds": len(trained),
                 "seconds_mean": seconds,
                 "seconds_std": trained["seconds"].std(),

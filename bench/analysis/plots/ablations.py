@@ -72,10 +72,10 @@ def ablations(context: Context) -> Ablations | None:
 def _panels(data: Ablations) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield kind, title and rows, in the order of `lines`, of clean and robust accuracy."""
     rows = {attack: data.rows[data.rows["attack"] == attack] for attack in ("clean", data.attack)}
-    names = {"clean": "clean", data.attack: attack_name(data.attack)}
+    names = {"clean": "Clean", data.attack: attack_name(data.attack)}
     titles = with_images(
         {
-            f"Difference in {names[attack]} accuracy (points)": ([""] * len(own), own["n_images"])
+            f"{names[attack]} accuracy, points": ([""] * len(own), own["n_images"])
             for attack, own in rows.items()
         }
     )
@@ -115,14 +115,13 @@ def draw(data: Ablations) -> Figure:
         heading = grid[0].annotate(text, (0.012, at), xycoords=place, bbox=ground, **look)
         # It may be longer than the names of the variants and lie over the axes.
         heading.set_in_layout(False)
-    entries = [
-        (
-            "mean and 95 % interval over seeds and images",
-            style.key(color=style.INK, marker="o", ms=4),
+    entries = {
+        "mean and 95 % interval over seeds and images": style.key(
+            color=style.INK, marker="o", ms=4
         ),
-        ("one seed", style.key(**SEED)),
-        (f"within {SMALL:g} point", Patch(fc=SMALL_BAND)),
-    ]
+        "one seed": style.key(**SEED),
+        f"within {SMALL:g} point": Patch(fc=SMALL_BAND),
+    }
     return style.finish(figure, data.caption, entries)
 
 

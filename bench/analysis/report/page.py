@@ -26,6 +26,7 @@ from bench.analysis.plots import (
     curves,
     diagnostics,
     frontier,
+    panels,
     replay,
     surfaces,
     transfer,
@@ -146,8 +147,8 @@ def content(context: Context, citations: list[Citation] | None) -> dict[str, Any
         else tables.statistics_sheet(context, results.statistics),
         "components": charts.add({"components": components.plotly(broken)}) if broken else [],
         "selected_on": caption.selected_on(context),
-        "curves": charts.add(curves.plotly(learning)) if learning else [],
-        "replay": charts.add(replay.plotly(replayed)),
+        "curves": charts.add(panels.plotly(learning, "curves")) if learning else [],
+        "replay": charts.add(panels.plotly(replayed, "replay")),
         "replay_methods": list(replayed.displays.values()),
         **_diagnostics(context, charts),
         "costs": spent,
@@ -189,7 +190,7 @@ def _frontier(context: Context, charts: Charts) -> dict[str, Any]:
         for checkpoint in checkpoints
     }
     shown = charts.add(
-        {f"frontier/{'/'.join(at)}": frontier.plotly(data, context) for at, data in found.items()}
+        {f"frontier/{'/'.join(at)}": frontier.plotly(data) for at, data in found.items()}
     )
     main = found[context.attack, "best"]
     methods: dict[str, MethodDisplay] = {}
@@ -216,8 +217,7 @@ def _diagnostics(context: Context, charts: Charts) -> dict[str, Any]:
     matrix = transfer.transfer(context)
     return {
         "checks": tables.checks_sheet(context),
-        "strengths": charts.add(diagnostics.plotly(found)) if found else [],
-        "strength_methods": list(found.displays.values()) if found else [],
+        "strengths": charts.add(panels.plotly(found, "strength")) if found else [],
         "transfer": tables.transfer_sheet(matrix) if matrix else None,
         "transfer_chart": charts.add({"transfer": transfer.plotly(matrix)}) if matrix else [],
         "surfaces": charts.add(surfaces.plotly(planes)) if planes else [],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.names import method_order
+from bench.analysis.names import names_of
 from bench.analysis.robust import strongest
 from bench.analysis.statistics.crossed import (
     Estimate,
@@ -58,15 +58,9 @@ def statistics(results: ExperimentResults) -> pd.DataFrame:
     rows = [
         {**origin, "checkpoint": checkpoint, **row}
         for checkpoint, outcomes in read_outcomes(results).items()
-        for row in _rows(methods_of(results), outcomes)
+        for row in _rows(list(names_of(results.ours)), outcomes)
     ]
     return _adjusted(from_rows(STATISTICS, rows))
-
-
-def methods_of(results: ExperimentResults) -> list[str]:
-    """Return every method's label, baselines first."""
-    base = results.ours.groupby("method")["base_method"].first()
-    return sorted(map(str, base.index), key=lambda label: method_order(label, base[label]))
 
 
 def _rows(methods: Sequence[str], outcomes: ByAttack) -> Iterator[dict[str, Any]]:
