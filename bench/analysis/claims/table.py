@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.claims.claim import read_claims
-from bench.analysis.claims.evidence import Evidence, check_labels
-from bench.analysis.claims.rules import RULES, Measured
+from bench.analysis.claims.evidence import Evidence
+from bench.analysis.claims.file import read_claims
+from bench.analysis.claims.rules import Measured
 from bench.analysis.claims.verdict import MEANINGS, Verdict, decide
 from bench.analysis.sheets import NOT_MEASURED, Sheet, intervals, numbers, with_images
 from bench.analysis.statistics.crossed import LEVEL
@@ -20,7 +20,6 @@ from bench.results.columns import CLAIMS
 from bench.results.experiment import ExperimentResults
 from bench.results.tables import from_rows
 from bench.results.text import eps_text
-from bench.runtime.errors import ConfigError
 
 
 def decided_claims(results: ExperimentResults, claims: Path) -> list[Verdict]:
@@ -31,11 +30,7 @@ def decided_claims(results: ExperimentResults, claims: Path) -> list[Verdict]:
     BenchError
         Naming the key of the claims, or the file of results, that is wrong.
     """
-    known = read_claims(claims, RULES, set(results.ours["attack"]))
-    try:
-        check_labels(results, known.methods)
-    except ConfigError as error:
-        raise ConfigError(f"{claims}: {error}") from None
+    known = read_claims(claims, set(results.ours["attack"]))
     outcomes = read_outcomes(results)
     return [
         decide(claim, Evidence(results, outcomes, known.methods, claim.scope))
