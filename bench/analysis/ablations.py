@@ -19,12 +19,10 @@ from bench.analysis.sheets import NOT_MEASURED, Sheet, intervals, numbers, with_
 from bench.analysis.statistics.crossed import Estimate, over_both
 from bench.analysis.statistics.outcomes import Outcomes, across_checkpoints
 from bench.analysis.statistics.quantities import (
-    Floats,
     Quantity,
     accuracy,
     difference,
     harmonic_mean,
-    mean_accuracies,
     measure,
 )
 from bench.config.schema import Ablation
@@ -159,9 +157,9 @@ def _rows(
         # A method that was not evaluated so is named alone.
         for name in (base, changed):
             _measured(folder, outcomes, of(name))
-        found, mean_T = _measured(folder, outcomes, difference(of(changed), of(base)))
+        found = _measured(folder, outcomes, difference(of(changed), of(base)))
         # Over the seeds that both have, as the difference is.
-        after_T, before_T = np.split(mean_T, [len(of(changed).terms)])
+        after_T, before_T = np.split(found.means, [len(of(changed).terms)])
         interval = over_both(found)
         low, high = (None, None) if interval is None else (interval.low, interval.high)
         yield {
@@ -183,18 +181,15 @@ def _rows(
         }
 
 
-def _measured(
-    folder: str, outcomes: Mapping[str, Outcomes], quantity: Quantity
-) -> tuple[Estimate, Floats]:
-    """Return the estimate of `quantity` and the mean accuracies [T] that it is made of."""
-    found, mean_T = measure(outcomes, quantity), mean_accuracies(outcomes, quantity)
-    if found is None or mean_T is None:
+def _measured(folder: str, outcomes: Mapping[str, Outcomes], quantity: Quantity) -> Estimate:
+    found = measure(outcomes, quantity)
+    if found is None:
         raise BenchError(
             f"{folder}: {' and '.join(quantity.methods)}: no seed or no image in common under "
             f"{' and '.join(quantity.attacks)}; evaluate all, `checkpoints: [best, last]` included "
             "where `last` is meant"
         )
-    return found, mean_T
+    return found
 
 
 def _flags(rows: pd.DataFrame, names: Sequence[str], attacks: Sequence[str]) -> list[str]:

@@ -66,7 +66,7 @@ class Evidence:
         if trained.label is not None:
             chosen = [label for label in fitting if label == trained.label]
         else:
-            own = set(rows.loc[rows["flags"].str.split(";").map(_of_own_recipe), "method"])
+            own = set(rows.loc[rows["flags"].str.contains(rf"\b{OWN_RECIPE}\b"), "method"])
             chosen = [label for label in fitting if label not in own]
         if len(chosen) == 1:
             return str(chosen[0])
@@ -223,7 +223,3 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate:
         raise NotRunError("no seed is common to both methods: train both with the same `seeds`")
     by_seed = np.array([ours[seed] - theirs[seed] for seed in seeds])
     return Estimate(float(by_seed.mean()), by_seed, 0)
-
-
-def _of_own_recipe(flags: list[str]) -> bool:
-    return OWN_RECIPE in flags

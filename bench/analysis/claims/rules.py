@@ -27,7 +27,7 @@ from bench.analysis.statistics.crossed import (
     over_seeds,
     simultaneous,
 )
-from bench.analysis.statistics.quantities import difference, front_distance, mean_accuracies
+from bench.analysis.statistics.quantities import difference, front_distance
 
 MOST = 100.0
 
@@ -196,8 +196,7 @@ class Frontier(RuledClaim):
     def measured(self, evidence: Evidence) -> Measured:
         """Return what the method could lose in both before mixtures of the others were as good."""
         label, others = evidence.label(self.method), evidence.labels(self.against)
-        of = front_distance(self.metric, label, others)
-        whole = evidence.estimate(of)
+        whole = evidence.estimate(front_distance(self.metric, label, others))
         pairs: list[Sequence[str]] = [*combinations(others, 2)] or [others]
         level, intervals = self.intervals(
             [evidence.estimate(front_distance(self.metric, label, pair)) for pair in pairs]
@@ -205,9 +204,8 @@ class Frontier(RuledClaim):
         low = min((-one.high for one in intervals), default=None)
         high = min((-one.low for one in intervals), default=None)
         lead = replace(whole, value=-whole.value, by_seed=-whole.by_seed)
-        mean_T = mean_accuracies(evidence.outcomes, of)
         reason = ""
-        if mean_T is not None and front.slope(mean_T[:2], mean_T[2:].reshape(-1, 2)).beyond:
+        if front.slope(whole.means[:2], whole.means[2:].reshape(-1, 2)).beyond:
             reason = (
                 "the method is better than the whole front in one accuracy, so its place beside "
                 "the front is not known: add methods that extend the front to `against`"

@@ -122,14 +122,8 @@ class Context:
                 "best"
             ):
                 pairs.setdefault((row.method, row.source), {})[row.metric] = row
-        names = {name for name, _ in pairs}
-        shared = ours[~ours["flags"].str.split(";").apply(lambda flags: OWN_RECIPE in flags)]
-        runs = shared[["method", "base_method", "options"]].drop_duplicates()
-        fitting: dict[tuple[str, str], str] = {}
-        # Of several runs with the same options that which has the reported label wins.
-        for run in sorted(runs.itertuples(index=False), key=lambda run: run.method in names):
-            if run.base_method:
-                fitting[run.base_method, run.options] = run.method
+        shared = ours[~ours["flags"].str.contains(rf"\b{OWN_RECIPE}\b")]
+        fitting = {(run.base_method, run.options): run.method for run in shared.itertuples()}
         taken = set(ours["method"])
         return [
             ReportedPoint(

@@ -36,6 +36,7 @@ CARDS = {  # by what a model was trained on: colour, hover text, sign in the cap
     "generated": (style.GREEN, "RobustBench, trained with generated images", "†"),
     "extra": (style.PURPLE, "RobustBench, trained with extra images", "‡"),
 }
+HOVER = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
 MANY = 6  # seeds from which on their points are small and faint and not tied to the mean
 
 
@@ -328,22 +329,20 @@ def _entries(data: Frontier) -> dict[str, Any]:
         entries["TRADES in order of β"] = style.key(**BETAS)
     if len(data.corners) > 1:
         entries["hull of mixtures"] = style.key(**HULL)
+    hollow = grey | {"mfc": "white"}
     kinds = {point.robust.kind for point in data.reported}
     if "paper" in kinds:
-        entries["hollow: reported by its authors"] = style.key(ms=7, mfc="white", mew=1.3, **grey)
+        entries["hollow: reported by its authors"] = style.key(ms=7, mew=1.3, **hollow)
     if "secondary" in kinds:
-        entries["small, hollow: reported by others"] = style.key(ms=5, mfc="white", mew=0.8, **grey)
+        entries["small, hollow: reported by others"] = style.key(ms=5, mew=0.8, **hollow)
     return entries
 
 
 def plotly(data: Frontier) -> go.Figure:
     """Return the figure for the page; `meta.kind` of a trace says what it shows."""
     attack = attack_name(data.attack)
-    traces = [*_lines(data), *_points(data)]
-    traces += [_reported(point, data.displays[point.method], attack) for point in data.reported]
-    traces += [_card(card) for card in data.cards]
     return style.chart(
-        traces,
+        [*_lines(data), *_points(data), *_published(data)],
         title="",
         label=f"Clean accuracy against {attack} accuracy; the tables below have every number. "
         "Arrow keys go from point to point.",
@@ -369,59 +368,57 @@ def _line(path: pd.DataFrame, look: dict[str, Any], meta: dict[str, Any]) -> go.
 
 
 def _points(data: Frontier) -> Iterator[Any]:
-    for label, mean in data.means.iterrows():
+    for label in data.means.index:
         shown, own = data.displays[label], data.seeds[data.seeds["method"] == label]
         look = {"color": shown.colour, "symbol": shown.marker.page}
-        far = label in data.outliers
-        if len(own) > 1:
-            small = look | {"size": 7 if len(own) < MANY else 4, "opacity": 0.55}
-            meta = {"kind": "seed", "far": far}
-            yield _marked(shown, own["clean"], own["robust"], own["text"], small, meta)
+        small = look | {"size": 7 if len(own) < MANY else 4, "opacity": 0.55}
         large = look | {"size": 13, "line": {"width": 1, "color": "white"}}
-        meta = {"kind": "mean", "far": far}
-        yield _marked(shown, [mean["clean"]], [mean["robust"]], [mean["text"]], large, meta)
+        mean = data.means.loc[[label]]
+        for kind, points, marker in (("seed", own, small), ("mean", mean, large)):
+            if kind == "mean" or len(own) > 1:
+                yield style.scatter(
+                    shown,
+                    points["clean"],
+                    points["robust"],
+                    text=points["text"].tolist(),
+                    marker=marker,
+                    meta={"kind": kind, "far": label in data.outliers},
+                    **HOVER,
+                )
 
 
-def _reported(point: ReportedPoint, shown: MethodDisplay, attack: str) -> Any:
-    robust = point.robust
-    by = "its authors" if robust.kind == "paper" else "others"
-    eps = "unknown" if robust.eps is None else eps_text(robust.eps)
-    text = [
-        f"<b>{shown.html}</b>, reported by {by} for ε = {eps}",
-        f"Clean {decimal(point.clean)} %",
-        f"{escape(attack)} {decimal(robust.value)} %",
-        "not measured here",
-    ]
-    marker: dict[str, Any] = {"color": shown.colour, "symbol": f"{shown.marker.page}-open"}
-    marker |= {"size": 12 if robust.kind == "paper" else 9, "line": {"width": 2}}
-    place = [point.clean], [robust.value], ["<br>".join(text)]
-    return _marked(shown, *place, marker, {"kind": "paper"})
+def _published(data: Frontier) -> Iterator[Any]:
+    """Yield what others report: it was not measured here."""
+    attack = escape(attack_name(data.attack))
+    for point in data.reported:
+        shown, robust = data.displays[point.method], point.robust
+        own = robust.kind == "paper"
+        eps = "unknown" if robust.eps is None else eps_text(robust.eps)
+        about = f"reported by {'its authors' if own else 'others'} for ε = {eps}"
+        look = {"color": shown.colour, "symbol": f"{shown.marker.page}-open", "line": {"width": 2}}
+        yield style.scatter(
+            shown,
+            [point.clean],
+            [robust.value],
+            text=[_text(shown.html, about, point.clean, attack, robust.value)],
+            marker=look | {"size": 12 if own else 9},
+            meta={"kind": "paper"},
+            **HOVER,
+        )
+    for card in data.cards:
+        colour, about, _ = CARDS[card.data]
+        yield go.Scatter(
+            x=[card.clean],
+            y=[card.autoattack],
+            text=[_text(escape(short(card.name)), about, card.clean, attack, card.autoattack)],
+            marker={"color": colour, "symbol": "square-open", "size": 9, "line": {"width": 1.5}},
+            meta={"kind": "card"},
+            **HOVER,
+        )
 
 
-def _card(card: ModelCard) -> Any:
-    colour, kind, _ = CARDS[card.data]
-    text = [
-        f"<b>{escape(short(card.name))}</b>, {kind}",
-        f"Clean {decimal(card.clean)} %",
-        f"AutoAttack {decimal(card.autoattack)} %",
-        "not measured here",
-    ]
-    marker = {"color": colour, "symbol": "square-open", "size": 9, "line": {"width": 1.5}}
-    place = [card.clean], [card.autoattack], ["<br>".join(text)]
-    return _marked(None, *place, marker, {"kind": "card"})
-
-
-def _marked(
-    shown: MethodDisplay | None, x: Any, y: Any, text: Any, marker: Any, meta: dict[str, Any]
-) -> go.Scatter:
-    named = {"name": shown.html, "legendgroup": shown.label} if shown else {}
-    return go.Scatter(
-        x=list(x),
-        y=list(y),
-        text=list(text),
-        mode="markers",
-        marker=marker,
-        hovertemplate="%{text}<extra></extra>",
-        meta=meta,
-        **named,
+def _text(name: str, about: str, clean: float, attack: str, robust: float) -> str:
+    return (
+        f"<b>{name}</b>, {about}<br>Clean {decimal(clean)} %<br>{attack} {decimal(robust)} %<br>"
+        "not measured here"
     )

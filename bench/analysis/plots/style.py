@@ -159,20 +159,22 @@ def method_displays(ours: pd.DataFrame, others: pd.DataFrame) -> dict[str, Metho
     rows, names = every.drop_duplicates("method").set_index("method"), names_of(every)
     names |= names_of(ours)
     families = rows["base_method"].where(rows["base_method"] != "", rows.index)
-    unknown = sorted(set(families) - set(FAMILIES))
-    colours = FAMILIES | {name: SPARE[i % len(SPARE)] for i, name in enumerate(unknown)}
     is_trades = rows["base_method"] == "trades"
     betas = {
         label: float(options_of(options).get("beta", "nan"))
         for label, options in rows.loc[is_trades, "options"].items()
     }
     known = set(ours["method"])
-    # The names are in the order of families; within that of TRADES beta counts.
-    trades = sorted((label for label in names if label in betas), key=betas.__getitem__)
-    order = [trades.pop(0) if label in betas else label for label in names]
+    first = {families[label]: i for i, label in reversed([*enumerate(names)])}
+    order = sorted(
+        names,
+        key=lambda label: (label not in known, first[families[label]], betas.get(label, 0.0)),
+    )
+    unknown = [name for name in dict.fromkeys(families[order]) if name not in FAMILIES]
+    colours = FAMILIES | {name: SPARE[i % len(SPARE)] for i, name in enumerate(unknown)}
     shown: dict[str, MethodDisplay] = {}
     taken: dict[str, int] = {}
-    for label in [*filter(known.__contains__, order), *(one for one in order if one not in known)]:
+    for label in order:
         colour = colours[families[label]]
         place = taken[colour] = taken.get(colour, -1) + 1
         beta = betas.get(label)

@@ -17,7 +17,7 @@ from bench.analysis.plots.caption import DATASETS, MODELS, datasets, images, joi
 from bench.analysis.plots.context import Context
 from bench.analysis.robust import under
 from bench.analysis.statistics.table import BOTH
-from bench.results.flags import OTHER_IMAGES, flags_of, meaning
+from bench.results.flags import OTHER_IMAGES, flags_of
 from bench.results.text import decimal, eps_text
 
 OPENINGS = {
@@ -56,19 +56,14 @@ def answer(context: Context) -> list[str]:
     )
     if len(seeds) == 1:
         said.append("With one seed no interval tells what another training would give.")
-    flags = dict.fromkeys(
-        flag for text in results.summary["flags"] for flag in text.split(";") if flag
-    )
-    if flags:
-        told = "; ".join(f"{flag} ({meaning(flag)})" for flag in flags)
-        said.append(f"Rows below carry flags: {told}.")
+    if flags := sorted(flags_of(results.summary["flags"])):
+        said.append(f"Rows carry flags, whose meanings are below the tables: {joined(flags)}.")
     return [_unbroken(sentence) for sentence in said]
 
 
 def _decided(claims: pd.DataFrame) -> list[str]:
     counts = claims["verdict"].value_counts().to_dict()
-    names = [*MEANINGS, *(name for name in counts if name not in MEANINGS)]
-    told = ", ".join(f"{counts[name]} {name}" for name in names if name in counts)
+    told = ", ".join(f"{counts[name]} {name}" for name in MEANINGS if name in counts)
     decided = sum(counts.get(verdict, 0) for verdict in OPENINGS)
     said = [f"Of {_counted(len(claims), 'claim')} this run decides {decided or 'none'}: {told}."]
     for verdict, opening in OPENINGS.items():

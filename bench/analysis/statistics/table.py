@@ -27,7 +27,6 @@ from bench.analysis.statistics.quantities import (
     front_distance,
     harmonic_mean,
     measure,
-    shared,
 )
 from bench.results.columns import STATISTICS
 from bench.results.experiment import ExperimentResults
@@ -65,8 +64,8 @@ def statistics(results: ExperimentResults) -> pd.DataFrame:
 
 def _rows(methods: Sequence[str], outcomes: ByAttack) -> Iterator[dict[str, Any]]:
     for quantity, attack, method, against, of in _quantities(methods, outcomes):
-        found, common = measure(outcomes, of), shared(outcomes, of)
-        if found is None or common is None:
+        found = measure(outcomes, of)
+        if found is None:
             continue
         estimated = {
             "quantity": quantity,
@@ -74,7 +73,7 @@ def _rows(methods: Sequence[str], outcomes: ByAttack) -> Iterator[dict[str, Any]
             "method": method,
             "against": against,
             "n_seeds": found.seeds,
-            "seeds": ";".join(map(str, common[1])),
+            "seeds": ";".join(map(str, found.numbers)),
             "n_images": found.images,
             "estimate": found.value,
             "std": found.spread,
