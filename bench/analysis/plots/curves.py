@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.analysis.plots import caption, style
 from bench.analysis.plots.context import Context, mean_over_seeds
-from bench.analysis.plots.panels import Curve, Panel, Panels, of_epochs
+from bench.analysis.plots.panels import SEED, Curve, Panel, Panels, of_epochs
 from bench.analysis.plots.style import MARKERS, MethodDisplay
 
 METRICS = {
@@ -43,7 +43,7 @@ def _panel(
     for metric, (name, colour) in METRICS.items():
         points = rows.rename(columns={"epoch": "x", metric: "y"})
         for seed, own in points.groupby("seed") if several else ():
-            found.append(Curve(f"seed {seed}, {name}", own, colour, "", width=0.7, alpha=0.5))
+            found.append(Curve(f"seed {seed}, {name}", own, colour, SEED, width=0.7, alpha=0.5))
         mean = mean_over_seeds(points, "x", "y")
         legend = f"{name}, mean over seeds" if several else name
         found.append(Curve(legend, mean, colour, legend))

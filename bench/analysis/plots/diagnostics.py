@@ -13,7 +13,7 @@ from bench.analysis.plots.context import (
     of_shown_checkpoint,
     shown_checkpoint,
 )
-from bench.analysis.plots.panels import Curve, Panel, Panels
+from bench.analysis.plots.panels import SEED, Curve, Panel, Panels
 from bench.analysis.plots.style import DASHES, MARKERS, MethodDisplay
 from bench.diagnostics.checks import RISK
 
@@ -110,7 +110,7 @@ def _curves(check: str, points: pd.DataFrame) -> list[Curve]:
     thin = look | {"width": 0.6, "alpha": 0.5, "dash": DASHES[0]}
     seeds = points.groupby("seed") if points["seed"].nunique() > 1 else ()
     return [
-        *(Curve(f"{legend}, seed {seed}", own, **thin) for seed, own in seeds),
+        *(Curve(f"{legend}, seed {seed}", own, legend=SEED, **thin) for seed, own in seeds),
         Curve(legend, mean_over_seeds(points, "x", "y"), legend=legend, **look),
     ]
 

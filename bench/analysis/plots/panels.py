@@ -18,6 +18,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from bench.analysis.plots import style
 from bench.analysis.plots.style import DASHES, Dash, Marker, MethodDisplay
 
+SEED = "one seed"  # in the legend, of the thin curves
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -142,6 +144,8 @@ def draw(data: Panels) -> Figure:
         if not shared or i % columns == 0:
             axes.set_ylabel(panel.y)
         entries |= {c.legend: style.key(**c.paper) for c in panel.curves if c.legend}
+    if thin := entries.pop(SEED, None):
+        entries[SEED] = thin
     return style.finish(figure, data.caption, entries)
 
 
