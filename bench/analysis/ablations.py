@@ -13,19 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.image_counts import Counts
-from bench.analysis.names import attack_name, names_of
+from bench.analysis.names import attack_name, network_names
 from bench.analysis.robust import strongest
-from bench.analysis.sheets import Sheet
+from bench.analysis.sheets import NOT_MEASURED, Sheet, intervals, numbers, with_images
 from bench.analysis.statistics.crossed import Estimate, over_both
-from bench.analysis.statistics.outcomes import Outcomes, read_outcomes
+from bench.analysis.statistics.outcomes import Outcomes, across_checkpoints
 from bench.analysis.statistics.quantities import (
-    Floats,
     Quantity,
     accuracy,
     difference,
     harmonic_mean,
-    mean_accuracies,
     measure,
 )
 from bench.config.schema import Ablation
@@ -70,30 +67,6 @@ def ablations_table(results: ExperimentResults, ablations: Sequence[Ablation]) -
     return from_rows(ABLATIONS, rows)
 
 
-def across_checkpoints(results: ExperimentResults) -> dict[str, Outcomes]:
-    """Return outcomes by attack over all checkpoints, methods called ``label/checkpoint``."""
-    merged: dict[str, Outcomes] = {}
-    for checkpoint, attacks in read_outcomes(results).items():
-        for attack, one in attacks.items():
-            before = merged.get(attack)
-            # Without per-example results the number of images is all that can tell.
-            if before is not None and (
-                before.images != one.images or not np.array_equal(before.index, one.index)
-            ):
-                raise BenchError(
-                    f"{results.paths.folder}: best and last were evaluated on other images under "
-                    f"{attack}; evaluate both with one configuration"
-                )
-            known = before or Outcomes(one.images, {}, one.index, {})
-            merged[attack] = Outcomes(
-                one.images,
-                {**known.accuracy, **_at(checkpoint, one.accuracy)},
-                one.index,
-                {**known.correct, **_at(checkpoint, one.correct)},
-            )
-    return merged
-
-
 def full(name: str) -> str:
     """Return ``label/checkpoint`` of an ablation's name; ``best`` is meant where none is named."""
     label, _, checkpoint = name.partition("/")
@@ -113,33 +86,15 @@ def verdict(low: float | None, high: float | None) -> str:
     return NONE if low > -SMALL and high < SMALL else UNDECIDED
 
 
-def display_names(results: ExperimentResults) -> dict[str, str]:
-    """Return the name of each ``label/checkpoint`` that readers see."""
-    names = {}
-    for label, own in names_of(results.ours).items():
-        names[f"{label}/best"], names[f"{label}/last"] = own, f"{own}, last epoch"
-    return names
-
-
 def flag_marks(table: pd.DataFrame) -> dict[str, str]:
     """Return the flags of a table with the mark that stands for each of them."""
     flags = sorted(flags_of(table["flags"]))
     return {flag: f"[f{place}]" for place, flag in enumerate(flags, 1)}
 
 
-def marked(table: pd.DataFrame, names: Mapping[str, str]) -> dict[tuple[str, str], str]:
-    """Return the name of each (choice, variant), with the marks of the flags of its rows."""
-    marks = flag_marks(table)
-    return {
-        (choice, variant): " ".join(
-            [names[variant], *(marks[flag] for flag in sorted(flags_of(rows["flags"])))]
-        )
-        for (choice, variant), rows in table.groupby(["choice", "variant"], sort=False)
-    }
-
-
-def unadjusted(intervals: int) -> list[str]:
+def unadjusted(table: pd.DataFrame) -> list[str]:
     """Return what to know of so many intervals, each of which stands for itself."""
+    intervals = int(table["low"].notna().sum())
     if not intervals:
         return []
     return [
@@ -148,35 +103,18 @@ def unadjusted(intervals: int) -> list[str]:
     ]
 
 
-def notes(table: pd.DataFrame) -> list[str]:
-    """Return what to know of so many intervals and of the flags."""
-    return unadjusted(int(table["low"].notna().sum())) + [
-        f"{mark} {flag}, of the variant or its base: {meaning(flag)}."
-        for flag, mark in flag_marks(table).items()
-    ]
-
-
 def ablations_sheet(results: ExperimentResults, table: pd.DataFrame) -> Sheet:
     """Return one row for each variant, with its differences from the base side by side."""
-    names = display_names(results)
-    columns = {
-        "clean": ("accuracy", "clean"),
-        **{
-            attack_name(attack): ("accuracy", attack)
-            for attack in table["attack"].unique()
-            if attack != "clean"
-        },
-        "harmonic mean": ("harmonic_mean", None),
-    }
-    cells = {
-        name: table[
-            (table["quantity"] == quantity)
-            & (True if attack is None else table["attack"] == attack)
-        ]
-        for name, (quantity, attack) in columns.items()
-    }
-    counts = Counts({name: rows["n_images"].astype(str).tolist() for name, rows in cells.items()})
-    first, written = cells["clean"], marked(table, names)
+    names, marks = network_names(results.ours), flag_marks(table)
+    quantity = table["attack"].map(lambda attack: attack_name(attack).replace("Clean", "clean"))
+    quantity = quantity.where(table["quantity"] == "accuracy", "harmonic mean")
+    cells = dict(list(table.groupby(quantity, sort=False)))
+    first = cells["clean"]
+    flags = table.groupby(["choice", "variant"])["flags"].agg(flags_of)
+    variants = [
+        " ".join([names[variant], *(marks[flag] for flag in sorted(flags[choice, variant]))])
+        for choice, variant in zip(first["choice"], first["variant"], strict=True)
+    ]
     seeds, images = (_span(table[column]) for column in ("n_seeds", "n_images"))
     return Sheet(
         name="ablations",
@@ -187,21 +125,18 @@ def ablations_sheet(results: ExperimentResults, table: pd.DataFrame) -> Sheet:
         body=pd.DataFrame(
             {
                 "choice": first["choice"].tolist(),
-                "variant": [
-                    written[pair] for pair in zip(first["choice"], first["variant"], strict=True)
-                ],
+                "variant": variants,
                 "against": [names[base] for base in first["base"]],
-                **{
-                    f"{name}{counts.heading(name)}": [
-                        _cell(row) + counts.cell(name, str(row["n_images"]))
-                        for row in rows.to_dict("records")
-                    ]
-                    for name, rows in cells.items()
-                },
+                **with_images({k: (_cells(rows), rows["n_images"]) for k, rows in cells.items()}),
             }
         ),
-        notes=notes(table),
+        notes=unadjusted(table)
+        + [
+            f"{mark} {flag}, of the variant or its base: {meaning(flag)}."
+            for flag, mark in marks.items()
+        ],
         words=6,
+        filters={"choice": ""},
     )
 
 
@@ -222,9 +157,9 @@ def _rows(
         # A method that was not evaluated so is named alone.
         for name in (base, changed):
             _measured(folder, outcomes, of(name))
-        found, mean_T = _measured(folder, outcomes, difference(of(changed), of(base)))
+        found = _measured(folder, outcomes, difference(of(changed), of(base)))
         # Over the seeds that both have, as the difference is.
-        after_T, before_T = np.split(mean_T, [len(of(changed).terms)])
+        after_T, before_T = np.split(found.means, [len(of(changed).terms)])
         interval = over_both(found)
         low, high = (None, None) if interval is None else (interval.low, interval.high)
         yield {
@@ -246,18 +181,15 @@ def _rows(
         }
 
 
-def _measured(
-    folder: str, outcomes: Mapping[str, Outcomes], quantity: Quantity
-) -> tuple[Estimate, Floats]:
-    """Return the estimate of `quantity` and the mean accuracies [T] that it is made of."""
-    found, mean_T = measure(outcomes, quantity), mean_accuracies(outcomes, quantity)
-    if found is None or mean_T is None:
+def _measured(folder: str, outcomes: Mapping[str, Outcomes], quantity: Quantity) -> Estimate:
+    found = measure(outcomes, quantity)
+    if found is None:
         raise BenchError(
             f"{folder}: {' and '.join(quantity.methods)}: no seed or no image in common under "
             f"{' and '.join(quantity.attacks)}; evaluate all, `checkpoints: [best, last]` included "
             "where `last` is meant"
         )
-    return found, mean_T
+    return found
 
 
 def _flags(rows: pd.DataFrame, names: Sequence[str], attacks: Sequence[str]) -> list[str]:
@@ -265,17 +197,19 @@ def _flags(rows: pd.DataFrame, names: Sequence[str], attacks: Sequence[str]) -> 
     return sorted(flags_of(rows.loc[places.isin(names) & rows["attack"].isin(attacks), "flags"]))
 
 
-def _at(checkpoint: str, values: Mapping[tuple[str, int], Any]) -> dict[tuple[str, int], Any]:
-    return {(f"{name}/{checkpoint}", seed): value for (name, seed), value in values.items()}
-
-
 def _span(numbers: pd.Series) -> str:
     ends = dict.fromkeys((int(numbers.min()), int(numbers.max())))
     return " to ".join(map(str, ends))
 
 
-def _cell(row: Mapping[str, Any]) -> str:
-    text = decimal(row["difference"], sign="+")
-    if not pd.isna(row["low"]):
-        text += f" [{decimal(row['low'], sign='+')}, {decimal(row['high'], sign='+')}]"
-    return text + REMARKS[row["verdict"]]
+def _cells(rows: pd.DataFrame) -> list[str]:
+    found = zip(
+        numbers(rows["difference"], sign="+"),
+        intervals(rows["low"], rows["high"], sign="+"),
+        rows["verdict"],
+        strict=True,
+    )
+    return [
+        text + (f" {interval}" if interval != NOT_MEASURED else "") + REMARKS[verdict]
+        for text, interval, verdict in found
+    ]

@@ -1,4 +1,4 @@
-"""Tables for readers, as Markdown and LaTeX (booktabs)."""
+"""Tables for readers: the text of their cells, and the tables as Markdown and LaTeX (booktabs)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
+
+from bench.results.flags import flags_of, meaning
+from bench.results.text import decimal
 
 NOT_MEASURED = "–"
 # What pandas' escaping leaves to the font.
@@ -28,15 +31,78 @@ CODE = re.compile(r"(`[^`]+`)")
 class Sheet:
     """A table of text; `blocks` are further rows below it, by the heading that sets them apart.
 
-    The first `words` columns are text, all others numbers. `notes` go below.
+    The first `words` columns are text, all others numbers. `notes` go below. On the page a reader
+    can choose among the values of the columns in `filters`, which have the value that is chosen
+    first, or "" for all.
     """
 
     name: str
     caption: str
     body: pd.DataFrame
-    notes: Sequence[str]
+    notes: Sequence[str] = ()
     blocks: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     words: int = 2
+    filters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells of all rows, those of the blocks last."""
+        found: list[list[str]] = pd.concat([self.body, *self.blocks.values()]).to_numpy().tolist()
+        return found
+
+
+def numbers(values: Iterable[float], digits: int = 2, sign: str = "") -> list[str]:
+    """Return numbers as cells."""
+    return [NOT_MEASURED if pd.isna(v) else decimal(v, digits, sign) for v in values]
+
+
+def wholes(values: Iterable[float]) -> list[str]:
+    """Return whole numbers as cells."""
+    return [NOT_MEASURED if pd.isna(v) else str(int(v)) for v in values]
+
+
+def means(values: Iterable[float], stds: Iterable[float], digits: int = 2) -> list[str]:
+    """Return means with their standard deviations as cells; with one seed there is none."""
+    return [
+        text if pd.isna(std) else f"{text} ± {decimal(std, digits)}"
+        for text, std in zip(numbers(values, digits), stds, strict=True)
+    ]
+
+
+def intervals(lows: Iterable[float], highs: Iterable[float], sign: str = "") -> list[str]:
+    """Return intervals as cells."""
+    return [
+        NOT_MEASURED if pd.isna(low) else f"[{decimal(low, sign=sign)}, {decimal(high, sign=sign)}]"
+        for low, high in zip(lows, highs, strict=True)
+    ]
+
+
+def with_images(
+    columns: Mapping[str, tuple[Sequence[str], Iterable[object]]],
+) -> dict[str, list[str]]:
+    """Return columns of accuracies by heading, which say of how many images where that differs.
+
+    Each column is its cells and the count of each, "" where nothing was measured. A heading says
+    it where it is true of all cells below. Where all counts are equal a note tells them once.
+    """
+    counts = {name: list(map(str, own)) for name, (_, own) in columns.items()}
+    differ = len({n for own in counts.values() for n in own if n}) > 1
+    found = {}
+    for name, (cells, _) in columns.items():
+        own = {n for n in counts[name] if n}
+        if differ and len(own) == 1:
+            found[f"{name} (n = {own.pop()})"] = list(cells)
+        elif differ:
+            pairs = zip(cells, counts[name], strict=True)
+            found[name] = [f"{cell} (n = {n})" if n else cell for cell, n in pairs]
+        else:
+            found[name] = list(cells)
+    return found
+
+
+def flag_notes(flags: Iterable[str]) -> list[str]:
+    """Return what each flag in some cells of a column `flags` means."""
+    return [f"{flag}: {meaning(flag)}." for flag in sorted(flags_of(flags))]
 
 
 def markdown(sheet: Sheet) -> str:

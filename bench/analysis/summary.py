@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench.analysis.statistics.accuracy import wilson
@@ -42,13 +40,14 @@ from bench.results.flags import (
 from bench.results.options import options_text
 from bench.results.order import attack_order, checkpoint_order
 from bench.results.published import ROBUSTBENCH, Reported, find, find_card
-from bench.results.records import AttackRecord
+from bench.results.records import AttackRecord, DiagnosticsRecord, TrainRecord
 from bench.results.tables import from_rows
 
 # Beside these no published number stands: it is of other images, or of another recipe.
 INCOMPARABLE = {SUBSET, TRAIN_SUBSET, OTHER_IMAGES, OWN_RECIPE}
 # How the same computation is carried out; a recipe is what is computed.
 NO_RECIPE = ("engine",)
+SAME_EPS = 1e-6
 Row = dict[str, Any]
 
 
@@ -91,12 +90,11 @@ def summary_table(
     own = own_recipes(runs, experiment)
     rows: list[Row] = []
     for run in runs:
-        network = _ours(run, diagnosis, own)
-        found = [*_rows(network)]
-        rows += sorted((_compared(row, run, reported) for row in found), key=_order)
+        found = (_compared(row, run, reported) for row in _rows(_ours(run, diagnosis, own)))
+        rows += sorted(found, key=_order)
     for reference in sorted(references, key=lambda one: one.evaluation.method):
-        found = [*_rows(_theirs(reference))]
-        rows += sorted((_carded(row, cards) for row in found), key=_order)
+        found = (_carded(row, cards) for row in _rows(_theirs(reference)))
+        rows += sorted(found, key=_order)
     return from_rows(SUMMARY, rows)
 
 
@@ -113,42 +111,29 @@ def costs_table(
     diagnosed = {} if diagnosis is None else diagnosis.records
     for run in runs:
         trained = run.training
-        of = {
-            "experiment": trained.experiment,
-            "method": trained.method,
-            "seed": trained.seed,
-            "checkpoint": "",
-            "attack": "",
+        of = {"experiment": trained.experiment, "method": trained.method, "seed": trained.seed}
+        train: Row = {
+            "stage": "train",
+            **_spent(trained),
+            "images_per_second": _rate(
+                trained.spec.training.epochs * trained.data.train_images, trained.seconds
+            ),
+            "forward_passes": trained.passes.forward,
+            "backward_passes": trained.passes.backward,
         }
-        images = trained.spec.training.epochs * trained.data.train_images
-        rows.append(
-            {
-                **of,
-                "stage": "train",
-                "seconds": trained.seconds,
-                "peak_memory_mb": trained.peak_memory_mb,
-                "device": trained.device,
-                "images_per_second": _rate(images, trained.seconds),
-                "forward_passes": trained.passes.forward,
-                "backward_passes": trained.passes.backward,
-            }
-        )
-        rows += [{**of, **row} for row in _attack_costs(run.results, run.evaluation.device)]
+        found = [train, *_attack_costs(run.results, run.evaluation.device)]
         if record := diagnosed.get((trained.method, trained.seed)):
-            rows.append(
-                {
-                    **of,
-                    "stage": "diagnose",
-                    "seconds": record.seconds,
-                    "peak_memory_mb": record.peak_memory_mb,
-                    "device": record.device,
-                }
-            )
+            found.append({"stage": "diagnose", **_spent(record)})
+        rows += [{"checkpoint": "", "attack": "", **of, **row} for row in found]
     for reference in references:
         of = {"experiment": reference.beside.experiment, "method": reference.evaluation.method}
-        found = _attack_costs(reference.results, reference.evaluation.device)
-        rows += [{**of, **row} for row in found]
+        costs = _attack_costs(reference.results, reference.evaluation.device)
+        rows += [{**of, **row} for row in costs]
     return from_rows(COSTS, rows)
+
+
+def _spent(record: TrainRecord | DiagnosticsRecord) -> Row:
+    return {name: getattr(record, name) for name in ("seconds", "peak_memory_mb", "device")}
 
 
 def own_recipes(runs: Sequence[EvaluatedRun], experiment: Experiment | None) -> set[Pair]:
@@ -230,10 +215,17 @@ def _theirs(reference: EvaluatedReference) -> Network:
 
 def _rows(network: Network) -> Iterator[Row]:
     for checkpoint, results in network.results.items():
+        # Which images are robust under each attack; an image that one did not get is NA there.
+        robust = pd.DataFrame(
+            {
+                attack: result.examples.set_index("index")["robust"].astype("boolean")
+                for attack, result in results.items()
+            }
+        )
         shared = [CHANCE] if _at_chance(results) else []
         for attack, result in results.items():
             record, flags = result.record, [*shared, *_flags(result.record)]
-            if attack == "autoattack" and _above_another(results):
+            if attack == "autoattack" and _above_another(results, robust):
                 flags.append(ABOVE_PGD)
             yield _row(
                 network,
@@ -248,30 +240,20 @@ def _rows(network: Network) -> Iterator[Row]:
                 warnings=" | ".join(" ".join(text.split()) for text in record.warnings),
                 attack_engine=record.search_engine,
             )
-        yield from _worst_case(network, checkpoint, results, shared)
-
-
-def _worst_case(
-    network: Network, checkpoint: str, results: Mapping[str, AttackResult], shared: Sequence[str]
-) -> Iterator[Row]:
-    attacks = [result for attack, result in results.items() if attack != "clean"]
-    if len(attacks) < 2:
-        return
-    eps = attacks[0].record.eps
-    index_N = reduce(np.intersect1d, (attack.examples["index"] for attack in attacks))
-    if not len(index_N) or any(abs(eps - other.record.eps) > 1e-6 for other in attacks):
-        return
-    robust_N = np.all([_robust_on(index_N, attack) for attack in attacks], axis=0)
-    yield _row(
-        network,
-        checkpoint,
-        WORST,
-        [*shared, *(flag for attack in attacks for flag in _flags(attack.record))],
-        attack_source="all attacks",
-        eps=eps,
-        n=len(index_N),
-        correct=int(robust_N.sum()),
-    )
+        attacks = {attack: one.record for attack, one in results.items() if attack != "clean"}
+        of_all = robust[list(attacks)].dropna()
+        radii = [record.eps for record in attacks.values()]
+        if len(attacks) > 1 and len(of_all) and max(radii) - min(radii) <= SAME_EPS:
+            yield _row(
+                network,
+                checkpoint,
+                WORST,
+                [*shared, *(flag for record in attacks.values() for flag in _flags(record))],
+                attack_source="all attacks",
+                eps=radii[0],
+                n=len(of_all),
+                correct=int(of_all.all(axis=1).sum()),
+            )
 
 
 def _row(
@@ -313,7 +295,7 @@ def _compared(row: Row, run: EvaluatedRun, reported: Sequence[Reported]) -> Row:
     """Return the row of a run beside what papers report."""
     attack, trained_eps = row["attack"], run.training.spec.threat.eps
     # A paper's radius is that of its training too, so clean accuracy is compared by it as well.
-    if attack != "clean" and abs(row["eps"] - trained_eps) >= 1e-6:
+    if attack != "clean" and abs(row["eps"] - trained_eps) >= SAME_EPS:
         return row
     # The name of an attack is the configuration's.
     results = run.results[row["checkpoint"]]
@@ -369,22 +351,16 @@ def _flags(record: AttackRecord) -> list[str]:
     return [*record.flags, *([WARNED] if record.warnings else [])]
 
 
-def _above_another(results: Mapping[str, AttackResult]) -> bool:
+def _above_another(results: Mapping[str, AttackResult], robust: pd.DataFrame) -> bool:
     """Say whether AutoAttack leaves more images robust than some attack, of those both attacked."""
-    auto = results["autoattack"]
+    eps = results["autoattack"].record.eps
     for attack, other in results.items():
-        if attack in ("clean", "autoattack") or abs(other.record.eps - auto.record.eps) > 1e-6:
+        if attack in ("clean", "autoattack") or abs(other.record.eps - eps) > SAME_EPS:
             continue
-        index_N = np.intersect1d(other.examples["index"], auto.examples["index"])
-        if _robust_on(index_N, auto).sum() > _robust_on(index_N, other).sum():
+        both = robust[["autoattack", attack]].dropna().sum()
+        if both["autoattack"] > both[attack]:
             return True
     return False
-
-
-def _robust_on(index_N: Any, result: AttackResult) -> Any:
-    # Examples are ordered by index, and so is the intersection.
-    examples = result.examples
-    return examples["robust"].to_numpy()[np.isin(examples["index"], index_N)]
 
 
 def _attack_costs(results: Mapping[str, Mapping[str, AttackResult]], device: str) -> Iterator[Row]:

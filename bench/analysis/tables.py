@@ -1,19 +1,28 @@
-"""The comparison of all methods of an experiment: means over seeds beside published numbers."""
+"""The comparison of all methods beside published numbers, and what the training of each costs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from bench.analysis.image_counts import Counts, span
-from bench.analysis.names import attack_name, method_order, names_of
-from bench.analysis.sheets import NOT_MEASURED, Sheet, listed
+from bench.analysis.names import attack_name, names_of
+from bench.analysis.robust import strongest_at_best
+from bench.analysis.sheets import (
+    NOT_MEASURED,
+    Sheet,
+    listed,
+    means,
+    numbers,
+    with_images,
+)
 from bench.results.experiment import ExperimentResults
 from bench.results.flags import ON_TEST, OWN_RECIPE, SUBSET
 from bench.results.order import checkpoint_order
 from bench.results.text import decimal, eps_text
+from bench.runtime.errors import BenchError
 
 ATTACKS = ("clean", "pgd20", "autoattack", "worst_case")
 MEASURED = ("mean", "std", "seeds", "n")
@@ -41,7 +50,7 @@ def comparison(results: ExperimentResults) -> pd.DataFrame:
             "mean": cells["accuracy"].mean(),
             "std": cells["accuracy"].std(),
             "seeds": cells["seed"].count(),
-            "n": cells["n"].agg(span),
+            "n": cells["n"].agg(_span),
             # The mean is comparable only where every seed is.
             "reported": cells["reported"].agg(_shared),
             "source": cells["reported_source"].agg(_shared),
@@ -49,14 +58,10 @@ def comparison(results: ExperimentResults) -> pd.DataFrame:
     )
     measured["difference"] = measured["mean"] - measured["reported"]
     wide = measured.unstack("attack").swaplevel(axis=1)
-    base = rows.groupby("method")["base_method"].first()
+    places = {label: place for place, label in enumerate(names)}
     order = sorted(
         wide.index,
-        key=lambda key: (
-            key[1] not in names,
-            method_order(key[1], base[key[1]]),
-            checkpoint_order(key[2]),
-        ),
+        key=lambda key: (places.get(key[1], len(places)), key[1], checkpoint_order(key[2])),
     )
     wide = wide.loc[order]
     found = pd.DataFrame(
@@ -81,26 +86,27 @@ def comparison_csv(table: pd.DataFrame) -> str:
     for attack in ATTACKS:
         of_seeds = f"{attack}_seeds"
         written[of_seeds] = written[of_seeds].astype("Int64").replace(0, pd.NA)
-    return str(written.to_csv(index=False, float_format="%.2f", lineterminator="\n"))
+    return csv_text(written)
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """Return a table as CSV text."""
+    return str(table.to_csv(index=False, float_format="%.2f", lineterminator="\n"))
 
 
 def comparison_sheet(results: ExperimentResults, table: pd.DataFrame) -> Sheet:
     """Return the comparison as readers see it."""
     ours = table["label"].isin(results.ours["method"])
     quoted = [a for a in ATTACKS[:-1] if table[f"{a}_reported"].notna().any()]
-    counts = Counts({a: table[f"{a}_n"].dropna().tolist() or [""] for a in ATTACKS})
     sources: dict[str, str] = {}
     shown = pd.DataFrame(
         {
             "Method": table["name"],
             "Checkpoint": table["checkpoint"],
             "Seeds": table["seeds"].map(lambda n: str(n or NOT_MEASURED)),
-            **{
-                f"{attack_name(a)}{counts.heading(a)}": [
-                    _measured(row, a, counts) for row in table.to_dict("records")
-                ]
-                for a in ATTACKS
-            },
+            **with_images(
+                {attack_name(a): (_measured(table, a), table[f"{a}_n"].fillna("")) for a in ATTACKS}
+            ),
             **{
                 f"{attack_name(a)}, reported (difference)": [
                     _compared(row, a, sources) for row in table.to_dict("records")
@@ -116,19 +122,20 @@ def comparison_sheet(results: ExperimentResults, table: pd.DataFrame) -> Sheet:
         caption=f"Accuracy in percent on {listed(rows['dataset'])} ({models}): mean ± standard "
         "deviation over seeds.",
         body=shown[ours],
-        notes=[*notes(results, counts), *source_notes(sources)],
+        notes=[*_notes(results, table), *_source_notes(sources)],
         blocks={} if ours.all() else {REFERENCES: shown[~ours]},
+        filters={"Checkpoint": ""},
     )
 
 
-def notes(results: ExperimentResults, counts: Counts, *, flagged: bool = True) -> list[str]:
-    """Return what a reader must know of images, seeds, radius, checkpoints and `flagged` rows."""
+def _notes(results: ExperimentResults, table: pd.DataFrame) -> list[str]:
+    """Return what a reader must know of images, seeds, radius, checkpoints and flagged rows."""
     rows, ours = results.summary, results.ours
     flags = rows["flags"].str.split(";").explode()
     images = "; ".join(
-        f"{attack_name(attack)} {listed(numbers)}"
-        for attack, numbers in counts.by_column.items()
-        if any(numbers)
+        f"{attack_name(attack)} {listed(table[f'{attack}_n'].dropna())}"
+        for attack in ATTACKS
+        if table[f"{attack}_n"].notna().any()
     )
     subset = " (in part a subset of the test set)" if (flags == SUBSET).any() else ""
     radii = listed(eps_text(eps) for eps in rows.loc[rows["attack"] != "clean", "eps"].unique())
@@ -150,11 +157,17 @@ def notes(results: ExperimentResults, counts: Counts, *, flagged: bool = True) -
     if (own := flags == OWN_RECIPE).any():
         labels = listed(rows.loc[own[own].index, "method"])
         said.append(f"Trained by a recipe of their own, not by the shared one: {labels}.")
-    return said + (_flag_notes(rows, flags) if flagged else [])
+    caveats = sorted(
+        f"{flag} ({_place(rows.loc[place])})"
+        for place, flag in flags.items()
+        if flag not in ("", SUBSET, ON_TEST, OWN_RECIPE)
+    )
+    warned = sorted({text for cell in rows["warnings"] for text in cell.split(" | ") if text})
+    said += [f"Flags: {'; '.join(caveats)}."] if caveats else []
+    return said + [f"AutoAttack warned: {text}" for text in warned]
 
 
-def source_notes(sources: Mapping[str, str]) -> list[str]:
-    """Return the footnotes of published numbers: `sources` holds the mark of each source."""
+def _source_notes(sources: Mapping[str, str]) -> list[str]:
     if not sources:
         return []
     said = "Reported numbers were not measured here; the difference is ours minus reported."
@@ -167,15 +180,10 @@ def _shared(values: pd.Series) -> Any:
     return known[0] if len(known) == 1 else None
 
 
-def _flag_notes(rows: pd.DataFrame, flags: pd.Series) -> list[str]:
-    caveats = sorted(
-        f"{flag} ({_place(rows.loc[place])})"
-        for place, flag in flags.items()
-        if flag not in ("", SUBSET, ON_TEST, OWN_RECIPE)
-    )
-    warned = sorted({text for cell in rows["warnings"] for text in cell.split(" | ") if text})
-    said = [f"Flags: {'; '.join(caveats)}."] if caveats else []
-    return [*said, *(f"AutoAttack warned: {text}" for text in warned)]
+def _span(counts: pd.Series) -> str:
+    """Return the counts of several cells as those of one: 20, or 20-300 where they differ."""
+    low, high = counts.min(), counts.max()
+    return str(low) if low == high else f"{low}-{high}"
 
 
 def _rules(rows: pd.DataFrame) -> list[str]:
@@ -193,14 +201,14 @@ def _place(row: Mapping[str, Any]) -> str:
     return f"{row['method']}, {seed}{row['checkpoint']}, {row['attack']}"
 
 
-def _measured(row: Mapping[str, Any], attack: str, counts: Counts) -> str:
-    mean, std, seeds, n = (row[f"{attack}_{what}"] for what in MEASURED)
-    if pd.isna(mean):
-        return NOT_MEASURED
-    text = decimal(mean) + ("" if pd.isna(std) else f" ± {decimal(std)}")
-    if seeds != row["seeds"]:
-        text += f" ({int(seeds)} of {row['seeds']} seeds)"
-    return text + counts.cell(attack, str(n))
+def _measured(table: pd.DataFrame, attack: str) -> list[str]:
+    """Return the means of an attack; one over fewer seeds than the row's says so."""
+    texts = means(table[f"{attack}_mean"], table[f"{attack}_std"])
+    seeds = zip(texts, table[f"{attack}_seeds"], table["seeds"], strict=True)
+    return [
+        text if pd.isna(own) or own == every else f"{text} ({int(own)} of {every} seeds)"
+        for text, own, every in seeds
+    ]
 
 
 def _compared(row: Mapping[str, Any], attack: str, sources: dict[str, str]) -> str:
@@ -210,3 +218,91 @@ def _compared(row: Mapping[str, Any], attack: str, sources: dict[str, str]) -> s
     mark = sources.setdefault(str(source), f"r{len(sources) + 1}")
     sign = "+" if round(difference, 2) > 0 else ""
     return f"{decimal(reported)} [{mark}] ({sign}{decimal(difference).replace('-', '−')})"
+
+
+def costs(results: ExperimentResults) -> pd.DataFrame:
+    """Return one row for each method, baselines first; NA where nothing was recorded.
+
+    Seconds are means over seeds, passes are those of one image in one training step,
+    `evaluation_seconds` of all attacks on one seed's checkpoints. `accuracy` is the mean over
+    seeds of the best checkpoint under `attack`, and `accuracy_per_hour` that over the hours of one
+    training. Times are those of one machine: compare them within one experiment, never across.
+
+    Raises
+    ------
+    BenchError
+        costs.csv is missing, or has no training of a method.
+    """
+    every, ours, names = results.costs, results.ours, names_of(results.ours)
+    if every is None:
+        raise BenchError(f"{results.paths.costs} is missing; make it with `bench summarize`")
+    attack = strongest_at_best(ours) or ""
+    best = ours[(ours["checkpoint"] == "best") & (ours["attack"] == attack)]
+    accuracy = best.groupby("method")["accuracy"].mean()
+    rows = []
+    for label, name in names.items():
+        own = every[every["method"] == label]
+        trained = own[own["stage"] == "train"]
+        if trained.empty:
+            raise BenchError(
+                f"{results.paths.costs}: no training of {label}; make it with `bench summarize`"
+            )
+        seconds, reached = trained["seconds"].mean(), accuracy.get(label, np.nan)
+        evaluated = own.loc[own["stage"] == "evaluate", "seconds"].sum()
+        rows.append(
+            {
+                "method": label,
+                "name": name,
+                "seeds": len(trained),
+                "seconds_mean": seconds,
+                "seconds_std": trained["seconds"].std(),
+                "images_per_second": trained["images_per_second"].mean(),
+                "forward_passes": trained["forward_passes"].mean(),
+                "backward_passes": trained["backward_passes"].mean(),
+                "peak_memory_mb": trained["peak_memory_mb"].max(),
+                "evaluation_seconds": evaluated / len(trained),
+                "attack": attack,
+                "accuracy": reached,
+                "accuracy_per_hour": reached / (seconds / 3600) if seconds > 0 else np.nan,
+                "device": listed(trained["device"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def costs_sheet(results: ExperimentResults, table: pd.DataFrame) -> Sheet:
+    """Return the costs as readers see them."""
+    attack = table["attack"].iloc[0]
+    robust = attack_name(attack) if attack else "Robust"
+    return Sheet(
+        name=f"costs-{results.ours['experiment'].iloc[0]}",
+        caption="What one training costs: mean ± standard deviation over seeds.",
+        body=pd.DataFrame(
+            {
+                "Method": table["name"],
+                "Seeds": table["seeds"].astype(str),
+                "Training (s)": means(table["seconds_mean"], table["seconds_std"], 1),
+                "Images/s": numbers(table["images_per_second"], 0),
+                "Passes per image": [_passes(row) for row in table.to_dict("records")],
+                "Peak memory (MB)": numbers(table["peak_memory_mb"], 0),
+                "Evaluation (s)": numbers(table["evaluation_seconds"], 1),
+                f"{robust} accuracy per training hour": numbers(table["accuracy_per_hour"], 1),
+            }
+        ),
+        notes=[
+            "Passes per image and step: forward + backward, of attack and update together; for "
+            "MemLoss from the second epoch on.",
+            f"Device: {listed(table['device'])}. Other work on the machine counts too, so compare "
+            "within a table, and a few percent are no finding. Peak memory is that of a CUDA "
+            "device.",
+            "Accuracy per hour is the best checkpoint's accuracy in points over the hours of one "
+            "training: it rewards cheap trainings, not good ones.",
+        ],
+        words=1,
+    )
+
+
+def _passes(row: Mapping[str, float]) -> str:
+    forward, backward = row["forward_passes"], row["backward_passes"]
+    known = not (pd.isna(forward) or pd.isna(backward))
+    return f"{forward:g} + {backward:g}" if known else NOT_MEASURED

@@ -155,9 +155,15 @@ def write_claims(chosen: argparse.Namespace) -> None:
 
 def write_tables(chosen: argparse.Namespace) -> None:
     """Write comparison and costs as CSV, Markdown and LaTeX."""
-    from bench.analysis.cost_table import costs, costs_csv, costs_sheet
     from bench.analysis.sheets import latex, markdown
-    from bench.analysis.tables import comparison, comparison_csv, comparison_sheet
+    from bench.analysis.tables import (
+        comparison,
+        comparison_csv,
+        comparison_sheet,
+        costs,
+        costs_sheet,
+        csv_text,
+    )
     from bench.results.experiment import ExperimentResults
 
     results = ExperimentResults(chosen.folder)
@@ -167,7 +173,7 @@ def write_tables(chosen: argparse.Namespace) -> None:
     if results.costs is not None:
         table = costs(results)
         sheet = costs_sheet(results, table)
-        texts["costs"] = (costs_csv(table), markdown(sheet), latex(sheet))
+        texts["costs"] = (csv_text(table), markdown(sheet), latex(sheet))
     for name, written in texts.items():
         for form, text in zip(TABLE_FORMATS, written, strict=True):
             write_text(results.paths.table(name, form), text)
@@ -223,7 +229,7 @@ def _citations(path: Path) -> list[Any] | None:
     """Return what a CITATION.cff says to cite; None where it is missing."""
     import yaml
 
-    from bench.analysis.report.provenance import citations
+    from bench.analysis.report.page import citations
 
     if not path.is_file():
         return None

@@ -151,14 +151,14 @@ def test_arrow_keys_go_from_point_to_point_and_say_what_is_there(page):
 
 
 def test_tables_sort_both_ways_and_filter(page):
-    button = "#summary thead th:nth-child(5) button"
+    button = "#summary thead th:nth-child(6) button"
     for direction in ("ascending", "descending"):
         page.run(f"document.querySelector('{button}').click()")
         values = [float(text) for text in column(page, "summary", "Accuracy, %")]
         assert values == sorted(values, reverse=direction == "descending")
         sort = "document.querySelector('#summary [aria-sort]').getAttribute('aria-sort')"
         assert page.run(sort) == direction
-    choose(page, '[data-filters="summary"] [data-key="method"]', "trades")
+    choose(page, '[data-filters="summary"] [data-key="Method"]', "TRADES (β=6)")
     assert set(column(page, "summary", "Method")) == {"TRADES (β=6)"}
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.claims.claim import Claims, Trained, read_claims
+from bench.analysis.claims.claim import Trained
 from bench.analysis.claims.evidence import Evidence
-from bench.analysis.claims.rules import RULES, RuledClaim
+from bench.analysis.claims.file import Claims, read_claims
+from bench.analysis.claims.rules import RuledClaim
 from bench.analysis.claims.verdict import Verdict, decide
 from bench.analysis.statistics.outcomes import Outcomes
 from bench.results.columns import COSTS, HISTORY
@@ -159,8 +160,8 @@ def write_history(folder: Path, method: str, seed: int, rates: Sequence[float | 
     frame.to_csv(path, index=False)
 
 
-def repository_claims() -> Claims[RuledClaim]:
-    return read_claims(CLAIMS, RULES, ())
+def repository_claims() -> Claims:
+    return read_claims(CLAIMS, ())
 
 
 def verdicts(of: Made) -> dict[str, Verdict]:

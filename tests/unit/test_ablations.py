@@ -111,7 +111,7 @@ def test_checkpoints_evaluated_on_other_images_are_not_compared(results_factory,
     command("summarize", results)
     if not with_examples:
         shutil.rmtree(results / "models")
-    with pytest.raises(BenchError, match="evaluated on other images under autoattack"):
+    with pytest.raises(BenchError, match="autoattack, was evaluated on other images than"):
         lines(results, "trades/last")
 
 

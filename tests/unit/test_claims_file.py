@@ -8,7 +8,7 @@ import pytest
 import yaml
 from claimed import ROOT, repository_claims
 
-from bench.analysis.claims.claim import read_claims
+from bench.analysis.claims.file import read_claims
 from bench.analysis.claims.rules import RULES
 from bench.results.columns import CLAIMS, STATISTICS
 from bench.results.published import find, read_reported
@@ -44,7 +44,7 @@ def file(**changes):
 def read(tmp_path, content):
     path = tmp_path / "claims.yaml"
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
-    return read_claims(path, RULES, ("strong",))
+    return read_claims(path, ("strong",))
 
 
 def refusal(tmp_path, content):
@@ -187,7 +187,7 @@ def test_a_file_that_is_not_yaml_is_named(tmp_path, content):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(BenchError, match=r"--claims .*none\.yaml: cannot be read"):
-        read_claims(tmp_path / "none.yaml", RULES, ())
+        read_claims(tmp_path / "none.yaml", ())
 
 
 def test_an_empty_file_is_refused(tmp_path):

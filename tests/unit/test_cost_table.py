@@ -15,7 +15,7 @@ from synthetic import METHODS, some_data, some_spec
 from torch import Tensor, nn
 
 from bench.__main__ import main
-from bench.analysis.cost_table import costs
+from bench.analysis.tables import costs
 from bench.methods.base import create
 from bench.results.columns import COSTS
 from bench.results.experiment import ExperimentResults

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pandas as pd
 import pytest
 from factory import SPECS
 
-from bench.analysis.names import attack_name, method_name, method_order
+from bench.analysis.names import attack_name, method_name, names_of
 from bench.config.method_options import REQUIRED, Option
 from bench.results import options
 from bench.results.order import attack_order, checkpoint_order
@@ -31,11 +32,6 @@ def test_every_label_of_the_configurations_has_its_name(label):
     assert method_name(label, *SPECS[label]) == NAMES[label]
 
 
-@pytest.mark.parametrize("label", [label for label in SPECS if label != "trades"])
-def test_a_label_alone_gives_the_same_name(label):
-    assert method_name(label) == NAMES[label]
-
-
 @pytest.mark.parametrize(
     ("label", "method", "options", "name"),
     [
@@ -46,7 +42,7 @@ def test_a_label_alone_gives_the_same_name(label):
         ("cap_deep", "cap", {"variant": "v2", "gamma": "0.5"}, "Cap V2 (gamma=0.5, deep)"),
         ("cap_beta2", "cap", {"beta": 2.0, "hard": True}, "Cap (β=2, hard=true)"),
         ("cap", "cap", {"beta": 2.0}, "Cap (beta=2)"),
-        ("my_method", None, None, "My method"),
+        ("my_method", "", None, "My method"),
     ],
 )
 def test_what_a_label_says_beyond_its_method_stays_visible(label, method, options, name):
@@ -63,14 +59,22 @@ def test_an_own_method_shows_what_is_not_at_its_default(monkeypatch, share, name
     assert method_name("mine", "mine", {"share": share}) == name
 
 
-def test_names_tell_all_labels_apart():
-    assert len({method_name(label, *spec) for label, spec in SPECS.items()}) == len(SPECS)
+def rows(**bases):
+    found = [{"method": m, "base_method": b, "options": "", "flags": ""} for m, b in bases.items()]
+    return pd.DataFrame(found)
 
 
-def test_baselines_come_first_and_strangers_last():
-    labels = ["zebra", "memloss_v1", "mart", "trades_beta1", "trades", "pgd_at", "standard"]
-    assert sorted(labels, key=method_order) == [
-        *("standard", "pgd_at", "trades", "trades_beta1", "mart", "memloss_v1", "zebra")
+def test_no_two_labels_have_one_name():
+    names = names_of(rows(my_pgd="pgd_at", pgd_at_my_pgd="pgd_at", trades="trades"))
+    assert names["my_pgd"] == "PGD-AT (my pgd): my_pgd"
+    assert len(set(names.values())) == 3
+
+
+def test_baselines_come_first_and_methods_of_the_users_own_last():
+    labels = rows(zebra="zebra", memloss_v1="memloss", mart="mart", trades_beta1="trades")
+    labels = pd.concat([labels, rows(trades="trades", mine="pgd_at", standard="standard")])
+    assert list(names_of(labels)) == [
+        *("standard", "mine", "trades", "trades_beta1", "mart", "memloss_v1", "zebra")
     ]
 
 

@@ -8,8 +8,6 @@ import pytest
 from claimed import AS_CLAIMED, ROOT, made, repository_claims
 from factory import edit_json
 
-from bench.analysis.claims.claim import Trained
-from bench.analysis.claims.evidence import Evidence, NotRunError, check_labels
 from bench.analysis.names import method_name
 from bench.analysis.summary import own_recipes, summary_table
 from bench.config.experiment import experiment, spec_json
@@ -17,7 +15,6 @@ from bench.config.loading import read_yaml
 from bench.results.evaluated import read_runs
 from bench.results.paths import Paths
 from bench.results.published import read_reported
-from bench.runtime.errors import ConfigError
 
 
 @pytest.fixture
@@ -142,32 +139,13 @@ def test_a_time_of_another_recipe_carries_the_flag(measured_folder):
     assert whole.decide(claim, methods).flags == ("own_recipe",)
 
 
-@pytest.mark.parametrize(
-    ("label", "told"), [("mart_autors", "did you mean 'mart_authors'"), ("trades", "mart_authors")]
-)
-def test_a_label_that_no_run_of_the_method_has_is_refused(measured_folder, label, told):
-    results = made(AS_CLAIMED, measured_folder / "empty").results
-    with pytest.raises(ConfigError, match=rf"methods\.MART\.label: .*{label}.*{told}"):
-        check_labels(results, with_label(label))
-
-
-def test_a_label_of_what_was_not_run_is_no_mistake(measured_folder):
-    absent = {name: of for name, of in AS_CLAIMED.items() if not name.startswith("mart")}
-    check_labels(made(absent, measured_folder).results, with_label("mart"))
-    # It is being trained: only its folder is there.
-    half = {name: of for name, of in AS_CLAIMED.items() if name != "mart_authors"}
-    whole = made(half, measured_folder)
-    check_labels(whole.results, with_label("mart_authors"))
-    scope = repository_claims().claims[0].scope
-    found = Evidence(whole.results, whole.outcomes, with_label("mart_authors"), scope)
-    with pytest.raises(NotRunError, match="mart_authors"):
-        found.label("MART")
-
-
-def test_an_unused_name_with_a_mistyped_label_is_refused_too(measured_folder):
-    unused = Trained(method=MART.method, options=MART.options, given="", label="mrt")
-    with pytest.raises(ConfigError, match=r"methods\.Mine\.label: .*did you mean 'mart'"):
-        check_labels(made(AS_CLAIMED, measured_folder).results, with_label(None, Mine=unused))
+@pytest.mark.parametrize("label", ["mart_autors", "trades"])
+def test_a_label_that_no_run_of_the_method_has_is_told_with_those_that_there_are(
+    measured_folder, label
+):
+    found = harmonic(made(AS_CLAIMED, measured_folder), with_label(label))
+    assert found.verdict == "not run"
+    assert f"labelled '{label}'; where mart or mart_authors is meant" in found.detail
 
 
 @pytest.mark.parametrize(

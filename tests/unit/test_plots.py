@@ -18,6 +18,7 @@ from bench.analysis.plots import (
     components,
     curves,
     diagnostics,
+    panels,
     replay,
     style,
     surfaces,
@@ -55,24 +56,25 @@ def test_learning_curves_are_means_over_seeds_to_the_last_common_epoch():
     trainings = {("trades", 0): framed.training(3), ("trades", 1): framed.training(2)}
     context = framed.context(TWO, history=pd.concat(rows), trainings=trainings)
     data = curves.curves(context)
-    (panel,) = data.panels
-    assert panel.means["validation_clean"].tolist() == [15.0, 40.0]
-    assert panel.best["accuracy"].tolist() == [25.0, 22.0]
-    assert titles(drawn(curves, data)) == ["TRADES (β=6)"]
-    (chart,) = curves.plotly(data).values()
-    assert [15.0, 40.0] in [list(trace.y) for trace in chart.data]
-    assert list(chart.data[-1].x) == [3, 2]
+    figure = drawn(panels, data)
+    assert titles(figure) == ["TRADES (β=6)"]
+    assert [15.0, 40.0] in [list(line.get_ydata()) for line in figure.axes[0].lines]
+    (chart,) = panels.plotly(data, "curves").values()
+    found = {trace.name: (list(trace.x), list(trace.y)) for trace in chart.data}
+    assert found["clean, mean over seeds"] == ([1, 2], [15.0, 40.0])
+    assert found["seed 0, PGD"] == ([1, 2, 3], [5.0, 20.0, 25.0])
+    assert found["epoch kept as best"] == ([3, 2], [25.0, 22.0])
 
 
 def test_a_much_longer_training_squeezes_no_other():
     long, short = [float(k) for k in range(80)], [1.0, 2.0, 3.0, 4.0]
     rows = [framed.history("trades", 0, long, long), framed.history("memloss_v1", 0, short, short)]
-    figure = drawn(curves, curves.curves(framed.context(TWO, history=pd.concat(rows))))
+    figure = drawn(panels, curves.curves(framed.context(TWO, history=pd.concat(rows))))
     assert figure.axes[0].get_xlim()[1] > 79
     assert figure.axes[1].get_xlim()[1] < 5
     rows = [replayed("trades", 0, long), replayed("memloss_v1", 0, short)]
     data = replay.replay(framed.context(TWO, history=pd.concat(rows)))
-    assert data.until == 4
+    assert data.panels[0].xlim[1] < 5
     assert "TRADES (β=6) was trained for 80 epochs; here are the first 4." in data.caption
 
 
@@ -85,8 +87,9 @@ def test_components_are_shares_of_all_images_mean_over_seeds():
         for part in broken
     ]
     data = components.components(framed.context(TWO, examples=pd.DataFrame(rows)))
-    assert data.shares.loc["trades"].to_dict() == {
-        **{"": 37.5, "square": 12.5, "fab-t": 0.0, "apgd-t": 0.0, "apgd-ce": 25.0, "clean": 25.0}
+    assert data.shares.loc["TRADES (β=6)"].to_dict() == {
+        **{"Robust": 37.5, "Square": 12.5, "FAB-T": 0.0, "APGD-T": 0.0, "APGD-CE": 25.0},
+        "Clean error": 25.0,
     }
     figure = drawn(components, data)
     texts = [text.get_text() for text in figure.axes[0].texts]
@@ -107,20 +110,22 @@ def test_replay_has_means_over_seeds_and_the_band_of_v1_alone():
     )
     data = replay.replay(context)
     forgotten, by_age, weight = data.panels
-    own = forgotten.means[forgotten.means["method"] == "memloss_v1"]
-    assert (own["x"].tolist(), own["y"].tolist()) == ([2, 3], [10.5, 20.5])
-    assert by_age.means["y"].tolist() == [1.5] * 3
-    assert set(weight.bands["method"]) == {"memloss_v1"}
-    assert weight.bands[["low", "high"]].iloc[0].tolist() == [0.1, 0.9]
+    own = next(curve for curve in forgotten.curves if curve.label == "memloss_v1")
+    assert (own.points["x"].tolist(), own.points["y"].tolist()) == ([2, 3], [10.5, 20.5])
+    assert [curve.points["y"].tolist() for curve in by_age.curves] == [[1.5]] * 3
+    (band,) = weight.bands
+    assert band.method.label == "memloss_v1"
+    assert band.points[["low", "high"]].iloc[0].tolist() == [0.1, 0.9]
     dashes = {shown.dash for shown in data.displays.values() if shown.family == "memloss"}
     assert len(dashes) == 2
-    charts = replay.plotly(data)
+    charts = panels.plotly(data, "replay")
     assert list(charts["replay-0"].data[0].y) == [10.5, 20.5]
-    drawn(replay, data)
+    assert {"memloss_v1", "trades"} <= {trace.legendgroup for trace in charts["replay-2"].data}
+    drawn(panels, data)
 
 
 def test_without_adversarial_examples_the_figure_says_so():
-    figure = drawn(replay, replay.replay(framed.context(TWO)))
+    figure = drawn(panels, replay.replay(framed.context(TWO)))
     assert "no method" in figure.axes[0].texts[0].get_text()
 
 
@@ -143,16 +148,24 @@ def strengths(last=0.0, failed=()):
 @pytest.mark.parametrize(("last", "end"), [(0.0, 2.0), (3.0, 255 / 8)])
 def test_the_radius_ends_where_all_curves_are_at_zero(last, end):
     data = strengths(last)
-    assert data.end == pytest.approx(end)
-    figure = drawn(diagnostics, data)
+    figure = drawn(panels, data)
     assert figure.axes[0].get_xlim()[1] == pytest.approx(end)
-    chart = diagnostics.plotly(data)["strength-eps"]
+    chart = panels.plotly(data, "strength")["strength-0"]
     assert chart.layout.xaxis.range[1] == pytest.approx(end)
-    assert list(chart.data[0].y) == [80, 50, last, last]
+    by_name = {trace.name: list(trace.y) for trace in chart.data}
+    assert by_name == {"FGSM, one step": [60], "PGD": [80, 50, last, last]}
+
+
+def test_restarts_and_square_are_marked_at_the_end_of_the_steps():
+    chart = panels.plotly(strengths(), "strength")["strength-1"]
+    found = {trace.name: (list(trace.x), list(trace.y)) for trace in chart.data}
+    assert found["PGD"] == ([1, 100], [70, 50])
+    assert found["PGD, all restarts"] == ([100], [48])
+    assert found["Square alone"] == ([100], [52])
 
 
 def test_a_failed_check_is_named_above_its_panel_and_covers_no_curve():
-    figure = drawn(diagnostics, strengths(failed=["eps_zero", "square_stronger"]))
+    figure = drawn(panels, strengths(failed=["eps_zero", "square_stronger"]))
     assert titles(figure)[0] == "TRADES (β=6)\n✗ eps_zero\n✗ square_stronger"
     assert not figure.axes[0].texts
     assert titles(figure)[2] == "MemLoss V1"
@@ -168,14 +181,13 @@ def test_surfaces_have_the_gradient_upwards_and_one_scale():
         for y in ticks
     ]
     data = surfaces.surfaces(framed.context(TWO, surfaces=pd.DataFrame(rows)))
-    (picture,) = data.pictures["trades"]
-    assert picture.seed == 0
-    assert picture.losses[:, 0].tolist() == [9.0, 19.0, 29.0]
-    assert picture.right[2].tolist() == [False] * 3
+    assert " · seed 0." in data.caption[0]
+    ((losses, right),) = data.pictures["TRADES (β=6)"]
+    assert losses[-1.0].tolist() == [9.0, 19.0, 29.0]
+    assert right.loc[1.0].tolist() == [False] * 3
     (chart,) = surfaces.plotly(data).values()
-    assert chart.data[0].z[0] == (9.0, 10.0, 11.0) or list(chart.data[0].z[0]) == [9.0, 10.0, 11.0]
-    image = drawn(surfaces, data)
-    assert image is not None
+    assert list(chart.data[0].z[0]) == [9.0, 10.0, 11.0]
+    drawn(surfaces, data)
 
 
 def test_transfer_has_sources_in_rows_and_marks_weak_targets():

@@ -44,8 +44,8 @@ def shown(accuracies=ACCURACIES, published=None, **parts):
     return frontier.frontier(context, context.attack), context
 
 
-def traces(data, context, kind):
-    return [t for t in frontier.plotly(data, context).data if (t.meta or {}).get("kind") == kind]
+def traces(data, kind):
+    return [t for t in frontier.plotly(data).data if (t.meta or {}).get("kind") == kind]
 
 
 def markers(axes):
@@ -59,7 +59,7 @@ def markers(axes):
 
 
 def test_means_and_seeds_are_those_of_the_summary_on_paper_and_on_the_page():
-    data, context = shown()
+    data, _ = shown()
     means = {label: (row["clean"], row["robust"]) for label, row in data.means.iterrows()}
     assert means["trades"] == (82.5, 49.5)
     with style.styled():
@@ -68,9 +68,9 @@ def test_means_and_seeds_are_those_of_the_summary_on_paper_and_on_the_page():
     for label, seeds in ACCURACIES.items():
         if label != "standard":
             assert {means[label], *map(tuple, seeds)} <= drawn
-    on_page = {t.legendgroup: (t.x[0], t.y[0]) for t in traces(data, context, "mean")}
+    on_page = {t.legendgroup: (t.x[0], t.y[0]) for t in traces(data, "mean")}
     assert on_page == means
-    by_seed = {t.legendgroup: [*zip(t.x, t.y, strict=True)] for t in traces(data, context, "seed")}
+    by_seed = {t.legendgroup: [*zip(t.x, t.y, strict=True)] for t in traces(data, "seed")}
     assert by_seed == {label: [*map(tuple, seeds)] for label, seeds in ACCURACIES.items()}
 
 
@@ -79,7 +79,7 @@ def test_a_method_has_one_colour_and_marker_everywhere_and_its_placebo_another_m
     v1, placebo = (context.methods[label] for label in ("memloss_v1", "memloss_v1_placebo"))
     assert v1.colour == placebo.colour == style.VERMILLION
     assert v1.marker != placebo.marker
-    on_page = {t.legendgroup: t.marker for t in traces(data, context, "mean")}
+    on_page = {t.legendgroup: t.marker for t in traces(data, "mean")}
     with style.styled():
         figure = frontier.draw(data)
     legend = dict(
@@ -96,14 +96,14 @@ def test_a_method_has_one_colour_and_marker_everywhere_and_its_placebo_another_m
         assert to_hex(handle.get_markerfacecolor()) == to_hex(on_page[method.label].color)
 
 
-def test_a_standard_network_does_not_squeeze_the_rest_but_is_pointed_at():
-    data, context = shown()
+def test_a_standard_network_does_not_squeeze_the_rest_but_is_named():
+    data, _ = shown()
     assert data.outliers == ["standard"]
     with style.styled():
         axes = frontier.draw(data).axes[0]
     assert axes.get_ylim()[0] > 30
-    assert "Standard (94.5%, 0.0%)" in [text.get_text() for text in axes.texts]
-    assert [t.legendgroup for t in traces(data, context, "mean") if t.meta["far"]] == ["standard"]
+    assert "Beyond the axes: Standard (94.5%, 0.0%)." in data.caption
+    assert [t.legendgroup for t in traces(data, "mean") if t.meta["far"]] == ["standard"]
 
 
 @pytest.mark.parametrize(
@@ -123,16 +123,16 @@ def test_the_hull_has_what_no_mixture_of_others_reaches(points, corners):
 
 
 def test_trades_is_joined_in_the_order_of_beta():
-    data, context = shown()
+    data, _ = shown()
     assert data.betas == ["trades_beta1", "trades_beta3", "trades"]
-    (path,) = traces(data, context, "betas")
+    (path,) = traces(data, "betas")
     assert list(path.x) == [88.0, 84.5, 82.5]
 
 
 def test_reported_points_are_of_the_same_data_model_and_epoch_and_marked_as_their_run():
     data, context = shown(published=NAMES)
     assert [(p.method, p.clean) for p in data.reported] == [("memloss_v1", 84.52), ("hat", 84.9)]
-    symbols = [t.marker.symbol for t in traces(data, context, "paper")]
+    symbols = [t.marker.symbol for t in traces(data, "paper")]
     assert symbols[0] == f"{context.methods['memloss_v1'].marker.page}-open"
     assert "Some reports do not state ε: HAT." in data.caption
     assert [card.name for card in data.cards] == ["Gowal2021Improving_R18", "Wong2020Fast"]
@@ -168,8 +168,8 @@ def test_a_reported_method_changes_no_run_s_marker():
 
 def test_hovering_tells_interval_images_and_flags_and_escapes_names():
     frame = framed.summary({"a<b>&$x_1$": [(80.0, 40.0), (81.0, 40.0)]}, flags="subset")
-    data, context = shown(frame)
-    (seeds,) = traces(data, context, "seed")
+    data, _ = shown(frame)
+    (seeds,) = traces(data, "seed")
     assert "80.00 % [77.00, 83.00] of 1000 images" in seeds.text[0]
     assert "flags: subset" in seeds.text[0]
     assert "<b>A&lt;b&gt;&amp;$x 1$</b>" in seeds.text[0]

@@ -15,7 +15,7 @@ import pytest
 
 from bench.analysis.plots.context import Context
 from bench.analysis.report import page
-from bench.analysis.report.provenance import citations
+from bench.analysis.report.page import citations
 from bench.results.columns import ABLATIONS, CLAIMS, STATISTICS
 from bench.results.published import Published
 from bench.results.tables import from_rows
@@ -63,8 +63,9 @@ def html(*arguments, **parts):
     return page.render(content(*arguments, **parts))
 
 
-def cells(grid):
-    return [[cell.text for cell in row.cells] for row in grid.rows]
+def shown(table):
+    """Return the rows of a table of the page by heading."""
+    return [dict(zip(table.body.columns, row, strict=True)) for row in table.rows]
 
 
 def test_sections_stand_in_order_and_headings_skip_no_level():
@@ -82,13 +83,12 @@ def test_sections_stand_in_order_and_headings_skip_no_level():
 
 def test_every_row_of_the_summary_is_there_with_its_interval_and_flags():
     frame = framed.summary(TWO, flags="subset")
-    grid = content(frame)["summary"]
-    assert len(grid.rows) == len(frame)
-    assert ["TRADES (β=6)", "0", "best", "AutoAttack", "49.00", "[46.00, 52.00]"] in [
-        row[:6] for row in cells(grid)
+    table = content(frame)["summary"]
+    assert len(table.rows) == len(frame)
+    assert ["TRADES (β=6)", "0", "best", "AutoAttack", "subset", "49.00", "[46.00, 52.00]"] in [
+        row[:7] for row in table.rows
     ]
-    assert [mark.text for mark in grid.marks] == ["subset"]
-    assert grid.filters[0].values == {"trades": "TRADES (β=6)", "memloss_v1": "MemLoss V1"}
+    assert any(note.startswith("subset: not all test images") for note in table.notes)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_the_answer_says_that_these_are_other_data():
 
 @pytest.mark.parametrize(
     ("bounds", "said"),
-    [((-1.0, 2.0), "[−2.0, 1.0]"), ((0.5, 2.0), "which excludes zero"), (None, "is not known")],
+    [((-1.0, 2.0), "[-2.0, 1.0]"), ((0.5, 2.0), "which excludes zero"), (None, "is not known")],
 )
 def test_the_best_methods_with_and_without_a_memory_are_compared(bounds, said):
     answer = " ".join(content(statistics=bounds and statistics(*bounds))["answer"])
@@ -128,16 +128,19 @@ def test_the_title_asks_for_memory_only_where_there_is_one():
 
 
 def test_a_claim_that_was_not_run_has_no_measurement_and_what_is_decided_comes_first():
-    rows = cells(content(claims=claims("not run", "not reproduced"))["claims"])
-    assert [row[1] for row in rows] == ["✗ not reproduced", "· not run"]
-    assert [row[3] for row in rows] == ["1.50", "–"]
-    assert rows[0][2] == "above −1"
+    sections = content(claims=claims("not run", "not reproduced"))
+    rows = shown(sections["claims"])
+    assert [row["Verdict"] for row in rows] == ["not reproduced", "not run"]
+    measured = [row["Measured here [interval]"] for row in rows]
+    assert measured == ["1.50 [0.50, 2.50]", "–"]
+    assert "above −1" in paged.Page(page.render(sections)).text
 
 
 def test_intervals_of_a_quantity_are_side_by_side():
-    rows = cells(content(statistics=statistics(-1.0, 2.0))["statistics"])
-    assert rows[2][3:7] == ["TRADES (β=6)", "MemLoss V1", "0.40", "[−1.00, 2.00]"]
-    assert "0.4" in rows[2]
+    row = shown(content(statistics=statistics(-1.0, 2.0))["statistics"])[2]
+    assert (row["Method"], row["Minus"]) == ("TRADES (β=6)", "MemLoss V1")
+    assert (row["Estimate"], row["Other seeds and images"]) == ("0.40", "[-1.00, 2.00]")
+    assert row["p (Holm)"] == "0.4"
 
 
 def test_the_charts_are_those_of_the_figures_one_for_each_attack_and_checkpoint():
@@ -165,13 +168,14 @@ def test_diagnostics_count_failed_checks_and_tell_chance_from_failure():
     record = SimpleNamespace(
         checkpoints={"best": SimpleNamespace(checks=checks, failed=["linearity"])}
     )
-    found = content(diagnostics={("trades", 0): record})["diagnosed"]
-    assert (found.failed, found.checks, found.without) == (1, 2, "MemLoss V1")
-    assert cells(found.grid)[0][3:] == ["2.50 within chance", "2.50 ✗"]
+    found = content(diagnostics={("trades", 0): record})["checks"]
+    assert "1 of 2 checks failed" in found.caption
+    assert "Not diagnosed: MemLoss V1." in found.caption
+    assert found.rows[0][3:] == ["2.50 within chance", "2.50 ✗"]
 
 
 def test_choices_tell_what_this_run_did():
-    rows = {row[0]: row[3] for row in cells(content()["choices"])}
+    rows = {row[0]: row[3] for row in content()["choices"].rows}
     assert rows["V1's weight"] == "A"
 
 
@@ -263,11 +267,11 @@ def test_the_page_of_a_folder_names_what_is_missing(whole, tmp_path, lost, said)
     assert (folder / "statistics.csv").is_file()
 
 
-def test_provenance_is_shortened_and_whole_on_hover(whole):
+def test_every_digest_and_package_is_there_whole(whole):
     found = paged.shown(whole)
-    told = {value for _, attributes in found.elements for value in attributes.values()}
     for row in paged.rows(whole / "summary.csv"):
-        assert {row["weights_sha256"], row["code_digest"]} <= told
+        assert row["weights_sha256"] in found.text
+        assert row["code_digest"] in found.text
     assert "pyautoattack 0.2.0" in found.text
     assert "arXiv:2510.09105" in found.text
 
@@ -277,9 +281,10 @@ def test_ablations_are_shown_where_the_experiment_has_them():
     row |= {"quantity": "accuracy", "attack": "clean", "n_seeds": 2, "n_images": 1000}
     row |= {"difference": -1.5, "low": -2.5, "high": -0.5, "verdict": "matters"}
     row |= {"by_seed": "-1;-2", "flags": "selected_on_test"}
-    found = content(ablations=from_rows(ABLATIONS, [row]))["ablations"]
+    rows = [row, row | {"attack": "autoattack", "flags": ""}]
+    found = content(ablations=from_rows(ABLATIONS, rows))["ablations"]
     (line,) = found.rows
-    assert [mark.text for mark in line.cells[1].marks] == ["selected_on_test"]
-    assert "last" in line.cells[1].text
-    assert (line.cells[3].text, line.cells[3].below) == ("−1.50", "matters: [−2.50, −0.50]")
-    assert any("of the 1 in ablations.csv" in note for note in found.notes)
+    assert line[1:3] == ["MemLoss V1, last epoch [f1]", "TRADES (β=6)"]
+    assert line[3:] == ["-1.50 [-2.50, -0.50] (matters)"] * 2
+    assert any("[f1] selected_on_test" in note for note in found.notes)
+    assert any("of the 2 in ablations.csv" in note for note in found.notes)

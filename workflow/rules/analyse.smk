@@ -105,7 +105,7 @@ rule tables:
         "../../environment.yml"
     params:
         folder=PATHS.folder,
-        code=analysis_digest("tables", "cost_table"),
+        code=analysis_digest("tables"),
     shell:
         "python -m bench tables --folder {params.folder} > {log} 2>&1"
 

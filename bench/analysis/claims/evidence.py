@@ -11,11 +11,9 @@ from bench.analysis.claims.claim import HARMONIC, Scope, Trained
 from bench.analysis.statistics.crossed import Estimate
 from bench.analysis.statistics.outcomes import ByAttack
 from bench.analysis.statistics.quantities import Quantity, accuracy, harmonic_mean, measure
-from bench.config.parsing import nearest
 from bench.results.experiment import ExperimentResults
 from bench.results.flags import ON_TEST, OTHER_IMAGES, OWN_RECIPE, SUBSET, TRAIN_SUBSET, flags_of
 from bench.results.text import eps_text
-from bench.runtime.errors import ConfigError
 
 # Flags of rows of other images or of a part of them, or whose checkpoint the test set chose.
 PARTS = {
@@ -62,34 +60,29 @@ class Evidence:
             and the claims do not name the label, or several labels would do.
         """
         trained = self.methods[name]
-        rows = _fitting(self.rows, trained)
-        fitting = _labels(rows)
-        if not fitting:
-            raise NotRunError(
-                f"no run of {trained} with the checkpoint {self.scope.checkpoint!r}: add it to "
-                "`methods` of the configuration"
-            )
-        if trained.label in fitting:
-            return str(trained.label)
+        same = self.rows["base_method"] == trained.method
+        rows = self.rows[same & (self.rows["options"] == trained.options)]
+        fitting = sorted(set(rows["method"]))
         if trained.label is not None:
+            chosen = [label for label in fitting if label == trained.label]
+        else:
+            own = set(rows.loc[rows["flags"].str.contains(rf"\b{OWN_RECIPE}\b"), "method"])
+            chosen = [label for label in fitting if label not in own]
+        if len(chosen) == 1:
+            return str(chosen[0])
+        if chosen:
             raise NotRunError(
-                f"no run of {trained} with the checkpoint {self.scope.checkpoint!r} has the label "
-                f"{trained.label!r}, which methods.{name} of the claims asks for; here are "
-                f"{', '.join(fitting)}"
-            )
-        own = _labels(rows[_flagged(rows, OWN_RECIPE)])
-        shared = [label for label in fitting if label not in own]
-        if not shared:
-            raise NotRunError(
-                f"no run of {trained} was trained by the experiment's shared recipe: if "
-                f"{' or '.join(own)} is meant, name it by `label` in methods.{name} of the claims"
-            )
-        if len(shared) > 1:
-            raise NotRunError(
-                f"{', '.join(shared)} are all {trained}: say which by `label` in methods.{name} of "
+                f"{', '.join(chosen)} are all {trained}: say which by `label` in methods.{name} of "
                 "the claims"
             )
-        return shared[0]
+        said = f"no run of {trained} with the checkpoint {self.scope.checkpoint!r}"
+        if not fitting:
+            raise NotRunError(f"{said}: add it to `methods` of the configuration")
+        what = "by the shared recipe" if trained.label is None else f"labelled {trained.label!r}"
+        raise NotRunError(
+            f"{said} is {what}; where {' or '.join(fitting)} is meant, name it by `label` in "
+            f"methods.{name} of the claims"
+        )
 
     def labels(self, names: Iterable[str]) -> list[str]:
         """Return the labels of several methods."""
@@ -217,34 +210,6 @@ class Evidence:
         return found
 
 
-def check_labels(results: ExperimentResults, methods: Mapping[str, Trained]) -> None:
-    """Refuse a `label` that no run has, where there are runs of its method and options.
-
-    A method of which there is no run at all may be one of another experiment: its claims are not
-    run, and so are those of a run that is not evaluated yet.
-
-    Raises
-    ------
-    ConfigError
-        Naming the key, the label and those that it could be.
-    """
-    known = _labels(results.ours)
-    for name, trained in methods.items():
-        fitting, label = _labels(_fitting(results.ours, trained)), trained.label
-        if label is None or not fitting or label in fitting:
-            continue
-        if label in known:
-            raise ConfigError(
-                f"methods.{name}.label: {label!r} is another method here than {trained}; choose "
-                f"from {', '.join(fitting)}"
-            )
-        if not results.paths.run(label, 0).folder.parent.is_dir():
-            raise ConfigError(
-                f"methods.{name}.label: no run of {trained} has the label {label!r}; "
-                f"{nearest(label, fitting)}"
-            )
-
-
 def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate:
     """Return the mean of ours minus theirs over the seeds that both have, of no images.
 
@@ -258,17 +223,3 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate:
         raise NotRunError("no seed is common to both methods: train both with the same `seeds`")
     by_seed = np.array([ours[seed] - theirs[seed] for seed in seeds])
     return Estimate(float(by_seed.mean()), by_seed, 0)
-
-
-def _fitting(rows: pd.DataFrame, trained: Trained) -> pd.DataFrame:
-    """Return the rows of runs of a method with its options, by whatever recipe."""
-    same = (rows["base_method"] == trained.method) & (rows["options"] == trained.options)
-    return rows[same]
-
-
-def _flagged(rows: pd.DataFrame, flag: str) -> pd.Series:
-    return rows["flags"].str.split(";").map(lambda flags: flag in flags).astype(bool)
-
-
-def _labels(rows: pd.DataFrame) -> list[str]:
-    return sorted(set(rows["method"]))

@@ -27,7 +27,7 @@ from bench.analysis.statistics.crossed import (
     over_seeds,
     simultaneous,
 )
-from bench.analysis.statistics.quantities import difference, front_distance, mean_accuracies
+from bench.analysis.statistics.quantities import difference, front_distance
 
 MOST = 100.0
 
@@ -84,6 +84,12 @@ class RuledClaim(Claim, ABC):
         # No difference of percentages is larger, however few the degrees of freedom.
         return replace(found, low=max(found.low, -MOST), high=min(found.high, MOST))
 
+    def intervals(self, parts: Sequence[Estimate]) -> tuple[float, list[Interval]]:
+        """Return the level of each of several intervals, and them all; none if one is unknown."""
+        level = simultaneous(len(parts))
+        found = [one for part in parts if (one := self.interval(part, level)) is not None]
+        return level, found if len(found) == len(parts) else []
+
     def of_one(self, of: Estimate, reason: str = "") -> Measured:
         """Return one estimate as it is."""
         found = self.interval(of)
@@ -126,11 +132,10 @@ class Difference(RuledClaim):
             evidence.estimate(difference(ours, evidence.quantity(self.metric, other)))
             for other in self.against
         ]
-        level = simultaneous(len(parts))
         binding = min(parts, key=lambda part: part.value)
-        intervals = _all([self.interval(part, level) for part in parts])
-        low = min(one.low for one in intervals) if intervals else None
-        high = min(one.high for one in intervals) if intervals else None
+        level, intervals = self.intervals(parts)
+        low = min((one.low for one in intervals), default=None)
+        high = min((one.high for one in intervals), default=None)
         return Measured(binding.value, low, high, binding, self.images_too, level)
 
 
@@ -153,11 +158,10 @@ class Range(RuledClaim):
         """Return the largest of the paired differences, in absolute value."""
         every = [evidence.quantity(self.metric, name) for name in self.methods]
         parts = [evidence.estimate(difference(*pair)) for pair in combinations(every, 2)]
-        level = simultaneous(len(parts))
         binding = max(parts, key=lambda part: abs(part.value))
-        intervals = _all([self.interval(part, level) for part in parts])
-        low = max(max(one.low, -one.high, 0.0) for one in intervals) if intervals else None
-        high = max(max(one.high, -one.low) for one in intervals) if intervals else None
+        level, intervals = self.intervals(parts)
+        low = max((max(one.low, -one.high, 0.0) for one in intervals), default=None)
+        high = max((max(one.high, -one.low) for one in intervals), default=None)
         return Measured(abs(binding.value), low, high, binding, self.images_too, level)
 
 
@@ -192,21 +196,16 @@ class Frontier(RuledClaim):
     def measured(self, evidence: Evidence) -> Measured:
         """Return what the method could lose in both before mixtures of the others were as good."""
         label, others = evidence.label(self.method), evidence.labels(self.against)
-        of = front_distance(self.metric, label, others)
-        whole = evidence.estimate(of)
-        pairs = list(combinations(others, 2)) if len(others) > 2 else [tuple(others)]
-        parts = [
-            evidence.estimate(front_distance(self.metric, label, pair)) if len(pairs) > 1 else whole
-            for pair in pairs
-        ]
-        level = simultaneous(len(parts))
-        intervals = _all([self.interval(part, level) for part in parts])
-        low = min(-one.high for one in intervals) if intervals else None
-        high = min(-one.low for one in intervals) if intervals else None
+        whole = evidence.estimate(front_distance(self.metric, label, others))
+        pairs: list[Sequence[str]] = [*combinations(others, 2)] or [others]
+        level, intervals = self.intervals(
+            [evidence.estimate(front_distance(self.metric, label, pair)) for pair in pairs]
+        )
+        low = min((-one.high for one in intervals), default=None)
+        high = min((-one.low for one in intervals), default=None)
         lead = replace(whole, value=-whole.value, by_seed=-whole.by_seed)
-        mean_T = mean_accuracies(evidence.outcomes, of)
         reason = ""
-        if mean_T is not None and front.slope(mean_T[:2], mean_T[2:].reshape(-1, 2)).beyond:
+        if front.slope(whole.means[:2], whole.means[2:].reshape(-1, 2)).beyond:
             reason = (
                 "the method is better than the whole front in one accuracy, so its place beside "
                 "the front is not known: add methods that extend the front to `against`"
@@ -292,9 +291,3 @@ RULES: dict[str, type[RuledClaim]] = {
     "cost": Cost,
     "epochs": Epochs,
 }
-
-
-def _all(intervals: Sequence[Interval | None]) -> list[Interval]:
-    """Return the intervals if all of them exist, else none."""
-    found = [interval for interval in intervals if interval is not None]
-    return found if len(found) == len(intervals) else []

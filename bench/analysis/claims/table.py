@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bench.analysis.claims.claim import read_claims
-from bench.analysis.claims.evidence import Evidence, check_labels
-from bench.analysis.claims.rules import RULES, Measured
+from bench.analysis.claims.evidence import Evidence
+from bench.analysis.claims.file import read_claims
+from bench.analysis.claims.rules import Measured
 from bench.analysis.claims.verdict import MEANINGS, Verdict, decide
-from bench.analysis.image_counts import Counts
-from bench.analysis.sheets import NOT_MEASURED, Sheet
+from bench.analysis.sheets import NOT_MEASURED, Sheet, intervals, numbers, with_images
 from bench.analysis.statistics.crossed import LEVEL
 from bench.analysis.statistics.outcomes import read_outcomes
 from bench.analysis.statistics.table import BOTH, SEEDS
 from bench.results.columns import CLAIMS
 from bench.results.experiment import ExperimentResults
 from bench.results.tables import from_rows
-from bench.results.text import decimal, eps_text
-from bench.runtime.errors import ConfigError
-
-MEASURED = "Measured here [interval]"
+from bench.results.text import eps_text
 
 
 def decided_claims(results: ExperimentResults, claims: Path) -> list[Verdict]:
@@ -34,11 +30,7 @@ def decided_claims(results: ExperimentResults, claims: Path) -> list[Verdict]:
     BenchError
         Naming the key of the claims, or the file of results, that is wrong.
     """
-    known = read_claims(claims, RULES, set(results.ours["attack"]))
-    try:
-        check_labels(results, known.methods)
-    except ConfigError as error:
-        raise ConfigError(f"{claims}: {error}") from None
+    known = read_claims(claims, set(results.ours["attack"]))
     outcomes = read_outcomes(results)
     return [
         decide(claim, Evidence(results, outcomes, known.methods, claim.scope))
@@ -56,18 +48,22 @@ def claims_table(results: ExperimentResults, verdicts: Sequence[Verdict]) -> pd.
 def claims_sheet(table: pd.DataFrame) -> Sheet:
     """Return the claims as readers see them."""
     rows, first = table.to_dict("records"), table.iloc[0]
-    images = table["n_images"].dropna().astype(str).tolist()
-    counts = Counts({MEASURED: images})
     used = set(table["verdict"])
+    ends = intervals(table["low"], table["high"])
+    measured = [
+        value if value == NOT_MEASURED else f"{value} {end.replace(NOT_MEASURED, '[no interval]')}"
+        for value, end in zip(numbers(table["estimate"]), ends, strict=True)
+    ]
+    images = ["" if pd.isna(n) else n for n in table["n_images"]]
     return Sheet(
         name="claims",
         caption=f"What is claimed, compared with {first['dataset']} ({first['model']}).",
         body=pd.DataFrame(
             {
-                "Claim": table["text"],
+                "Claim": table["text"].tolist(),
                 "Verdict": [": ".join(filter(None, (r["verdict"], r["detail"]))) for r in rows],
-                "Claimed": table["claimed"],
-                MEASURED: [_measured(row, counts) for row in rows],
+                "Claimed": table["claimed"].tolist(),
+                **with_images({"Measured here [interval]": (measured, images)}),
             }
         ),
         notes=[
@@ -113,13 +109,3 @@ def _numbers(measured: Measured | None) -> dict[str, Any]:
         "n_seeds": measured.binding.seeds,
         "n_images": measured.binding.images or None,
     }
-
-
-def _measured(row: Mapping[str, Any], counts: Counts) -> str:
-    if pd.isna(row["estimate"]):
-        return NOT_MEASURED
-    n = "" if pd.isna(row["n_images"]) else counts.cell(MEASURED, str(row["n_images"]))
-    if pd.isna(row["low"]):
-        return f"{decimal(row['estimate'])} [no interval]{n}"
-    ends = f"[{decimal(row['low'])}, {decimal(row['high'])}]"
-    return f"{decimal(row['estimate'])} {ends}{n}"

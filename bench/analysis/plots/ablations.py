@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bench.analysis.ablations import SMALL, unadjusted
-from bench.analysis.image_counts import Counts
-from bench.analysis.names import attack_name
+from bench.analysis.names import attack_name, network_names
 from bench.analysis.plots import caption as captions
 from bench.analysis.plots import style
 from bench.analysis.plots.context import Context
+from bench.analysis.sheets import with_images
 
 SMALL_BAND = "#f1f1f1"
 COLOURS = {"clean": style.SKY, "robust": style.VERMILLION}
@@ -27,14 +27,14 @@ SEED: dict[str, Any] = {"marker": "|", "ms": 5, "mew": 0.7, "ls": "none", "mec":
 
 @dataclass(frozen=True, eq=False)
 class Ablations:
-    """The differences in accuracy: `rows` of ablations.csv, with `seeds` as lists of numbers.
+    """The differences in accuracy: by "clean" and "robust", a line for each variant in order.
 
-    `lines` has choice, base, variant and the names of both, in the order of the figure.
+    A line has choice, base and variant by name, difference, low, high, and `seeds`, a list of the
+    differences of single seeds. `titles` are those of the axes.
     """
 
-    rows: pd.DataFrame
-    lines: pd.DataFrame
-    attack: str
+    lines: Mapping[str, pd.DataFrame]
+    titles: Mapping[str, str]
     caption: Sequence[str]
 
 
@@ -43,49 +43,38 @@ def ablations(context: Context) -> Ablations | None:
     found = context.results.ablations
     if found is None:
         return None
-    rows = found[found["quantity"] == "accuracy"]
-    lines = rows[["choice", "base", "variant"]].drop_duplicates().reset_index(drop=True)
-    names = {name: network_name(context, name) for name in {*lines["base"], *lines["variant"]}}
-    lines = lines.assign(
-        base_name=lines["base"].map(names), variant_name=lines["variant"].map(names)
-    )
+    rows, names = found[found["quantity"] == "accuracy"], network_names(context.results.ours)
     seeds = [[float(value) for value in text.split(";") if value] for text in rows["by_seed"]]
+    rows = rows.assign(
+        seeds=seeds, base=rows["base"].map(names), variant=rows["variant"].map(names)
+    )
+    is_clean = rows["attack"] == "clean"
+    lines = {"clean": rows[is_clean], "robust": rows[~is_clean]}
+    titles = with_images(
+        {
+            f"{attack_name(own['attack'].iloc[0])} accuracy, points": (
+                [""] * len(own),
+                own["n_images"],
+            )
+            for own in lines.values()
+        }
+    )
     counts = {
         noun: captions.joined(sorted(rows[column].unique().tolist()))
         for noun, column in (("seeds", "n_seeds"), ("test images", "n_images"))
     }
     told = "; ".join(f"{number} {noun}" for noun, number in counts.items())
     return Ablations(
-        rows=rows.assign(seeds=seeds),
-        lines=lines,
-        attack=next((str(a) for a in rows["attack"] if a != "clean"), "clean"),
+        lines={kind: own.reset_index(drop=True) for kind, own in lines.items()},
+        titles=dict(zip(lines, titles, strict=True)),
         caption=[
             captions.setting(context),
             f"Variant minus base over the same seeds and images ({told}). An interval that "
             f"excludes zero: the choice matters; one within the band of {SMALL:g} point: it does "
             "not; else undecided.",
-            *unadjusted(int(found["low"].notna().sum())),
+            *unadjusted(found),
         ],
     )
-
-
-def network_name(context: Context, name: str) -> str:
-    """Return how readers see a ``label/checkpoint``."""
-    label, _, checkpoint = name.partition("/")
-    shown = context.displays.get(label)
-    text = shown.name if shown else label
-    return f"{text}, last epoch" if checkpoint == "last" else text
-
-
-def _panels(data: Ablations) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Yield kind, title and rows, in the order of `lines`, of clean and robust accuracy."""
-    rows = {attack: data.rows[data.rows["attack"] == attack] for attack in ("clean", data.attack)}
-    counts = Counts({attack: own["n_images"].astype(str).tolist() for attack, own in rows.items()})
-    for kind, attack in (("clean", "clean"), ("robust", data.attack)):
-        own = rows[attack]
-        merged = data.lines.merge(own, on=["choice", "base", "variant"], how="left")
-        name = "clean" if kind == "clean" else attack_name(attack)
-        yield kind, f"Difference in {name} accuracy (points){counts.heading(attack)}", merged
 
 
 def draw(data: Ablations) -> Figure:
@@ -93,21 +82,21 @@ def draw(data: Ablations) -> Figure:
     ticks, names, y = [], [], 0.0
     headings: list[tuple[float, str]] = []
     before = None
-    for row in data.lines.itertuples():
+    for row in data.lines["clean"].itertuples():
         if (row.choice, row.base) != before:
             before = (row.choice, row.base)
-            headings.append((y, f"{row.choice}, against {row.base_name}"))
+            headings.append((y, f"{row.choice}, against {row.base}"))
             y += 1.0
         ticks.append(y)
-        names.append(row.variant_name)
+        names.append(row.variant)
         y += 1.0
     figure = style.sheet(0.6 + 0.21 * y)
     grid = figure.subplots(1, 2, sharey=True)
-    for axes, (kind, title, rows) in zip(grid, _panels(data), strict=True):
+    for axes, (kind, rows) in zip(grid, data.lines.items(), strict=True):
         axes.axvspan(-SMALL, SMALL, color=SMALL_BAND, zorder=0)
         axes.axvline(0, color=style.SOFT, lw=0.6, zorder=1)
         _forest(axes, rows, ticks, COLOURS[kind])
-        axes.set_xlabel(title)
+        axes.set_xlabel(data.titles[kind])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(True, axis="x")
@@ -120,21 +109,18 @@ def draw(data: Ablations) -> Figure:
         heading = grid[0].annotate(text, (0.012, at), xycoords=place, bbox=ground, **look)
         # It may be longer than the names of the variants and lie over the axes.
         heading.set_in_layout(False)
-    entries = [
-        (
-            "mean and 95 % interval over seeds and images",
-            style.key(color=style.INK, marker="o", ms=4),
+    entries = {
+        "mean and 95 % interval over seeds and images": style.key(
+            color=style.INK, marker="o", ms=4
         ),
-        ("one seed", style.key(**SEED)),
-        (f"within {SMALL:g} point", Patch(fc=SMALL_BAND)),
-    ]
+        "one seed": style.key(**SEED),
+        f"within {SMALL:g} point": Patch(fc=SMALL_BAND),
+    }
     return style.finish(figure, data.caption, entries)
 
 
 def _forest(axes: Axes, rows: pd.DataFrame, ticks: Sequence[float], colour: str) -> None:
     for y, row in zip(ticks, rows.itertuples(), strict=True):
-        if row.difference != row.difference:
-            continue
         if len(row.seeds) > 1:
             axes.plot(row.seeds, [y] * len(row.seeds), zorder=3, **SEED)
         axes.plot([row.low, row.high], [y, y], color=colour, lw=1.2, zorder=2)
@@ -144,23 +130,20 @@ def _forest(axes: Axes, rows: pd.DataFrame, ticks: Sequence[float], colour: str)
 def plotly(data: Ablations) -> dict[str, go.Figure]:
     """Return a figure each for clean and robust accuracy for the page."""
     found = {}
-    for kind, title, rows in _panels(data):
-        known = rows.dropna(subset=["difference"])
-        low, high = (known[side].fillna(known["difference"]) for side in ("low", "high"))
-        places = known.index.tolist()
-        names = [
-            escape(f"{row.choice}: {row.variant_name}", quote=False) for row in known.itertuples()
-        ]
+    for kind, rows in data.lines.items():
+        low, high = (rows[side].fillna(rows["difference"]) for side in ("low", "high"))
+        places = rows.index.tolist()
+        names = [escape(f"{row.choice}: {row.variant}", quote=False) for row in rows.itertuples()]
         trace = go.Scatter(
-            x=known["difference"].tolist(),
+            x=rows["difference"].tolist(),
             y=places,
             mode="markers",
             marker={"color": COLOURS[kind], "size": 8},
             error_x={
                 "type": "data",
                 "symmetric": False,
-                "array": (high - known["difference"]).tolist(),
-                "arrayminus": (known["difference"] - low).tolist(),
+                "array": (high - rows["difference"]).tolist(),
+                "arrayminus": (rows["difference"] - low).tolist(),
                 "color": COLOURS[kind],
             },
             text=names,
@@ -169,8 +152,8 @@ def plotly(data: Ablations) -> dict[str, go.Figure]:
         )
         found[f"ablations-{kind}"] = style.chart(
             [trace],
-            title=title,
-            label=f"{title}, variant minus base, with 95 % intervals",
+            title=data.titles[kind],
+            label=f"{data.titles[kind]}, variant minus base, with 95 % intervals",
             x="points",
             y="",
             height=110 + 26 * len(places),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -19,26 +20,24 @@ from bench.analysis.plots.context import Context
 # From what was never broken to what was wrong at once: the attacks in reverse order of their turn.
 ORDER = ("", "square", "fab-t", "apgd-t", "apgd-ce")
 COLOURS = {
-    "": style.BLUE,
-    "square": style.YELLOW,
-    "fab-t": style.PURPLE,
-    "apgd-t": style.ORANGE,
-    "apgd-ce": style.SKY,
-    "clean": "#bdbdbd",
+    "Robust": style.BLUE,
+    "Square": style.YELLOW,
+    "FAB-T": style.PURPLE,
+    "APGD-T": style.ORANGE,
+    "APGD-CE": style.SKY,
+    "Clean error": "#bdbdbd",
 }
-NAMES = {"": "Robust", "clean": "Clean error"}
-THIN = 3.5  # percent: the number of a narrower part is beside the bars
+NARROW = 3.5  # percent: a part with less room has its number at the right of the bars
 
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """Shares in percent, means over seeds: a row a method, the most robust first.
+    """Shares in percent, means over seeds: a row a method by name, the most robust first.
 
-    The columns are what broke the images, "" for those never broken; `names` are of the rows.
+    The columns are the names of what broke the images, "Robust" for those never broken.
     """
 
     shares: pd.DataFrame
-    names: Sequence[str]
     caption: Sequence[str]
 
 
@@ -53,29 +52,18 @@ def components(context: Context) -> Components | None:
     shares = 100 * by_seed.unstack(fill_value=0.0).groupby("method").mean()
     known = [*(ORDER if set(shares) & set(ORDER[1:]) else ORDER[:1])]
     others = sorted(set(shares) - set(ORDER) - {"clean"})
-    shares = shares.reindex(columns=[*known, *others, "clean"], fill_value=0.0)
-    shares = shares.loc[[label for label in context.methods if label in shares.index]]
-    shares = shares.sort_values("", ascending=False, kind="stable")
+    parts = [*known, *others, "clean"]
+    labels = [label for label in context.methods if label in shares.index]
+    shares = shares.reindex(index=labels, columns=parts, fill_value=0.0)
+    shares.index = pd.Index([context.methods[label].name for label in labels])
+    shares.columns = pd.Index(["Robust", *map(attack_name, parts[1:-1]), "Clean error"])
+    how = "Mean over seeds. Each attack in turn sees only the images that none before it broke."
+    if attack != "autoattack":
+        how = f"AutoAttack was not run: what {attack_name(attack)} broke instead."
     return Components(
-        shares=shares,
-        names=[context.methods[label].name for label in shares.index],
-        caption=[
-            captions.setting(context, attack),
-            *captions.components(context, attack),
-            captions.selection(context),
-        ],
+        shares=shares.sort_values("Robust", ascending=False, kind="stable"),
+        caption=[captions.setting(context, attack), how, captions.selection(context)],
     )
-
-
-def part_name(part: str) -> str:
-    """Return the name of what broke an image."""
-    return NAMES.get(part, attack_name(part))
-
-
-def thin_parts(shares: pd.DataFrame) -> list[str]:
-    """Return the parts that no bar shows, or of which some bar has no room for the number."""
-    narrow = shares.gt(0) & shares.lt(THIN)
-    return [part for part in shares if narrow[part].any() or not shares[part].any()]
 
 
 def draw(data: Components) -> Figure:
@@ -84,54 +72,46 @@ def draw(data: Components) -> Figure:
     axes = figure.subplots()
     start = pd.Series(0.0, index=data.shares.index)
     rows = range(len(data.shares))
-    thin = thin_parts(data.shares)
-    for part in data.shares:
-        colour, values = COLOURS.get(part, style.GREEN), data.shares[part]
-        axes.barh(rows, values, 0.7, start, color=colour, lw=0)
-        for y, (value, left) in enumerate(zip(values, start, strict=True)):
-            if value and part not in thin:
-                axes.text(
-                    left + value / 2,
-                    y,
-                    f"{value:.1f}",
-                    size=6.6,
-                    ha="center",
-                    va="center_baseline",
-                    color=style.readable_on(colour),
-                )
+    beside = 0
+    for part, values in data.shares.items():
+        colour = COLOURS.get(str(part), style.GREEN)
+        bars = axes.barh(rows, values, 0.7, start, color=colour, lw=0)
         start = start + values
-    for column, part in enumerate(thin):
-        x = 109 + 10.5 * column
-        heading = part_name(part).replace(" ", "\n")
+        if (values[values > 0] >= NARROW).all() and values.any():
+            look: Any = {"size": 6.6, "color": style.readable_on(colour), "label_type": "center"}
+            axes.bar_label(bars, [f"{value:.1f}" if value else "" for value in values], **look)
+            continue
+        beside += 1
+        x, heading = 98.5 + 10.5 * beside, str(part).replace(" ", "\n")
         axes.text(x, -0.6, f"{heading}\n%", size=6.6, ha="right", va="bottom")
-        for y, value in enumerate(data.shares[part]):
+        for y, value in enumerate(values):
             axes.text(x, y, f"{value:.2f}", size=6.6, ha="right", va="center_baseline")
-    axes.set_xlim(0, 100 + 10.5 * len(thin))
+    axes.set_xlim(0, 100 + 10.5 * beside)
     axes.set_xticks([0, 20, 40, 60, 80, 100])
     axes.spines["bottom"].set_bounds(0, 100)
-    axes.set_yticks(rows, list(map(style.wrapped, data.names)))
+    axes.set_yticks(rows, list(map(style.wrapped, data.shares.index)))
     axes.set_ylim(len(data.shares) - 0.5, -0.5)
     axes.xaxis.set_major_formatter("{x:g}%")
     axes.set_xlabel("Share of the test images (numbers in %)", loc="left")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    entries = [(part_name(part), Patch(fc=COLOURS.get(part, style.GREEN))) for part in data.shares]
+    entries = {part: Patch(fc=COLOURS.get(part, style.GREEN)) for part in data.shares}
     return style.finish(figure, data.caption, entries, columns=len(entries))
 
 
 def plotly(data: Components) -> go.Figure:
     """Return the figure for the page."""
-    names = [escape(name, quote=False) for name in data.names]
+    names = [escape(name, quote=False) for name in data.shares.index]
     traces = [
         go.Bar(
             y=names,
-            x=data.shares[part].tolist(),
+            x=values.tolist(),
             orientation="h",
-            name=escape(part_name(part)),
-            marker={"color": COLOURS.get(part, style.GREEN)},
+            name=escape(str(part)),
+            marker={"color": COLOURS.get(str(part), style.GREEN)},
             hovertemplate="%{y}<br>%{fullData.name}: %{x:.2f} %<extra></extra>",
         )
-        for part in data.shares
+        for part, values in data.shares.items()
     ]
     return style.chart(
         traces,

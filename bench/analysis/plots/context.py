@@ -73,28 +73,15 @@ class Context:
     @cached_property
     def displays(self) -> dict[str, MethodDisplay]:
         """`methods`, and those that only others report."""
-        ours = self.results.ours[["method", "base_method", "options", "flags"]]
-        known = set(ours["method"])
+        columns = ["method", "base_method", "options", "flags"]
+        ours = self.results.ours
         others = [
             (point.method, point.robust.spec_method, point.robust.options, "")
-            for attack in sorted(set(self.results.ours["attack"]) - {"clean"})
+            for attack in sorted(set(ours["attack"]) - {"clean"})
             for point in self.reported(attack)
-            if point.method not in known
+            if point.method not in set(ours["method"])
         ]
-        theirs = pd.DataFrame(others, columns=list(ours.columns))
-        own, all_of_them = (
-            method_displays(rows) for rows in (ours, pd.concat([ours, theirs], ignore_index=True))
-        )
-        # A number that is reported must not change the name or marker of a run.
-        taken = {shown.colour: 0 for shown in all_of_them.values()}
-        for shown in own.values():
-            taken[shown.colour] += 1
-        for label, shown in all_of_them.items():
-            if label not in own:
-                place = taken[shown.colour]
-                taken[shown.colour] += 1
-                own[label] = MethodDisplay(label, shown.name, shown.family, shown.colour, place)
-        return own
+        return method_displays(ours[columns], pd.DataFrame(others, columns=columns))
 
     @cached_property
     def radii(self) -> list[float]:
@@ -135,14 +122,8 @@ class Context:
                 "best"
             ):
                 pairs.setdefault((row.method, row.source), {})[row.metric] = row
-        names = {name for name, _ in pairs}
-        shared = ours[~ours["flags"].str.split(";").apply(lambda flags: OWN_RECIPE in flags)]
-        runs = shared[["method", "base_method", "options"]].drop_duplicates()
-        fitting: dict[tuple[str, str], str] = {}
-        # Of several runs with the same options that which has the reported label wins.
-        for run in sorted(runs.itertuples(index=False), key=lambda run: run.method in names):
-            if run.base_method:
-                fitting[run.base_method, run.options] = run.method
+        shared = ours[~ours["flags"].str.contains(rf"\b{OWN_RECIPE}\b")]
+        fitting = {(run.base_method, run.options): run.method for run in shared.itertuples()}
         taken = set(ours["method"])
         return [
             ReportedPoint(

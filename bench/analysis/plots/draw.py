@@ -13,6 +13,7 @@ from bench.analysis.plots import (
     curves,
     diagnostics,
     frontier,
+    panels,
     replay,
     style,
     surfaces,
@@ -57,12 +58,12 @@ def draw_figures(results: ExperimentResults, published: Published, out: Path) ->
 def _figures(context: Context) -> Iterator[tuple[str, Figure]]:
     yield "frontier", frontier.draw(frontier.frontier(context, context.attack))
     if found := curves.curves(context):
-        yield "curves", curves.draw(found)
+        yield "curves", panels.draw(found)
     if broken := components.components(context):
         yield "components", components.draw(broken)
-    yield "replay", replay.draw(replay.replay(context))
+    yield "replay", panels.draw(replay.replay(context))
     if strengths := diagnostics.strengths(context):
-        yield "diagnostics", diagnostics.draw(strengths)
+        yield "diagnostics", panels.draw(strengths)
     if planes := surfaces.surfaces(context):
         yield "surfaces", surfaces.draw(planes)
     if matrix := transfer.transfer(context):

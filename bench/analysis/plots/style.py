@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.analysis.names import method_order, names_of
+from bench.analysis.names import names_of
 from bench.results.options import options_of
 from bench.results.paths import FIGURE_FORMATS
 
@@ -101,13 +100,22 @@ MARKERS = tuple(
         ("h", "hexagon", "⬢"),
     )
 )
-# Of the lines of one colour: as matplotlib and as plotly write them.
-DASHES: tuple[tuple[Any, str], ...] = (
-    ("-", "solid"),
-    ((0, (4, 1.5)), "8px,3px"),
-    ((0, (1.2, 1.2)), "2px,2px"),
-    ((0, (5, 1, 1, 1)), "10px,2px,2px,2px"),
-    ((0, (8, 2)), "16px,4px"),
+
+
+class Dash(NamedTuple):
+    """The dashes of a line as matplotlib and as plotly have them."""
+
+    paper: Any
+    page: str
+
+
+# Of the lines of one colour.
+DASHES = (
+    Dash("-", "solid"),
+    Dash((0, (4, 1.5)), "8px,3px"),
+    Dash((0, (1.2, 1.2)), "2px,2px"),
+    Dash((0, (5, 1, 1, 1)), "10px,2px,2px,2px"),
+    Dash((0, (8, 2)), "16px,4px"),
 )
 
 
@@ -115,7 +123,7 @@ DASHES: tuple[tuple[Any, str], ...] = (
 class MethodDisplay:
     """How a method is shown, the same in every figure: by its family's colour and a marker.
 
-    `place` is its position among the methods of the family, and `beta` TRADES' weight.
+    `place` is its position among the methods of the colour, and `beta` TRADES' weight.
     """
 
     label: str
@@ -131,8 +139,8 @@ class MethodDisplay:
         return MARKERS[self.place % len(MARKERS)]
 
     @property
-    def dash(self) -> tuple[Any, str]:
-        """The dashes of its lines, as matplotlib and as plotly write them."""
+    def dash(self) -> Dash:
+        """The dashes of its lines."""
         return DASHES[self.place % len(DASHES)]
 
     @property
@@ -141,48 +149,37 @@ class MethodDisplay:
         return escape(self.name, quote=False)
 
 
-def method_displays(methods: pd.DataFrame) -> dict[str, MethodDisplay]:
+def method_displays(ours: pd.DataFrame, others: pd.DataFrame) -> dict[str, MethodDisplay]:
     """Return how each method is shown, baselines first, families together, TRADES by its beta.
 
-    Parameters
-    ----------
-    methods
-        Columns method (the label), base_method, options and flags, one row or more a method.
+    A method that only `others` report changes neither name nor marker of one of ours: it comes
+    after them. Columns are method (the label), base_method, options and flags.
     """
-    rows = {str(row.method): row for row in methods.itertuples()}
-    bases = {label: str(row.base_method) for label, row in rows.items()}
-    options = {label: options_of(str(row.options)) for label, row in rows.items()}
-    betas = {label: _beta(label, bases[label], options[label]) for label in rows}
-    names = names_of(methods)
-    families = {label: bases[label] or family_of(label) for label in rows}
-    others = sorted(set(families.values()) - set(FAMILIES))
-    colours = FAMILIES | {name: SPARE[i % len(SPARE)] for i, name in enumerate(others)}
-
-    def order(label: str) -> tuple[int, float, str]:
-        family, name = method_order(label, bases[label])
-        return family, betas[label] or 0.0, name
-
+    every = pd.concat([ours, others])
+    rows, names = every.drop_duplicates("method").set_index("method"), names_of(every)
+    names |= names_of(ours)
+    families = rows["base_method"].where(rows["base_method"] != "", rows.index)
+    is_trades = rows["base_method"] == "trades"
+    betas = {
+        label: float(options_of(options).get("beta", "nan"))
+        for label, options in rows.loc[is_trades, "options"].items()
+    }
+    known = set(ours["method"])
+    first = {families[label]: i for i, label in reversed([*enumerate(names)])}
+    order = sorted(
+        names,
+        key=lambda label: (label not in known, first[families[label]], betas.get(label, 0.0)),
+    )
+    unknown = [name for name in dict.fromkeys(families[order]) if name not in FAMILIES]
+    colours = FAMILIES | {name: SPARE[i % len(SPARE)] for i, name in enumerate(unknown)}
     shown: dict[str, MethodDisplay] = {}
     taken: dict[str, int] = {}
-    for label in sorted(rows, key=order):
-        family = families[label]
-        colour = colours[family]
+    for label in order:
+        colour = colours[families[label]]
         place = taken[colour] = taken.get(colour, -1) + 1
-        shown[label] = MethodDisplay(label, names[label], family, colour, place, betas[label])
+        beta = betas.get(label)
+        shown[label] = MethodDisplay(label, names[label], families[label], colour, place, beta)
     return shown
-
-
-def family_of(label: str) -> str:
-    """Return the family that a label belongs to: trades_beta3 is of trades."""
-    return next((f for f in FAMILIES if label == f or label.startswith(f"{f}_")), label)
-
-
-def _beta(label: str, base: str, options: Mapping[str, str]) -> float | None:
-    """Return TRADES' beta, from the label where the options are not known."""
-    if base:
-        return float(options["beta"]) if base == "trades" and "beta" in options else None
-    found = re.fullmatch(r"trades(?:_beta([0-9.]+))?", label)
-    return None if found is None else float(found[1] or 6)
 
 
 @contextmanager
@@ -210,20 +207,23 @@ def sheet(height: float) -> Figure:
 
 
 def finish(
-    figure: Figure, caption: Sequence[str], entries: Sequence[tuple[str, Any]], columns: int = 4
+    figure: Figure, caption: Sequence[str], entries: Mapping[str, Any], columns: int = 4
 ) -> Figure:
-    """Write the caption below the figure and the legend above it, and return the figure."""
+    """Write the caption below the figure and the legend above it, and return the figure.
+
+    `entries` are the samples of the legend by their names.
+    """
     text = textwrap.fill(" ".join(caption), CAPTION_COLUMNS)
-    names = [wrapped(name, 46) for name, _ in entries]
-    columns = max(1, min(columns, len(names)))
-    while columns > 1 and _legend_size(names, columns)[0] > LEGEND_COLUMNS:
-        columns -= 1
-    added = 0.15 + 0.135 * (text.count("\n") + 1) + 0.16 * _legend_size(names, columns)[1]
+    names = [wrapped(name, 46) for name in entries]
+    widest = max((len(line) for name in names for line in name.split("\n")), default=1)
+    columns = max(1, min(columns, len(names), LEGEND_COLUMNS // (widest + 6)))
+    lines = math.ceil(sum(name.count("\n") + 1 for name in names) / columns)
+    added = 0.15 + 0.135 * (text.count("\n") + 1) + 0.16 * lines
     figure.set_size_inches(WIDTH, float(figure.get_figheight()) + added)
     figure.supxlabel(text, x=0.01, ha="left", size=CAPTION_SIZE, color=SOFT, linespacing=1.35)
     if entries:
         figure.legend(
-            handles=[handle for _, handle in entries],
+            handles=list(entries.values()),
             labels=names,
             loc="outside upper left",
             ncols=columns,
@@ -234,29 +234,18 @@ def finish(
     return figure
 
 
-def _legend_size(names: Sequence[str], columns: int) -> tuple[int, int]:
-    """Return about how many characters wide and lines high a legend is, keys and gaps included."""
-    rows = math.ceil(len(names) / columns)
-    groups = [
-        [line for name in names[k * rows : (k + 1) * rows] for line in name.split("\n")]
-        for k in range(columns)
-    ]
-    wide = sum(max(map(len, lines), default=0) + 6 for lines in groups)
-    return wide, max(map(len, groups))
-
-
 def wrapped(name: str, width: int = 36) -> str:
     """Return a name as lines of at most `width` characters."""
     return textwrap.fill(name, width)
 
 
-def set_title(axes: Any, name: str, width: int, further: str = "") -> None:
-    """Write a title that has room for `width` characters: a longer one is smaller, then wrapped.
+def set_title(axes: Any, text: str, width: int) -> None:
+    """Write a title that has room for `width` characters: a longer one is smaller and wrapped.
 
-    `axes` may be a subfigure. `further` lines are below.
+    `axes` may be a subfigure.
     """
-    size, columns = (8.0, width) if len(name) <= width and not further else (6.5, width * 5 // 4)
-    text = wrapped(name, columns) + further
+    size = 8.0 if len(text) <= width and "\n" not in text else 6.5
+    text = "\n".join(wrapped(line, width * 5 // 4) for line in text.split("\n"))
     if hasattr(axes, "set_title"):
         axes.set_title(text, size=size, pad=3, linespacing=1.1)
     else:
@@ -279,6 +268,12 @@ def readable_on(colour: Any) -> str:
     """Return the colour of a text on a ground of `colour`."""
     red, green, blue = to_rgb(colour)
     return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else INK
+
+
+def known(values: pd.DataFrame) -> list[list[float | None]]:
+    """Return numbers as JSON has them, which knows no infinity and NaN."""
+    rows = values.to_numpy(float).tolist()
+    return [[value if math.isfinite(value) else None for value in row] for row in rows]
 
 
 def encoded(figure: Figure) -> dict[str, bytes]:
@@ -320,16 +315,3 @@ def scatter(method: MethodDisplay, x: Any, y: Any, **style: Any) -> go.Scatter:
     as part of it.
     """
     return go.Scatter(x=list(x), y=list(y), name=method.html, legendgroup=method.label, **style)
-
-
-def line(method: MethodDisplay, x: Any, y: Any, unit: str = "") -> go.Scatter:
-    """Return a curve of the method's mean over seeds, with its values on hover."""
-    return scatter(
-        method,
-        x,
-        y,
-        mode="lines+markers",
-        line={"color": method.colour, "width": 1.5, "dash": method.dash[1]},
-        marker={"color": method.colour, "symbol": method.marker.page, "size": 6},
-        hovertemplate=f"%{{fullData.name}}<br>%{{x:.4g}}: %{{y:.4g}}{unit}<extra></extra>",
-    )

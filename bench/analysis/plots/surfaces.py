@@ -14,12 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from bench.analysis.plots import caption as captions
 from bench.analysis.plots import style
 from bench.analysis.plots.context import Context, shown_checkpoint
-from bench.analysis.plots.style import MethodDisplay
 
 COLUMNS = 5
 BALL: dict[str, Any] = {"color": "white", "lw": 0.7, "ls": (0, (2, 1.2))}
@@ -27,25 +25,14 @@ BORDER: dict[str, Any] = {"color": style.VERMILLION, "lw": 1.1}
 
 
 @dataclass(frozen=True, eq=False)
-class Surface:
-    """The loss in nats around one image and where the network is right, each [along, aside].
+class Surfaces:
+    """The pictures by method's name; colours end at a loss of `highest`.
 
-    `ticks` are the places along either direction, from -1 to 1 in units of the radius.
+    A picture is of one image: the loss in nats by its places along the gradient (rows) and aside
+    (columns), from -1 to 1 in units of the radius, and where the network is right.
     """
 
-    seed: int
-    index: int
-    ticks: NDArray[np.float64]
-    losses: NDArray[np.float64]
-    right: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class Surfaces:
-    """The pictures by method; colours end at a loss of `highest`."""
-
-    displays: Mapping[str, MethodDisplay]
-    pictures: Mapping[str, Sequence[Surface]]
+    pictures: Mapping[str, Sequence[tuple[pd.DataFrame, pd.DataFrame]]]
     highest: float
     caption: Sequence[str]
 
@@ -56,51 +43,48 @@ def surfaces(context: Context) -> Surfaces | None:
     if rows.empty:
         return None
     rows = rows[rows["seed"] == rows.groupby("method")["seed"].transform("min")]
-    pictures: dict[str, list[Surface]] = {}
-    for label in context.methods:
-        for (seed, index), own in rows[rows["method"] == label].groupby(["seed", "index"]):
-            pictures.setdefault(label, []).append(_surface(int(seed), int(index), own))
+    rows = rows.astype({"loss": float, "right": float})
+    pictures: dict[str, list[tuple[pd.DataFrame, pd.DataFrame]]] = {}
+    for label, shown in context.methods.items():
+        for _, own in rows[rows["method"] == label].groupby("index"):
+            both = own.pivot(index="along", columns="aside", values=["loss", "right"])
+            pictures.setdefault(shown.name, []).append((both["loss"], both["right"] > 0))
     losses = rows["loss"].to_numpy(float)
     # A few huge losses would leave all others one colour.
     highest = float(np.quantile(losses[np.isfinite(losses)], 0.95))
     return Surfaces(
-        displays={label: context.methods[label] for label in pictures},
         pictures=pictures,
         highest=max(highest, 1e-3),
-        caption=captions.surfaces(context, sorted(rows["seed"].unique().tolist())),
+        caption=[
+            captions.setting(context, seeds=rows["seed"].unique().tolist()),
+            "Each picture: an image that is classified correctly at its center, ±ε along the sign "
+            "of the loss's gradient (vertical) and along random signs (horizontal).",
+            "An even slope is what gradient attacks need; plateaus, ripples and cliffs mislead "
+            "them.",
+        ],
     )
-
-
-def _surface(seed: int, index: int, rows: pd.DataFrame) -> Surface:
-    losses, right = (
-        rows.pivot(index="along", columns="aside", values=v) for v in ("loss", "right")
-    )
-    ticks = losses.index.to_numpy(float)
-    return Surface(seed, index, ticks, losses.to_numpy(float), right.to_numpy(float) > 0)
 
 
 def draw(data: Surfaces) -> Figure:
     """Return the figure: a block of pictures a method, all with the same colours."""
-    columns = min(COLUMNS, len(data.displays))
-    rows = math.ceil(len(data.displays) / columns)
+    rows = math.ceil(len(data.pictures) / COLUMNS)
     most = max(map(len, data.pictures.values()))
     side = math.ceil(math.sqrt(most))
     high = math.ceil(most / side)
-    cell = style.WIDTH / (COLUMNS * side)
-    figure = style.sheet(0.2 + rows * (high * cell + 0.2))
+    figure = style.sheet(0.2 + rows * (high * style.WIDTH / (COLUMNS * side) + 0.2))
     blocks = figure.subfigures(rows, COLUMNS, squeeze=False)
     limits = Normalize(0.0, data.highest)
-    for block, (label, shown) in zip(blocks.flat, data.displays.items(), strict=False):
-        style.set_title(block, shown.name, width=18)
+    for block, (name, pictures) in zip(blocks.flat, data.pictures.items(), strict=False):
+        style.set_title(block, name, width=18)
         grid = block.subplots(high, side, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
-        for axes, surface in zip(grid.flat, data.pictures[label], strict=False):
-            _draw_picture(axes, surface, limits)
-    entries = [
-        ("border of the right class", style.key(**BORDER)),
-        ("ball of radius ε", style.key(**{**BALL, "color": style.SOFT})),
-    ]
+        for axes, (losses, right) in zip(grid.flat, pictures, strict=False):
+            _draw_picture(axes, losses, right, limits)
+    entries = {
+        "border of the right class": style.key(**BORDER),
+        "ball of radius ε": style.key(**BALL | {"color": style.SOFT}),
+    }
     style.finish(figure, data.caption, entries)
     height = float(figure.get_figheight())
     bar = figure.add_axes((0.66, 1 - 0.14 / height, 0.22, 0.08 / height))
@@ -111,46 +95,37 @@ def draw(data: Surfaces) -> Figure:
     return figure
 
 
-def _draw_picture(axes: Axes, surface: Surface, limits: Normalize) -> None:
-    axes.imshow(
-        surface.losses,
-        origin="lower",
-        extent=(-1.0, 1.0, -1.0, 1.0),
-        cmap=style.RISING,
-        norm=limits,
-        interpolation="nearest",
-    )
-    if surface.right.any() and not surface.right.all():
-        ticks, right = surface.ticks, surface.right.astype(float)
-        look: dict[str, Any] = {"colors": [BORDER["color"]], "linewidths": [BORDER["lw"]]}
-        axes.contour(ticks, ticks, right, levels=[0.5], **look)
+def _draw_picture(axes: Axes, losses: pd.DataFrame, right: pd.DataFrame, limits: Normalize) -> None:
+    look: dict[str, Any] = {"extent": (-1.0, 1.0, -1.0, 1.0), "interpolation": "nearest"}
+    axes.imshow(losses, origin="lower", cmap=style.RISING, norm=limits, **look)
+    if right.any(axis=None) and not right.all(axis=None):
+        look = {"colors": [BORDER["color"]], "linewidths": [BORDER["lw"]]}
+        axes.contour(right.columns, right.index, right.astype(float), levels=[0.5], **look)
     axes.plot([0, 1, 0, -1, 0], [1, 0, -1, 0, 1], **BALL)
     axes.plot(0, 0, marker=".", ms=2.5, color="white")
-    axes.set_xlim(-1, 1)
-    axes.set_ylim(-1, 1)
+    axes.set(xlim=(-1, 1), ylim=(-1, 1))
 
 
 def plotly(data: Surfaces) -> dict[str, go.Figure]:
     """Return the first picture of each method for the page."""
     found = {}
-    for place, (label, shown) in enumerate(data.displays.items()):
-        first = data.pictures[label][0]
-        ticks = first.ticks.tolist()
+    axis = {"tickvals": [-1, 0, 1]}
+    for place, (name, pictures) in enumerate(data.pictures.items()):
+        losses, _ = pictures[0]
         trace = go.Heatmap(
-            x=ticks,
-            y=ticks,
-            z=[[v if math.isfinite(v) else None for v in row] for row in first.losses.tolist()],
+            x=losses.columns.tolist(),
+            y=losses.index.tolist(),
+            z=style.known(losses),
             zmin=0,
             zmax=data.highest,
             colorscale="Cividis",
             colorbar={"thickness": 10, "title": {"text": "loss", "side": "right"}},
             hovertemplate="along %{y}, aside %{x}: %{z:.3g} nats<extra></extra>",
         )
-        axis = {"tickvals": [-1, 0, 1]}
         found[f"surface-{place}"] = style.chart(
             [trace],
-            title=shown.name,
-            label=f"Loss around image {first.index} for {shown.name}, seed {first.seed}",
+            title=name,
+            label=f"Loss around an image for {name}",
             x="aside, ε",
             y="along the gradient, ε",
             height=260,

@@ -57,7 +57,13 @@ def transfer(context: Context) -> Transfer | None:
         accuracy=means.loc[shown, shown],
         weak=frozenset(weak & set(shown)),
         seeds=seeds,
-        caption=captions.transfer(context, seeds, int(rows["n"].max())),
+        caption=[
+            captions.setting(context, seeds=seeds, n=int(rows["n"].max())),
+            "Accuracy in percent of each network on the PGD images of each other, same seed."
+            f"{' Mean over seeds.' if len(seeds) > 1 else ''}",
+            "In a column the framed field, images made on the network itself, should be the "
+            "lowest; ✗: another network's are lower by more than chance.",
+        ],
     )
 
 
@@ -94,20 +100,17 @@ def draw(data: Transfer) -> Figure:
     axes.spines[:].set_visible(False)
     axes.set_ylabel("Images made on")
     axes.set_title("Tried on", size=8, weight="normal")
-    return style.finish(figure, data.caption, [])
+    return style.finish(figure, data.caption, {})
 
 
 def plotly(data: Transfer) -> go.Figure:
     """Return the figure for the page."""
     names = [shown.html for shown in data.displays.values()]
-    values = [
-        [None if v != v else v for v in row] for row in data.accuracy.to_numpy(float).tolist()
-    ]
     places = list(range(len(names)))
     trace = go.Heatmap(
         x=places,
         y=places,
-        z=values,
+        z=style.known(data.accuracy),
         zmin=0,
         zmax=100,
         colorscale="Cividis",

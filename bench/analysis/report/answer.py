@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from bench.analysis.claims.verdict import (
@@ -13,11 +15,10 @@ from bench.analysis.claims.verdict import (
 )
 from bench.analysis.plots.caption import DATASETS, MODELS, datasets, images, joined, models
 from bench.analysis.plots.context import Context
-from bench.analysis.report.grid import between, plain
 from bench.analysis.robust import under
 from bench.analysis.statistics.table import BOTH
-from bench.results.flags import OTHER_IMAGES, flags_of, meaning
-from bench.results.text import eps_text
+from bench.results.flags import OTHER_IMAGES, flags_of
+from bench.results.text import decimal, eps_text
 
 OPENINGS = {
     REPRODUCED: "Reproduced",
@@ -55,19 +56,14 @@ def answer(context: Context) -> list[str]:
     )
     if len(seeds) == 1:
         said.append("With one seed no interval tells what another training would give.")
-    flags = dict.fromkeys(
-        flag for text in results.summary["flags"] for flag in text.split(";") if flag
-    )
-    if flags:
-        told = "; ".join(f"{flag} ({meaning(flag)})" for flag in flags)
-        said.append(f"Rows below carry flags: {told}.")
+    if flags := sorted(flags_of(results.summary["flags"])):
+        said.append(f"Rows carry flags, whose meanings are below the tables: {joined(flags)}.")
     return [_unbroken(sentence) for sentence in said]
 
 
 def _decided(claims: pd.DataFrame) -> list[str]:
     counts = claims["verdict"].value_counts().to_dict()
-    names = [*MEANINGS, *(name for name in counts if name not in MEANINGS)]
-    told = ", ".join(f"{counts[name]} {name}" for name in names if name in counts)
+    told = ", ".join(f"{counts[name]} {name}" for name in MEANINGS if name in counts)
     decided = sum(counts.get(verdict, 0) for verdict in OPENINGS)
     said = [f"Of {_counted(len(claims), 'claim')} this run decides {decided or 'none'}: {told}."]
     for verdict, opening in OPENINGS.items():
@@ -104,7 +100,7 @@ def _other_data(context: Context, claims: pd.DataFrame) -> list[str]:
 
 def _balance(context: Context) -> list[str]:
     """Return how the best method with a memory compares with the best without."""
-    means = _harmonic_means(context)
+    means, difference = _harmonic_means(context)
     groups: dict[bool, list[str]] = {True: [], False: []}
     for label, shown in context.methods.items():
         if label in means:
@@ -114,50 +110,41 @@ def _balance(context: Context) -> list[str]:
     ours, theirs = (max(groups[memory], key=means.__getitem__) for memory in (True, False))
     text = (
         f"By the harmonic mean of clean accuracy and that under {under(context.attack)} the best "
-        f"method with a memory is here {context.methods[ours].name} ({plain(means[ours], 1)} %), "
+        f"method with a memory is here {context.methods[ours].name} ({decimal(means[ours], 1)} %), "
         f"and the best without a memory is {context.methods[theirs].name} "
-        f"({plain(means[theirs], 1)} %): a difference of {plain(means[ours] - means[theirs], 1)} "
-        "points"
+        f"({decimal(means[theirs], 1)} %): a difference of "
+        f"{decimal(means[ours] - means[theirs], 1)} points"
     )
-    bounds = _bounds(context, ours, theirs)
-    if bounds is None:
+    low, high = difference.get((ours, theirs), (math.nan, math.nan))
+    if math.isnan(low):
         return [f"{text}; how far it may be trusted is not known."]
-    low, high = bounds
     zero = "which includes zero" if low <= 0 <= high else "which excludes zero"
     return [
-        f"{text}, with a 95 % interval {between(low, high, 1)} over seeds and images, {zero} "
-        "(these two were chosen for being best, which flatters both)."
+        f"{text}, with a 95 % interval [{decimal(low, 1)}, {decimal(high, 1)}] over seeds and "
+        f"images, {zero} (these two were chosen for being best, which flatters both)."
     ]
 
 
-def _harmonic_means(context: Context) -> dict[str, float]:
-    """Return what statistics.csv has at `best`, on common images; else that of the two means."""
+def _harmonic_means(
+    context: Context,
+) -> tuple[dict[str, float], dict[tuple[str, str], tuple[float, float]]]:
+    """Return the harmonic mean of each method at `best`, and the intervals of all differences.
+
+    They are those of statistics.csv, on common images; without it the means of the two means.
+    """
     found = context.results.statistics
     if found is None:
         means = context.accuracies(context.attack).groupby("method")[["clean", "robust"]].mean()
         total = (means["clean"] + means["robust"]).clip(lower=1e-9)
-        return dict(2 * means["clean"] * means["robust"] / total)
-    rows = _at_best(context, found, "harmonic_mean")
-    return dict(zip(rows["method"], rows["estimate"], strict=True))
-
-
-def _bounds(context: Context, one: str, other: str) -> tuple[float, float] | None:
-    """Return the interval of one's harmonic mean minus the other's, over seeds and images."""
-    found = context.results.statistics
-    if found is None:
-        return None
-    rows = _at_best(context, found, "harmonic_mean_difference")
-    for row in rows[(rows["interval"] == BOTH) & rows["low"].notna()].itertuples():
-        if (row.method, row.against) == (one, other):
-            return float(row.low), float(row.high)
-        if (row.method, row.against) == (other, one):
-            return -float(row.high), -float(row.low)
-    return None
-
-
-def _at_best(context: Context, found: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    wanted = (found["quantity"] == quantity) & (found["checkpoint"] == "best")
-    return found[wanted & (found["attack"] == context.attack)]
+        return dict(2 * means["clean"] * means["robust"] / total), {}
+    found = found[(found["checkpoint"] == "best") & (found["attack"] == context.attack)]
+    rows = found[found["quantity"] == "harmonic_mean"]
+    bounds = {}
+    of_pairs = (found["quantity"] == "harmonic_mean_difference") & (found["interval"] == BOTH)
+    for row in found[of_pairs].itertuples():
+        bounds[row.method, row.against] = row.low, row.high
+        bounds[row.against, row.method] = -row.high, -row.low
+    return dict(zip(rows["method"], rows["estimate"], strict=True)), bounds
 
 
 def _radii(context: Context) -> str:

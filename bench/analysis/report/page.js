@@ -136,14 +136,15 @@
     plot.addEventListener("blur", () => Plotly.Fx.unhover(plot));
   }
 
+  // What a cell is sorted by: the number that it begins with, or else its text.
   function order(cell) {
-    const text = cell.dataset.order || cell.textContent.trim();
-    const number = Number(text);
-    return text !== "" && !Number.isNaN(number) ? number : text;
+    const text = cell.textContent.trim();
+    const number = parseFloat(text.replace("−", "-").replace(/^\[/, ""));
+    return Number.isNaN(number) ? text : number;
   }
 
   function absent(cell) {
-    return cell.dataset.order === "" && cell.firstElementChild.textContent.trim() === "–";
+    return cell.classList.contains("absent");
   }
 
   function compare(one, other) {
@@ -174,24 +175,36 @@
     });
   }
 
+  // A choice among the values of each column that has one, before its rows are sorted.
   function filterable(box) {
     const table = document.getElementById(box.dataset.filters);
-    const selects = [...box.querySelectorAll("select")];
+    const rows = [...table.tBodies[0].rows];
+    const output = box.querySelector("output");
+    const selects = [...table.tHead.rows[0].cells].flatMap((head, column) => {
+      if (head.dataset.chosen === undefined) return [];
+      const values = [...new Set(rows.map((row) => row.cells[column].textContent))];
+      const select = document.createElement("select");
+      select.dataset.key = head.textContent;
+      select.append(new Option("all", ""), ...values.filter(Boolean).map((text) => new Option(text)));
+      if (values.includes(head.dataset.chosen)) select.value = head.dataset.chosen;
+      const label = document.createElement("label");
+      label.append(`${head.textContent} `, select);
+      output.before(label);
+      return [[select, column]];
+    });
     function apply() {
-      let count = 0;
-      for (const row of table.tBodies[0].rows) {
+      for (const row of rows) {
         row.hidden = selects.some(
-          (select) => select.value && row.getAttribute(`data-${select.dataset.key}`) !== select.value);
-        count += !row.hidden;
+          ([select, column]) => select.value && row.cells[column].textContent !== select.value);
       }
-      box.querySelector("output").textContent = `${count} of ${table.tBodies[0].rows.length} rows`;
+      output.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
     }
     box.addEventListener("change", apply);
     apply();
   }
 
-  document.querySelectorAll("table").forEach(sortable);
   document.querySelectorAll("[data-filters]").forEach(filterable);
+  document.querySelectorAll("table").forEach(sortable);
   redraw();
   walk(main);
   const watch = new IntersectionObserver((entries) => {

@@ -7,6 +7,7 @@ depends on the clock.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from bench.analysis.cost_table import costs
+from bench.analysis.ablations import ablations_sheet
 from bench.analysis.names import attack_name
 from bench.analysis.plots import (
     ablations,
@@ -25,6 +26,7 @@ from bench.analysis.plots import (
     curves,
     diagnostics,
     frontier,
+    panels,
     replay,
     surfaces,
     transfer,
@@ -33,11 +35,8 @@ from bench.analysis.plots.context import Context
 from bench.analysis.plots.style import MethodDisplay
 from bench.analysis.report import tables
 from bench.analysis.report.answer import answer, has_memory
-from bench.analysis.report.choices import ablations_grid, choices_grid
-from bench.analysis.report.claims import claims_grid
-from bench.analysis.report.diagnostics import diagnosed, transfer_grid
-from bench.analysis.report.provenance import Citation, attacks_grid, networks_grid, package_sets
-from bench.analysis.tables import comparison
+from bench.analysis.report.choices import choices_sheet
+from bench.analysis.tables import comparison, comparison_sheet, costs, costs_sheet
 from bench.results.experiment import ExperimentResults
 from bench.results.order import attack_order, checkpoint_order
 from bench.results.published import Published
@@ -45,6 +44,35 @@ from bench.runtime.files import write_text
 
 HERE = Path(__file__).parent
 QUESTION = "Does recycling adversarial examples help?"
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A work to cite; `url` may be empty."""
+
+    text: str
+    url: str
+
+
+def citations(cff: Mapping[str, Any]) -> list[Citation]:
+    """Return what to cite, this suite first.
+
+    Raises
+    ------
+    AttributeError, KeyError, TypeError
+        `cff` is not what a CITATION.cff holds.
+    """
+    return [_citation(cff), *map(_citation, cff.get("references", ()))]
+
+
+def _citation(told: Mapping[str, Any]) -> Citation:
+    authors = [str(author.get("family-names") or author["name"]) for author in told["authors"]]
+    by = f"{authors[0]} et al" if len(authors) > 2 else " and ".join(authors)
+    version = f"Version {told['version']}" if "version" in told else ""
+    conference = told.get("conference", {}).get("name")
+    year = "" if conference else told.get("year", "")
+    parts = [by, told["title"], conference, told.get("notes"), version, year]
+    return Citation(". ".join(str(part) for part in parts if part) + ".", str(told.get("url", "")))
 
 
 @dataclass
@@ -104,35 +132,51 @@ def content(context: Context, citations: list[Citation] | None) -> dict[str, Any
     results, charts = context.results, Charts()
     name = str(results.ours["experiment"].iloc[0])
     learning, broken = curves.curves(context), components.components(context)
-    replayed = replay.replay(context)
+    replayed, table = replay.replay(context), comparison(results)
+    spent = None if results.costs is None else costs_sheet(results, costs(results))
     return {
         "experiment": name,
         "title": QUESTION if has_memory(context) else f"Robustness of {name}",
         "answer": answer(context),
-        "claims": None if results.claims is None else claims_grid(context, results.claims),
+        "claims": None if results.claims is None else tables.claims_page(context, results.claims),
         **_frontier(context, charts),
-        "comparison": tables.comparison_grid(context, comparison(results)),
-        "summary": tables.summary_grid(context),
+        "comparison": comparison_sheet(results, table),
+        "summary": tables.summary_sheet(context),
         "statistics": None
         if results.statistics is None
-        else tables.statistics_grid(context, results.statistics),
+        else tables.statistics_sheet(context, results.statistics),
         "components": charts.add({"components": components.plotly(broken)}) if broken else [],
         "selected_on": caption.selected_on(context),
-        "curves": charts.add(curves.plotly(learning)) if learning else [],
-        "replay": charts.add(replay.plotly(replayed)),
+        "curves": charts.add(panels.plotly(learning, "curves")) if learning else [],
+        "replay": charts.add(panels.plotly(replayed, "replay")),
         "replay_methods": list(replayed.displays.values()),
         **_diagnostics(context, charts),
-        "costs": None if results.costs is None else tables.costs_grid(context, costs(results)),
-        "choices": choices_grid(context),
+        "costs": spent,
+        "choices": choices_sheet(context),
         **_ablations(context, charts),
-        "networks": networks_grid(context),
-        "attacks": attacks_grid(context),
-        "packages": package_sets(context),
+        "networks": tables.networks_sheet(context),
+        "attacks": tables.attacks_sheet(context),
+        "packages": _packages(context),
         "records": len(results.trainings),
         "runs": len(results.runs),
         "citations": citations,
         "charts": charts.json,
     }
+
+
+def _packages(context: Context) -> list[str]:
+    """Return the versions of packages that the runs were made with, each set once."""
+    results = context.results
+    records: Mapping[str, Mapping[Any, Any]] = {
+        "trained": results.trainings,
+        "evaluated": results.evaluations,
+    }
+    sets = [
+        f"{what} with {', '.join(f'{name} {version}' for name, version in record.packages.items())}"
+        for what, by_run in records.items()
+        for record in by_run.values()
+    ]
+    return list(dict.fromkeys(sets))
 
 
 def _frontier(context: Context, charts: Charts) -> dict[str, Any]:
@@ -146,7 +190,7 @@ def _frontier(context: Context, charts: Charts) -> dict[str, Any]:
         for checkpoint in checkpoints
     }
     shown = charts.add(
-        {f"frontier/{'/'.join(at)}": frontier.plotly(data, context) for at, data in found.items()}
+        {f"frontier/{'/'.join(at)}": frontier.plotly(data) for at, data in found.items()}
     )
     main = found[context.attack, "best"]
     methods: dict[str, MethodDisplay] = {}
@@ -172,10 +216,9 @@ def _diagnostics(context: Context, charts: Charts) -> dict[str, Any]:
     found, planes = diagnostics.strengths(context), surfaces.surfaces(context)
     matrix = transfer.transfer(context)
     return {
-        "diagnosed": diagnosed(context),
-        "strengths": charts.add(diagnostics.plotly(found)) if found else [],
-        "strength_methods": list(found.displays.values()) if found else [],
-        "transfer": transfer_grid(matrix) if matrix else None,
+        "checks": tables.checks_sheet(context),
+        "strengths": charts.add(panels.plotly(found, "strength")) if found else [],
+        "transfer": tables.transfer_sheet(matrix) if matrix else None,
         "transfer_chart": charts.add({"transfer": transfer.plotly(matrix)}) if matrix else [],
         "surfaces": charts.add(surfaces.plotly(planes)) if planes else [],
     }
@@ -184,7 +227,7 @@ def _diagnostics(context: Context, charts: Charts) -> dict[str, Any]:
 def _ablations(context: Context, charts: Charts) -> dict[str, Any]:
     differences, rows = ablations.ablations(context), context.results.ablations
     return {
-        "ablations": None if rows is None else ablations_grid(context, rows),
+        "ablations": None if rows is None else ablations_sheet(context.results, rows),
         "ablation_charts": charts.add(ablations.plotly(differences)) if differences else [],
     }
 
@@ -198,6 +241,8 @@ def render(sections: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # Numbers have a minus sign here; files have the hyphen that programs read.
+    environment.filters["minus"] = lambda text: re.sub(r"(?<![\w.])-(?=\d)", "−", text)
     inlined = {
         "style": Markup((HERE / "page.css").read_text(encoding="utf-8")),
         "script": Markup((HERE / "page.js").read_text(encoding="utf-8")),

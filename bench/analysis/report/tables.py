@@ -1,32 +1,24 @@
-"""The tables of numbers: comparison, every row of summary.csv, statistics.csv and costs."""
+"""The tables that only the page has: every row of the results, and where each comes from."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from bench.analysis.image_counts import Counts
+from bench.analysis.claims.table import claims_sheet
+from bench.analysis.claims.verdict import MEANINGS
 from bench.analysis.names import attack_name
 from bench.analysis.plots.context import Context
-from bench.analysis.report.grid import (
-    ABSENT,
-    Cell,
-    Column,
-    Filter,
-    Grid,
-    between,
-    flag_marks,
-    known,
-    make_grid,
-    number,
-    plain,
-    signed,
-    whole,
-)
+from bench.analysis.plots.transfer import Transfer
+from bench.analysis.sheets import NOT_MEASURED, Sheet, flag_notes, intervals, numbers, wholes
 from bench.analysis.statistics.table import BOTH, IMAGES, SEEDS, WILSON
+from bench.diagnostics.checks import RISK
 from bench.results.order import attack_order, checkpoint_order
-from bench.results.text import eps_text
+from bench.results.records import CheckRecord
+from bench.results.text import decimal, eps_text
 
 QUANTITIES = {
     "accuracy": "accuracy",
@@ -36,274 +28,254 @@ QUANTITIES = {
     "front_distance": "distance to the hull of the others",
 }
 INTERVALS = {
-    BOTH: ("Other seeds and images", "crossed_t: the one that tells which method is better"),
-    SEEDS: ("Other seeds, these images", "seeds_t"),
-    IMAGES: ("These models, other images", "images_wilson or images_t"),
+    BOTH: "Other seeds and images",
+    SEEDS: "Other seeds, these images",
+    IMAGES: "These models, other images",
 }
 
 
-def method_names(context: Context) -> dict[str, str]:
-    """Return the names of our methods by label."""
-    return {label: shown.name for label, shown in context.methods.items()}
-
-
-def attack_names(frame: pd.DataFrame) -> dict[str, str]:
-    """Return the names of the attacks of a frame."""
-    return {attack: attack_name(attack) for attack in frame["attack"].unique()}
-
-
-def comparison_grid(context: Context, frame: pd.DataFrame) -> Grid:
-    """Return means over seeds, beside reported numbers."""
-    order = list(context.displays)
-    frame = frame.sort_values(
-        ["label", "checkpoint"],
-        key=lambda column: column.map(
-            (lambda label: order.index(label) if label in order else len(order))
-            if column.name == "label"
-            else checkpoint_order
-        ),
-        kind="stable",
+def claims_page(context: Context, claims: pd.DataFrame) -> Sheet:
+    """Return every claim with its verdict and what decided it, what is decided first."""
+    order = {verdict: place for place, verdict in enumerate(MEANINGS)}
+    found = claims.sort_values("verdict", key=lambda column: column.map(order), kind="stable")
+    sources = {source: f"s{i}" for i, source in enumerate(claims["source"].unique(), 1)}
+    sheet, names = claims_sheet(found), _names(context)
+    claim, _, claimed, *measured = sheet.body
+    marks = found["source"].map(sources)
+    body = pd.DataFrame(
+        {
+            claim: [f"{text} [{mark}]" for text, mark in zip(found["text"], marks, strict=True)],
+            "Verdict": found["verdict"].tolist(),
+            "Why": found["detail"].tolist(),
+            claimed: sheet.body[claimed],
+            "Methods": [_joined(m.split(";"), names) for m in found["methods"]],
+            "Flags": found["flags"].str.replace(";", "; ").tolist(),
+            **{name: sheet.body[name] for name in measured},
+            "Seeds": wholes(found["n_seeds"]),
+            "Images": wholes(found["n_images"]),
+        }
     )
-    suffix = "_mean"
-    attacks = [name.removesuffix(suffix) for name in frame if str(name).endswith(suffix)]
-    attacks = [attack for attack in attacks if frame[f"{attack}{suffix}"].notna().any()]
-    attacks.sort(key=attack_order)
-    sources: dict[str, str] = {}
-    counts = Counts({a: frame[f"{a}_n"].dropna().astype(str).tolist() for a in attacks})
-    columns = [
-        Column("Method", lambda row: Cell(str(row.name))),
-        Column("Checkpoint", lambda row: Cell(str(row.checkpoint))),
-        Column("Seeds", lambda row: whole(row.seeds or None), numeric=True),
-    ]
-    columns += [
-        Column(
-            f"{attack_name(attack)}, %{counts.heading(attack)}",
-            _Measured(attack, counts, sources),
-            numeric=True,
-        )
-        for attack in attacks
-    ]
-    grid = make_grid(
-        frame,
-        "comparison",
-        "Accuracy: mean ± sample standard deviation over seeds, and what others report.",
-        columns,
-        [Filter("checkpoint", "Checkpoint")],
-    )
-    # The sources are numbered while the cells are made.
-    told = [f"[{sign}] {source}" for source, sign in sources.items()]
-    said = ["Reported numbers were not measured here; the difference is ours minus reported."]
-    notes = [
-        *_images(frame, attacks),
-        f"Radius of the attacks (L∞, pixels in [0, 1]): "
-        f"{', '.join(map(eps_text, context.radii)) or 'none'}.",
-        "The worst case counts an image as robust only if no attack broke it.",
-        f"{ABSENT}: not measured, or not reported.",
-        *(said if told else ()),
-        *told,
-    ]
-    return Grid(grid.name, grid.caption, grid.columns, grid.rows, grid.filters, notes)
+    notes = [*sheet.notes, *flag_notes(found["flags"])]
+    notes += [f"[{mark}] {source}" for source, mark in sources.items()]
+    return replace(sheet, body=body, notes=notes, words=6, filters={"Verdict": ""})
 
 
-class _Measured:
-    """Makes the cell of an attack: the mean, and what is reported."""
-
-    def __init__(self, attack: str, counts: Counts, sources: dict[str, str]) -> None:
-        self.attack, self.counts, self.sources = attack, counts, sources
-
-    def __call__(self, row: Any) -> Cell:
-        mean, std, n = (getattr(row, f"{self.attack}_{what}") for what in ("mean", "std", "n"))
-        if not known(mean):
-            return Cell(ABSENT)
-        text = plain(mean) + (f" ± {plain(std)}" if known(std) else "")
-        below = [f"{n} images"] if self.counts.cell(self.attack, str(n)) else []
-        reported = getattr(row, f"{self.attack}_reported", None)
-        if known(reported):
-            source = str(getattr(row, f"{self.attack}_source"))
-            sign = self.sources.setdefault(source, f"r{len(self.sources) + 1}")
-            difference = signed(getattr(row, f"{self.attack}_difference"))
-            below.append(f"reported {plain(float(reported or 0))} [{sign}], {difference}")
-        return Cell(text, float(mean), title=f"{n} images", below="; ".join(below))
-
-
-def _images(frame: pd.DataFrame, attacks: list[str]) -> list[str]:
-    told = {
-        attack_name(attack): ", ".join(dict.fromkeys(map(str, frame[f"{attack}_n"].dropna())))
-        for attack in attacks
-    }
-    return [f"Test images: {'; '.join(f'{name} {counts}' for name, counts in told.items())}."]
-
-
-def summary_grid(context: Context) -> Grid:
-    """Return summary.csv row by row, each with its interval and flags."""
-    frame, names = context.results.summary, method_names(context)
+def summary_sheet(context: Context) -> Sheet:
+    """Return summary.csv row by row."""
+    rows = context.results.summary
     order = {label: place for place, label in enumerate(context.methods)}
     by = pd.DataFrame(
         {
-            "place": frame["method"].map(order).fillna(len(order)),
-            "method": frame["method"],
-            "seed": frame["seed"].fillna(-1),
-            "checkpoint": frame["checkpoint"].map(checkpoint_order),
-            "attack": frame["attack"].map(attack_order),
+            "place": rows["method"].map(order).fillna(len(order)),
+            "method": rows["method"],
+            "seed": rows["seed"].fillna(-1),
+            "checkpoint": rows["checkpoint"].map(checkpoint_order),
+            "attack": rows["attack"].map(attack_order),
         }
     )
-    return make_grid(
-        frame.loc[by.sort_values(list(by), kind="stable").index],
+    rows = rows.loc[by.sort_values(list(by), kind="stable").index]
+    body = {
+        "Method": rows["method"].replace(_names(context)).tolist(),
+        "Seed": wholes(rows["seed"]),
+        "Checkpoint": rows["checkpoint"].tolist(),
+        "Attack": rows["attack"].map(attack_name).tolist(),
+        "Flags": rows["flags"].str.replace(";", "; ").tolist(),
+        "Accuracy, %": numbers(rows["accuracy"]),
+        "95 % over images": intervals(rows["ci_low"], rows["ci_high"]),
+        "Correct": wholes(rows["correct"]),
+        "Images": wholes(rows["n"]),
+        "Reported": numbers(rows["reported"]),
+        "Ours − reported": numbers(rows["difference"]),
+    }
+    return Sheet(
         "summary",
         "Every row of summary.csv: one network, checkpoint and attack each.",
+        pd.DataFrame(body),
         [
-            Column("Method", lambda row: names.get(row.method, row.method)),
-            Column("Seed", lambda row: whole(row.seed), numeric=True),
-            Column("Checkpoint", lambda row: row.checkpoint),
-            Column("Attack", lambda row: attack_name(row.attack)),
-            Column(
-                "Accuracy, %",
-                lambda row: number(row.accuracy, marks=flag_marks(row.flags, row.warnings)),
-                numeric=True,
-            ),
-            Column(
-                "95 % over images",
-                lambda row: Cell(between(row.ci_low, row.ci_high), float(row.ci_low)),
-                numeric=True,
-                title="Wilson's interval",
-            ),
-            Column("Correct", lambda row: whole(row.correct), numeric=True),
-            Column("Images", lambda row: whole(row.n), numeric=True),
-            Column(
-                "Reported",
-                lambda row: number(row.reported, title=row.reported_source),
-                numeric=True,
-            ),
-            Column("Ours − reported", lambda row: number(row.difference), numeric=True),
+            "Wilson's interval is over other images for this network, not over other seeds.",
+            *flag_notes(rows["flags"]),
         ],
-        [
-            Filter("method", "Method", names),
-            Filter("checkpoint", "Checkpoint"),
-            Filter("attack", "Attack", attack_names(frame)),
-        ],
-        ["Wilson's interval is over other images for this network, not over other seeds."],
+        words=5,
+        filters=dict.fromkeys(("Method", "Checkpoint", "Attack"), ""),
     )
 
 
-def statistics_grid(context: Context, found: pd.DataFrame) -> Grid:
+def statistics_sheet(context: Context, found: pd.DataFrame) -> Sheet:
     """Return statistics.csv with one row for each quantity and its intervals side by side."""
-    names = method_names(context)
-    rows = []
     key = ["checkpoint", "quantity", "attack", "method", "against"]
-    for values, group in found.groupby(key, sort=False):
-        intervals = {row.interval: row for row in group.itertuples()}
-        first = next(iter(intervals.values()))
-        intervals.setdefault(IMAGES, intervals.get(WILSON))
-        rows.append(
-            dict(zip(key, values, strict=True))
-            | {name: intervals.get(name) for name in INTERVALS}
-            | {"first": first, "tested": intervals.get(BOTH) or first}
-        )
-    shown = list(INTERVALS)
-    return make_grid(
-        pd.DataFrame(rows, columns=[*key, *INTERVALS, "first", "tested"]),
+    names = _names(context)
+    found = found.assign(
+        interval=found["interval"].replace(WILSON, IMAGES),
+        ends=intervals(found["low"], found["high"]),
+    )
+    rows = found.groupby(key, sort=False).first().reset_index()
+    by_key = found.set_index([*key, "interval"])
+    ends = by_key["ends"].unstack("interval").reindex(columns=list(INTERVALS))
+    ends = ends.loc[pd.MultiIndex.from_frame(rows[key])].fillna(NOT_MEASURED)
+    tested = by_key["p_holm"].xs(BOTH, level="interval").reindex(ends.index)
+    body = {
+        "Quantity": rows["quantity"].replace(QUANTITIES).tolist(),
+        "Attack": rows["attack"].map(attack_name).tolist(),
+        "Checkpoint": rows["checkpoint"].tolist(),
+        "Method": rows["method"].replace(names).tolist(),
+        "Minus": rows["against"].replace({**names, "": NOT_MEASURED}).tolist(),
+        "Estimate": numbers(rows["estimate"]),
+        **{heading: ends[name].tolist() for name, heading in INTERVALS.items()},
+        "p (Holm)": [NOT_MEASURED if pd.isna(p) else f"{p:.4g}" for p in tested],
+        "Seeds": wholes(rows["n_seeds"]),
+        "Images": wholes(rows["n_images"]),
+    }
+    return Sheet(
         "statistics",
         "How far each mean and each difference may be trusted: 95 % intervals.",
+        pd.DataFrame(body),
         [
-            Column("Quantity", lambda row: QUANTITIES.get(row.quantity, row.quantity)),
-            Column("Attack", lambda row: attack_name(row.attack)),
-            Column("Checkpoint", lambda row: row.checkpoint),
-            Column("Method", lambda row: names.get(row.method, row.method)),
-            Column("Minus", lambda row: names.get(row.against, row.against) or ABSENT),
-            Column("Estimate", lambda row: number(row.first.estimate), numeric=True),
-            *(Column(INTERVALS[i][0], _Interval(i), True, INTERVALS[i][1]) for i in shown),
-            Column("p (Holm)", _holm, True, "of no difference, over seeds and images"),
-            Column("Seeds", lambda row: whole(row.first.n_seeds), numeric=True),
-            Column("Images", lambda row: whole(row.first.n_images), numeric=True),
+            "“Other seeds and images” (crossed_t) is the interval that tells whether a method is "
+            "better, and p is of no difference in its sense; an interval over images alone is of "
+            "these networks. docs/statistics.md has the formulas.",
+            f"An interval that is {NOT_MEASURED} cannot be known from so few seeds.",
         ],
-        [
-            Filter("quantity", "Quantity", QUANTITIES),
-            Filter("attack", "Attack", attack_names(found), context.attack),
-            Filter("checkpoint", "Checkpoint", chosen="best"),
-        ],
-        [
-            "“Other seeds and images” is the interval that tells whether a method is better; an "
-            "interval over images alone is of these networks. docs/statistics.md has the formulas.",
-            "Empty intervals cannot be known from so few seeds.",
-        ],
+        words=5,
+        filters={"Quantity": "", "Attack": attack_name(context.attack), "Checkpoint": "best"},
     )
 
 
-class _Interval:
-    """Makes the cell of one kind of interval."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, row: Any) -> Cell:
-        found = getattr(row, self.name)
-        if found is None or not known(found.low):
-            return Cell(ABSENT)
-        return Cell(between(found.low, found.high) or ABSENT, float(found.low))
-
-
-def _holm(row: Any) -> Cell:
-    tested = row.tested
-    if not known(tested.p_holm):
-        return Cell(ABSENT)
-    title = f"p = {tested.p:.4g} before the adjustment" if known(tested.p) else ""
-    return Cell(f"{tested.p_holm:.4g}", float(tested.p_holm), title=title)
-
-
-def costs_grid(context: Context, frame: pd.DataFrame) -> Grid:
-    """Return what one training of each method costs."""
-    names = [str(attack) for attack in frame["attack"].dropna().unique() if attack]
-    attack = attack_name(names[0]) if names else "Robust"
-
-    def passes(row: Any) -> Cell:
-        if not (known(row.forward_passes) and known(row.backward_passes)):
-            return Cell(ABSENT)
-        forward, backward = float(row.forward_passes), float(row.backward_passes)
-        return Cell(f"{forward:g} + {backward:g}", forward + backward)
-
-    def seconds(row: Any) -> Cell:
-        spread = f" ± {plain(row.seconds_std, 1)}" if known(row.seconds_std) else ""
-        return Cell(plain(row.seconds_mean, 1) + spread, float(row.seconds_mean))
-
-    return make_grid(
-        context.ordered(frame),
-        "costs",
-        "What one training costs: mean over seeds.",
+def checks_sheet(context: Context) -> Sheet | None:
+    """Return every check on every network; None where no diagnostics were run."""
+    found: dict[tuple[str, int, str], dict[str, CheckRecord]] = {}
+    for (method, seed), record in context.results.diagnostics.items():
+        for checkpoint, own in record.checkpoints.items():
+            found.setdefault((method, seed, checkpoint), {}).update(own.checks)
+    for seed, transfers in context.results.transfers.items():
+        for checkpoint, by_method in transfers.checkpoints.items():
+            for method, of_method in by_method.items():
+                if method in context.methods:
+                    found.setdefault((method, seed, checkpoint), {}).update(of_method.checks)
+    if not found:
+        return None
+    every = [check for checks in found.values() for check in checks.values()]
+    limits = {name: c.threshold for checks in found.values() for name, c in checks.items()}
+    frame = pd.DataFrame(list(found), columns=["method", "seed", "checkpoint"])
+    frame = context.ordered(frame)
+    ordered = [found[network] for network in frame.itertuples(index=False)]
+    done = {method for method, _ in context.results.diagnostics}
+    missing = [d.name for label, d in context.methods.items() if label not in done]
+    counts = sorted({check.n for check in every})
+    return Sheet(
+        "diagnostics",
+        f"{sum(not check.passed for check in every)} of {len(every)} checks failed, on "
+        f"{len(found)} networks (seeds: {_joined(sorted(frame['seed'].unique()))}) and "
+        f"{_joined(counts)} test images; the percentage of images at fault by each check, and its "
+        f"limit.{f' Not diagnosed: {_joined(missing)}.' if missing else ''}",
+        pd.DataFrame(
+            {
+                "Method": frame["method"].replace(_names(context)).tolist(),
+                "Checkpoint": frame["checkpoint"].tolist(),
+                "Seed": wholes(frame["seed"]),
+                **{
+                    f"{name}, ≤ {limit:g} %": [_outcome(checks.get(name)) for checks in ordered]
+                    for name, limit in limits.items()
+                },
+            }
+        ),
         [
-            Column("Method", lambda row: context.methods[row.method].name),
-            Column("Seeds", lambda row: whole(row.seeds), numeric=True),
-            Column("Training, s", seconds, True, "mean ± sample standard deviation of wall time"),
-            Column(
-                "Images/s",
-                lambda row: number(row.images_per_second, 0),
-                True,
-                "every image of every epoch, over the whole training",
-            ),
-            Column("Passes per image", passes, True, "forward + backward, of attack and update"),
-            Column(
-                "Peak memory, MB",
-                lambda row: number(row.peak_memory_mb, 0),
-                True,
-                "of a CUDA device, in training",
-            ),
-            Column(
-                "Evaluation, s",
-                lambda row: number(row.evaluation_seconds, 1),
-                True,
-                "all attacks on one seed's checkpoints",
-            ),
-            Column(
-                f"{attack} accuracy per training hour",
-                lambda row: number(row.accuracy_per_hour, 1),
-                True,
-                "points over hours",
-            ),
-            Column("Device", lambda row: str(row.device)),
+            "A passed check proves nothing; a failed one (✗) means that the robust accuracy is "
+            "likely an overestimate. A check fails where the value is beyond the limit and chance "
+            f"is ruled out, with a probability below {RISK:g}; one beyond the limit that does not "
+            "fail is within chance. docs/diagnostics.md says what each check asks, what a failure "
+            "means and what to do. Few images find only gross faults."
         ],
-        notes=[
-            "Other work on the machine counts too: compare within a table only, and a few percent "
-            "are no finding.",
-            "Accuracy per hour is the best checkpoint's accuracy in points over the hours of one "
-            "training: it rewards cheap trainings, not good ones.",
-        ],
+        filters={"Method": ""},
     )
+
+
+def _outcome(check: CheckRecord | None) -> str:
+    if check is None:
+        return NOT_MEASURED
+    mark = "✓" if check.passed else "✗"
+    if check.passed and check.value > check.threshold:
+        mark = "within chance"
+    return f"{decimal(check.value)} {mark}"
+
+
+def transfer_sheet(data: Transfer) -> Sheet:
+    """Return the accuracies under transferred attacks, a row a target."""
+    names = {label: shown.name for label, shown in data.displays.items()}
+    by_source = {f"made on {names[s]}": numbers(data.accuracy.loc[s, list(names)]) for s in names}
+    return Sheet(
+        "transfer",
+        "Accuracy (%) when images made on one network are tried on another; seeds: "
+        f"{_joined(data.seeds)}, and their mean where there are several.",
+        pd.DataFrame({"Tried on": list(names.values()), **by_source}),
+        ["On the diagonal are attacks on the network itself: they should be the lowest."],
+        words=1,
+    )
+
+
+def networks_sheet(context: Context) -> Sheet:
+    """Return what every network that was evaluated came from."""
+    results, names = context.results, _names(context)
+    frame = results.ours.drop_duplicates(["method", "seed", "checkpoint"])
+    frame = frame.assign(order=frame["checkpoint"].map(checkpoint_order))
+    rows = []
+    for row in context.ordered(frame.sort_values("order", kind="stable")).itertuples():
+        trained: Any = results.trainings.get((row.method, row.seed))
+        evaluated = results.evaluations.get((row.method, row.seed))
+        kept = trained.checkpoints.get(row.checkpoint) if trained else None
+        tf32 = "unknown" if pd.isna(row.tf32) else str(bool(row.tf32)).lower()
+        rows.append(
+            {
+                "Method": names[row.method],
+                "Seed": str(row.seed),
+                "Checkpoint": row.checkpoint,
+                "Epoch": str(kept.epoch) if kept else NOT_MEASURED,
+                "Weights, SHA-256": row.weights_sha256,
+                "Training code, SHA-256": trained.code_digest if trained else NOT_MEASURED,
+                "Evaluation code, SHA-256": row.code_digest,
+                "Images, SHA-256": trained.data.fingerprint if trained else NOT_MEASURED,
+                "Trained in": f"{row.precision}, {row.engine}, tf32 {tf32}",
+                "Trained on": trained.device if trained else NOT_MEASURED,
+                "Evaluated on": evaluated.device if evaluated else NOT_MEASURED,
+            }
+        )
+    return Sheet(
+        "networks",
+        "Every network: its weights, and the code, images and device behind it.",
+        pd.DataFrame(rows),
+        [
+            "Digests are shown in part and copied whole; those of weights and of the evaluation "
+            "code are in summary.csv, all others in train.json."
+        ],
+        words=11,
+        filters={"Method": ""},
+    )
+
+
+def attacks_sheet(context: Context) -> Sheet:
+    """Return which package, seed and settings gave the results of each attack."""
+    columns = ["attack", "attack_source", "attack_seed", "eps", "n", "attack_engine"]
+    rows = context.results.ours[columns].drop_duplicates()
+    rows = rows.sort_values("attack", key=lambda c: c.map(attack_order), kind="stable")
+    body = {
+        "Attack": rows["attack"].map(attack_name).tolist(),
+        "Source": rows["attack_source"].replace("", NOT_MEASURED).tolist(),
+        "Searched with": rows["attack_engine"].replace("", NOT_MEASURED).tolist(),
+        "Seed": wholes(rows["attack_seed"]),
+        "ε": rows["eps"].map(eps_text).tolist(),
+        "Images": wholes(rows["n"]),
+    }
+    return Sheet(
+        "attacks",
+        "Every attack: who made it, its seed, radius and images.",
+        pd.DataFrame(body),
+        ["The result on every adversarial image is the network's own, in float32 without TF32."],
+        words=3,
+    )
+
+
+def _names(context: Context) -> dict[str, str]:
+    return {label: shown.name for label, shown in context.methods.items()}
+
+
+def _joined(words: Iterable[object], names: dict[str, str] | None = None) -> str:
+    return ", ".join(dict.fromkeys((names or {}).get(str(word), str(word)) for word in words))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,13 +42,16 @@ class Estimate:
     """A quantity, in percent or percentage points unless it says otherwise.
 
     `by_seed` [S] is its value for each seed, with mean `value`. `squares` is None where nothing is
-    known image by image; `images` is 0 where the quantity is of no images at all.
+    known image by image; `images` is 0 where the quantity is of no images at all. Of a quantity of
+    accuracies `numbers` are those of the seeds, and `means` the accuracies' means over them.
     """
 
     value: float
     by_seed: NDArray[np.float64]
     images: int
     squares: MeanSquares | None = None
+    numbers: tuple[int, ...] = ()
+    means: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     @property
     def seeds(self) -> int:

@@ -60,16 +60,24 @@ def read_outcomes(results: ExperimentResults) -> dict[str, dict[str, Outcomes]]:
         Runs were evaluated on different images under one attack, or the per-example results are
         not what summary.csv counted.
     """
-    robust = _robust(results)
-    found: dict[str, dict[str, Outcomes]] = {}
+    rows, robust = results.ours, _robust(results)
+    return {
+        checkpoint: _by_attack(results, rows[rows["checkpoint"] == checkpoint], robust)
+        for checkpoint in sorted(rows["checkpoint"].unique(), key=checkpoint_order)
+    }
+
+
+def across_checkpoints(results: ExperimentResults) -> dict[str, Outcomes]:
+    """Return the outcomes by attack of all checkpoints, methods called ``label/checkpoint``.
+
+    Raises
+    ------
+    BenchError
+        As `read_outcomes`, also where two checkpoints were evaluated on different images.
+    """
     rows = results.ours
-    for checkpoint in sorted(rows["checkpoint"].unique(), key=checkpoint_order):
-        of_checkpoint = rows[rows["checkpoint"] == checkpoint]
-        found[checkpoint] = {
-            attack: _outcomes(results, of_checkpoint[of_checkpoint["attack"] == attack], robust)
-            for attack in sorted(of_checkpoint["attack"].unique(), key=attack_order)
-        }
-    return found
+    names = rows["method"] + "/" + rows["checkpoint"]
+    return _by_attack(results, rows.assign(name=names), _robust(results))
 
 
 def common_images(indices: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -104,19 +112,27 @@ def _robust(results: ExperimentResults) -> dict[Place, Correct]:
     return found
 
 
+def _by_attack(
+    results: ExperimentResults, rows: pd.DataFrame, robust: Mapping[Place, Correct]
+) -> dict[str, Outcomes]:
+    named = rows if "name" in rows else rows.assign(name=rows["method"])
+    attacks = sorted(rows["attack"].unique(), key=attack_order)
+    return {a: _outcomes(results, named[named["attack"] == a], robust) for a in attacks}
+
+
 def _outcomes(
     results: ExperimentResults, rows: pd.DataFrame, robust: Mapping[Place, Correct]
 ) -> Outcomes:
-    """Return what `rows`, all of one checkpoint and attack, are counts of."""
+    """Return what `rows`, all of one attack, are counts of, each by its `name` and seed."""
     accuracy: dict[Run, float] = {}
     correct: dict[Run, NDArray[np.bool_]] = {}
     first, index_N = "", np.empty(0, np.int64)
     for row in rows.itertuples():
-        run, own_N = (str(row.method), int(row.seed)), np.empty(0, np.int64)
-        place = f"{run[0]} seed {run[1]}, {row.checkpoint}, {row.attack}"
+        run, own_N = (str(row.name), int(row.seed)), np.empty(0, np.int64)
+        place = f"{row.method} seed {row.seed}, {row.checkpoint}, {row.attack}"
         accuracy[run] = float(row.accuracy)
         if robust:
-            own_N, correct[run] = robust[(*run, row.checkpoint, row.attack)]
+            own_N, correct[run] = robust[row.method, row.seed, row.checkpoint, row.attack]
             counted = (len(own_N), int(correct[run].sum()))
             if counted != (row.n, row.correct):
                 raise BenchError(

@@ -10,7 +10,7 @@ Shape suffixes: T terms, S seeds, N images.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +84,7 @@ def front_distance(robust: str, method: str, others: Sequence[str]) -> Quantity:
     return Quantity(terms, value, gradient)
 
 
-def shared(
+def _shared(
     outcomes: Mapping[str, Outcomes], quantity: Quantity
 ) -> tuple[dict[str, Outcomes], tuple[int, ...]] | None:
     """Return the attacks of `quantity` on the images common to them, and its methods' seeds.
@@ -111,44 +111,33 @@ def shared(
 def measure(outcomes: Mapping[str, Outcomes], quantity: Quantity) -> Estimate | None:
     """Return the estimate of `quantity` over the seeds that all its methods have.
 
-    The function is taken of the mean accuracies over seeds. None as in `shared`; without verdicts
-    it has no images.
+    The function is taken of the mean accuracies over seeds. None where no seed
+    has all terms, or no image was evaluated under all attacks; without verdicts it has no images.
     """
-    found = shared(outcomes, quantity)
+    found = _shared(outcomes, quantity)
     if found is None:
         return None
     parts, seeds = found
-    accuracy_TS = _accuracies(parts, seeds, quantity)
-    mean_T = accuracy_TS.mean(axis=1)
-    value, gradient_T = float(quantity.value(mean_T)), quantity.gradient(mean_T)
-    images = next(iter(parts.values())).images
-    if not all(part.correct for part in parts.values()):
-        by_seed_S = value + gradient_T @ (accuracy_TS - mean_T[:, None])
-        return Estimate(value, by_seed_S, images)
-    z_SN = np.zeros((len(seeds), images))
-    for weight, (attack, method) in zip(gradient_T, quantity.terms, strict=True):
-        if weight:
-            correct_SN = [parts[attack].correct[method, seed] for seed in seeds]
-            z_SN += 100 * weight * np.array(correct_SN)
-    return estimate(z_SN, value)
-
-
-def mean_accuracies(outcomes: Mapping[str, Outcomes], quantity: Quantity) -> Floats | None:
-    """Return the mean over the common seeds of every term's accuracy, [T]; None as `measure`."""
-    found = shared(outcomes, quantity)
-    if found is None:
-        return None
-    mean_T: Floats = _accuracies(*found, quantity).mean(axis=1)
-    return mean_T
-
-
-def _accuracies(parts: Mapping[str, Outcomes], seeds: Sequence[int], quantity: Quantity) -> Floats:
-    return np.array(
+    accuracy_TS = np.array(
         [
             [parts[attack].accuracy[method, seed] for seed in seeds]
             for attack, method in quantity.terms
         ]
     )
+    mean_T = accuracy_TS.mean(axis=1)
+    value, gradient_T = float(quantity.value(mean_T)), quantity.gradient(mean_T)
+    images = next(iter(parts.values())).images
+    if all(part.correct for part in parts.values()):
+        z_SN = np.zeros((len(seeds), images))
+        for weight, (attack, method) in zip(gradient_T, quantity.terms, strict=True):
+            if weight:
+                correct_SN = [parts[attack].correct[method, seed] for seed in seeds]
+                z_SN += 100 * weight * np.array(correct_SN)
+        of = estimate(z_SN, value)
+    else:
+        by_seed_S = value + gradient_T @ (accuracy_TS - mean_T[:, None])
+        of = Estimate(value, by_seed_S, images)
+    return replace(of, numbers=seeds, means=mean_T)
 
 
 def _harmonic(x: Floats) -> Floats:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.names import method_order
+from bench.analysis.names import names_of
 from bench.analysis.robust import strongest
 from bench.analysis.statistics.crossed import (
     Estimate,
@@ -27,7 +27,6 @@ from bench.analysis.statistics.quantities import (
     front_distance,
     harmonic_mean,
     measure,
-    shared,
 )
 from bench.results.columns import STATISTICS
 from bench.results.experiment import ExperimentResults
@@ -58,21 +57,15 @@ def statistics(results: ExperimentResults) -> pd.DataFrame:
     rows = [
         {**origin, "checkpoint": checkpoint, **row}
         for checkpoint, outcomes in read_outcomes(results).items()
-        for row in _rows(methods_of(results), outcomes)
+        for row in _rows(list(names_of(results.ours)), outcomes)
     ]
     return _adjusted(from_rows(STATISTICS, rows))
 
 
-def methods_of(results: ExperimentResults) -> list[str]:
-    """Return every method's label, baselines first."""
-    base = results.ours.groupby("method")["base_method"].first()
-    return sorted(map(str, base.index), key=lambda label: method_order(label, base[label]))
-
-
 def _rows(methods: Sequence[str], outcomes: ByAttack) -> Iterator[dict[str, Any]]:
     for quantity, attack, method, against, of in _quantities(methods, outcomes):
-        found, common = measure(outcomes, of), shared(outcomes, of)
-        if found is None or common is None:
+        found = measure(outcomes, of)
+        if found is None:
             continue
         estimated = {
             "quantity": quantity,
@@ -80,7 +73,7 @@ def _rows(methods: Sequence[str], outcomes: ByAttack) -> Iterator[dict[str, Any]
             "method": method,
             "against": against,
             "n_seeds": found.seeds,
-            "seeds": ";".join(map(str, common[1])),
+            "seeds": ";".join(map(str, found.numbers)),
             "n_images": found.images,
             "estimate": found.value,
             "std": found.spread,

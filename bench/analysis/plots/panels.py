@@ -1,0 +1,210 @@
+"""Panels of curves: matplotlib draws them for paper and plotly for the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from bench.analysis.plots import style
+from bench.analysis.plots.style import DASHES, Dash, Marker, MethodDisplay
+
+SEED = "one seed"  # in the legend, of the thin curves
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A curve, or points where `width` is 0; `points` has x and y.
+
+    `legend` names all curves of its look, empty for none. A `label` is that of a method, by which
+    the page shows and hides it.
+    """
+
+    name: str
+    points: pd.DataFrame
+    colour: str
+    legend: str = ""
+    width: float = 1.5
+    alpha: float = 1.0
+    dash: Dash = DASHES[0]
+    marker: Marker | None = None
+    label: str = ""
+
+    @property
+    def paper(self) -> dict[str, Any]:
+        """The look as arguments of matplotlib's `plot`."""
+        look: dict[str, Any] = {"color": self.colour, "alpha": self.alpha, "lw": self.width}
+        look["ls"] = self.dash.paper if self.width else "none"
+        if self.marker:
+            # Hollow, since marks lie on each other and on the curves.
+            look |= {"marker": self.marker.paper, "ms": 3.8, "mfc": "none", "mew": 0.9}
+        return look
+
+    def trace(self, unit: str) -> go.Scatter:
+        """Return the curve for the page."""
+        few = self.marker or len(self.points) < 3
+        symbol = f"{self.marker.page}-open" if self.marker else "circle"
+        return go.Scatter(
+            x=self.points["x"].tolist(),
+            y=self.points["y"].tolist(),
+            mode="+".join(["lines"] * bool(self.width) + ["markers"] * bool(few)),
+            line={"color": self.colour, "width": self.width, "dash": self.dash.page},
+            marker={"color": self.colour, "symbol": symbol, "size": 7},
+            opacity=self.alpha,
+            name=escape(self.name, quote=False),
+            legendgroup=self.label or None,
+            # The name is no part of the template, which would read it as one.
+            hovertemplate=f"%{{fullData.name}}<br>%{{x:.4g}}: %{{y:.4g}}{unit}<extra></extra>",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """What lies between `low` and `high` at every `x` of `points`, of a method."""
+
+    method: MethodDisplay
+    points: pd.DataFrame
+
+    def traces(self) -> list[go.Scatter]:
+        """Return the band for the page."""
+        red, green, blue = (round(255 * part) for part in to_rgb(self.method.colour))
+        fill = f"rgba({red}, {green}, {blue}, 0.15)"
+        x, look = self.points["x"], {"color": self.method.colour, "width": 0.5}
+        shared: dict[str, Any] = {"mode": "lines", "line": look, "hoverinfo": "skip"}
+        return [
+            style.scatter(self.method, x, self.points["low"], **shared),
+            style.scatter(
+                self.method, x, self.points["high"], fill="tonexty", fillcolor=fill, **shared
+            ),
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Curves over one pair of axes, with a dotted line at the x of `guide`.
+
+    Further lines of `title` say what to know. `ticks` are the places of numbers on paper.
+    """
+
+    title: str
+    x: str
+    y: str
+    curves: Sequence[Curve]
+    unit: str = ""
+    bands: Sequence[Band] = ()
+    xlim: tuple[float, float] | None = None
+    ylim: tuple[float, float] | None = None
+    xscale: str = "linear"
+    ticks: Sequence[float] = ()
+    guide: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Panels:
+    """The panels of a figure, on paper row by row in so many `columns` of a `height` in inches.
+
+    `nothing` is said where there is no panel. `displays` are the methods, by label.
+    """
+
+    panels: Sequence[Panel]
+    caption: Sequence[str]
+    displays: Mapping[str, MethodDisplay]
+    columns: int
+    height: float = 1.4
+    nothing: str = ""
+
+
+def draw(data: Panels) -> Figure:
+    """Return the figure; panels with limits of the y axis share them."""
+    count = len(data.panels)
+    columns = max(1, min(data.columns, count))
+    rows = max(1, math.ceil(count / columns))
+    shared = any(panel.ylim for panel in data.panels)
+    figure = style.sheet(0.25 + data.height * rows)
+    grid = figure.subplots(rows, columns, sharey=shared, squeeze=False)
+    for axes in grid.flat[count:]:
+        axes.set_axis_off()
+    if not count:
+        grid.flat[0].text(0.5, 0.5, data.nothing, ha="center")
+    entries: dict[str, Any] = {}
+    for i, (axes, panel) in enumerate(zip(grid.flat, data.panels, strict=False)):
+        _draw_panel(axes, panel)
+        style.set_title(axes, panel.title, width=88 // columns)
+        if not shared or i + columns >= count:
+            axes.set_xlabel(panel.x)
+        if not shared or i % columns == 0:
+            axes.set_ylabel(panel.y)
+        entries |= {c.legend: style.key(**c.paper) for c in panel.curves if c.legend}
+    if thin := entries.pop(SEED, None):
+        entries[SEED] = thin
+    return style.finish(figure, data.caption, entries)
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    for band in panel.bands:
+        points = band.points
+        look: dict[str, Any] = {"fc": band.method.colour, "alpha": 0.12, "lw": 0}
+        axes.fill_between(points["x"], points["low"], points["high"], **look)
+    for curve in panel.curves:
+        few: dict[str, Any] = {"marker": "o", "ms": 2.5} if len(curve.points) < 3 else {}
+        look = few | curve.paper | {"clip_on": curve.marker is None}
+        axes.plot(curve.points["x"], curve.points["y"], **look)
+    if panel.guide is not None:
+        axes.axvline(panel.guide, color=style.SOFT, lw=0.6, ls=(0, (1, 1.5)), zorder=1)
+    if panel.xscale == "symlog":
+        axes.set_xscale("symlog", base=2, linthresh=2)
+    else:
+        axes.set_xscale(panel.xscale)
+    if panel.ticks:
+        axes.xaxis.set_major_locator(FixedLocator(list(panel.ticks)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.xaxis.set_major_locator(
+            MaxNLocator(5, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+        )
+    axes.xaxis.set_major_formatter("{x:g}")
+    if panel.unit == " %":
+        axes.yaxis.set_major_formatter("{x:g}%")
+    axes.set(xlim=panel.xlim, ylim=panel.ylim)
+    axes.grid(True)
+
+
+def plotly(data: Panels, name: str) -> dict[str, go.Figure]:
+    """Return a figure for each panel for the page."""
+    found = {}
+    for place, panel in enumerate(data.panels):
+        traces = [trace for band in panel.bands for trace in band.traces()]
+        traces += [curve.trace(panel.unit) for curve in panel.curves]
+        # A logarithmic axis finds its own limits.
+        xaxis: dict[str, Any] = {"type": "log"} if panel.xscale == "log" else {"range": panel.xlim}
+        title = panel.title.replace("\n", " ")
+        found[f"{name}-{place}"] = style.chart(
+            traces,
+            title=title,
+            label=f"{title}: {panel.y} by {panel.x}",
+            x=panel.x,
+            y=panel.y,
+            height=260,
+            showlegend=False,
+            xaxis=xaxis,
+            yaxis={
+                "range": panel.ylim,
+                "ticksuffix": panel.unit.strip() if "%" in panel.unit else "",
+            },
+        )
+    return found
+
+
+def of_epochs(last: int) -> tuple[float, float]:
+    """Return the limits of an axis of epochs."""
+    room = 0.02 * last if last > 1 else 0.5
+    return 1 - room, last + room
