@@ -11,7 +11,14 @@ from functools import partial
 from typing import Any, TypeVar
 
 from bench.config.job_specs import DiagnosticsSpec, EvaluationSpec, Experiment, TrainSpec, spec_json
-from bench.config.method_options import declared_options, default_width, model_names
+from bench.config.method_options import (
+    declared_options,
+    default_width,
+    in_pixels,
+    model_names,
+    needs,
+    robust,
+)
 from bench.config.parsing import Whole, check_keys, nearest, parse, value_of
 from bench.config.schema import (
     CHECKPOINTS,
@@ -127,8 +134,13 @@ def _check_across(experiment: Experiment, problems: Problems) -> None:
                 f"methods.{method.label}: training.engine cuda_graph records for a CUDA device, "
                 "and compute.device is cpu; choose engine: folded"
             )
+        if method.training.awp is not None and not robust(method.name):
+            problems.add(
+                f"methods.{method.label}.training.awp: {method.name} trains on no adversarial "
+                "images, for which weights are perturbed; add training: {awp: null}"
+            )
     with problems.collecting():
-        _check_starts(experiment.methods, experiment.training.start)
+        _check_needs(experiment.methods, experiment.training.start)
     if (count := experiment.data.test_images) is not None:
         with problems.collecting():
             # Classes are known once the images are read.
@@ -283,24 +295,31 @@ def _method(
                 training = with_steps(training, threat.eps, where=f"{where}.training")
             parts["training"] = training
     problems.settle()
-    return [Method(label=label, name=name, **parts)] if "training" in parts else []
+    if "training" not in parts:
+        return []
+    needed = needs(name, parts["options"], parts["training"].start)
+    method = Method(label=label, name=name, needs=needed, **parts)
+    return [method if threat is None else in_pixels(method, threat.eps, where=where)]
 
 
-def _check_starts(methods: tuple[Method, ...], shared: str | None) -> None:
-    """Raise ConfigError where a method starts from none of the others, or from one that waits.
+def _check_needs(methods: tuple[Method, ...], shared: str | None) -> None:
+    """Raise ConfigError where a method needs a run that is not there or that needs one itself.
 
     `shared` is the start of the section `training`, which holds where a method has no other.
     """
-    starts = {method.label: method.training.start for method in methods}
-    for label, start in starts.items():
-        where = "training.start" if start == shared else f"methods.{label}.training.start"
-        if start is not None and start not in starts:
-            raise ConfigError(f"{where}: unknown method {start!r}; {nearest(start, starts)}")
-        if start is not None and starts[start] is not None:
-            raise ConfigError(
-                f"{where}: {start!r} does not start from scratch itself; name a method that does, "
-                "such as a standard one"
-            )
+    needed = {method.label: method.needs for method in methods}
+    for label, theirs in needed.items():
+        for key, other in theirs.items():
+            where = f"methods.{label}.{'training.start' if key == 'start' else key}"
+            if key == "start" and other == shared:
+                where = "training.start"
+            if other not in needed:
+                raise ConfigError(f"{where}: unknown method {other!r}; {nearest(other, needed)}")
+            if needed[other]:
+                raise ConfigError(
+                    f"{where}: {other!r} needs {', '.join(needed[other].values())} itself; name a "
+                    "method that does not start from another, such as a standard one"
+                )
 
 
 def _ablations(raw: Any, methods: tuple[Method, ...]) -> tuple[Ablation, ...]:

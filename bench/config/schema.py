@@ -130,6 +130,25 @@ class Attack:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightAveraging:
+    """An exponential moving average of the weights: a <- decay * a + (1 - decay) * w."""
+
+    decay: Share = key("after every step; below 1", 0.999)
+
+    def __post_init__(self) -> None:
+        if self.decay == 1:
+            raise ValueError("decay: 1 keeps the initial weights; choose a share such as 0.999")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightPerturbation:
+    """Adversarial weight perturbation (arXiv 2004.05884)."""
+
+    gamma: Positive = key("size of the perturbation as a share of the weights' norm", 0.005)
+    first_epoch: Count = key("the epoch, counted from 1, in which it begins", 10)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Compute:
     """Where a job runs."""
 
@@ -168,6 +187,12 @@ class Training:
         "scratch",
         None,
     )
+    weight_averaging: WeightAveraging | None = key(
+        "the average of the weights is what is selected, evaluated and exported; null: none", None
+    )
+    awp: WeightPerturbation | None = key(
+        "gradients are taken at weights that are perturbed against the objective; null: none", None
+    )
     engine: Literal["folded", "eager", "cuda_graph"] = key(
         "`eager` runs the network as the papers' code does; `folded` attacks a copy with folded "
         "batch-norms; `cuda_graph` is that with each attack recorded: docs/performance.md",
@@ -181,6 +206,11 @@ class Training:
     def __post_init__(self) -> None:
         if self.engine == "eager" and self.precision != "float32":
             raise ValueError("precision: the eager engine is float32; choose engine: folded")
+        if self.awp and self.awp.first_epoch > self.epochs:
+            raise ValueError(
+                f"awp.first_epoch: {self.awp.first_epoch} is after the last of {self.epochs} epochs"
+                "; lower it, or remove awp"
+            )
         late = [epoch for epoch in self.schedule.milestones if epoch > self.epochs]
         if late:
             raise ValueError(
@@ -191,12 +221,17 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A label of the results, the method behind it, its options, and its training recipe."""
+    """A label of the results, the method behind it, its options, and its training recipe.
+
+    `needs` has the labels of the methods whose best weights of the same seed it is trained with, by
+    what they are for: "start" or an option.
+    """
 
     label: str
     name: str
     options: dict[str, Any]
     training: Training
+    needs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,8 @@ def kind_of(name: str, options: Mapping[str, Any], training: Training) -> str:
     nothing; a variant or an alignment may add a pass.
     """
     words = {key: value for key, value in options.items() if isinstance(value, str)}
-    how = [training.engine, training.precision]
+    how = [training.engine, training.precision, training.weight_averaging is not None]
+    how.append(training.awp is not None)
     return json.dumps([name, words, training.attack.steps, *how], sort_keys=True)
 
 

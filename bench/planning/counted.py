@@ -18,10 +18,12 @@ from bench.models.base import build
 from bench.planning.costs import GRADIENTS, QUERIES, ROBUST, Rates, method_kind
 from bench.planning.sizes import FLOAT, Size
 from bench.training.held_out import held_out
+from bench.training.passes import count_passes
 
 STEP = 2  # passes of a gradient step of an attack, each as many operations as one forward
-PASS = 3  # the same of a training pass
+TO_WEIGHTS = 2  # the same of a pass backward to the weights
 TENSORS = 5  # of the size of the weights: weights, gradients, momentum, folded copy, best weights
+BESIDE = 3  # the same of another network: weights, gradients, momentum
 
 
 def counted_rates(experiment: Experiment, size: Size, tflops: float) -> Rates:
@@ -33,7 +35,7 @@ def counted_rates(experiment: Experiment, size: Size, tflops: float) -> Rates:
     second = forward / (tflops * 1e12)
     rates = Rates(devices={f"{tflops:g} TFLOP/s, as stated"})
     for method in experiment.methods:
-        rates.training[method_kind(method)] = [second * _passes(method, size)]
+        rates.training[method_kind(method)] = [second * _passes(experiment, method, size)]
     rates.attacks = {
         ("", "clean"): [second],
         ("", "pgd"): [STEP * second],
@@ -60,12 +62,17 @@ def device_bytes(experiment: Experiment, size: Size) -> int:
     outputs = _outputs(network, size)
     weights = sum(p.numel() for p in network.parameters())
     images = (size.train + size.test) * prod(size.shape)
+    kinds = [create(method.name, method.options) for method in experiment.methods]
     batches = [
-        method.training.batch_size * len(create(method.name, method.options).passes)
-        for method in experiment.methods
+        method.training.batch_size * len(kind.passes)
+        for method, kind in zip(experiment.methods, kinds, strict=True)
     ]
-    memory = size.train * prod(size.shape) * FLOAT if _remembers(experiment) else 0
-    return images + memory + FLOAT * (TENSORS * weights + max(batches) * outputs)
+    beside = max(
+        BESIDE * len(kind.networks) + (method.training.weight_averaging is not None)
+        for method, kind in zip(experiment.methods, kinds, strict=True)
+    )
+    memory = size.train * prod(size.shape) * FLOAT if any(k.memory for k in kinds) else 0
+    return images + memory + FLOAT * ((TENSORS + beside) * weights + max(batches) * outputs)
 
 
 def _network(experiment: Experiment, size: Size) -> nn.Module:
@@ -75,19 +82,14 @@ def _network(experiment: Experiment, size: Size) -> nn.Module:
     ).eval()
 
 
-def _passes(method: Method, size: Size) -> float:
+def _passes(experiment: Experiment, method: Method, size: Size) -> float:
     """Return the work on one training image in one epoch, in passes forward."""
-    kind, recipe = create(method.name, method.options), method.training
-    work = float(PASS * len(kind.passes))
-    if kind.attack is not None:
-        work += STEP * recipe.attack.steps + (kind.attack.loss == "kl")
+    recipe = method.training
+    step = count_passes(experiment.train_spec(method.label, experiment.seeds[0]))
+    work = step.forward + step.backward_to_images + TO_WEIGHTS * step.backward_to_weights
     held = held_out(recipe, size.train)
     selection = 1 + STEP * recipe.validation_attack.steps
     return work + selection * (held or size.test) / (size.train - held)
-
-
-def _remembers(experiment: Experiment) -> bool:
-    return any(create(method.name, method.options).memory for method in experiment.methods)
 
 
 def _outputs(network: nn.Module, size: Size) -> int:

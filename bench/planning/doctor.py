@@ -17,7 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.config.method_options import PACKAGE, Declared, declarations, only_in, options_in
+from bench.config.method_options import (
+    LITERALS,
+    PACKAGE,
+    Declared,
+    declarations,
+    declared_in,
+    options_in,
+)
 from bench.config.method_source import check_method
 from bench.planning.text import amount
 from bench.runtime.errors import ConfigError
@@ -211,7 +218,8 @@ def code_checks(folder: Path) -> Iterator[Check]:
 def _method_checks(path: Path, name: str, node: Declared) -> Iterator[Check]:
     try:
         options_in(name, node)
-        only_in(node)
+        for what in LITERALS:
+            declared_in(node, what)
     except ConfigError as error:
         yield Check("note", f"{path}: {error}")
     try:

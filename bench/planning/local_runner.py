@@ -111,10 +111,10 @@ class LocalRunner:
         self._require_autoattack()
         self._require_sizes()
         for label, seed in self.runs:
-            start = self.experiment.method(label).training.start
-            if start is not None and name_of((start, seed)) not in self.failed:
-                with self._reporting(name_of((start, seed))):
-                    self._begin(label, (start, seed))
+            for other in self._needed((label, seed)):
+                if name_of(other) not in self.failed:
+                    with self._reporting(name_of(other)):
+                        self._begin(label, other)
             with self._reporting(name_of((label, seed))):
                 self._finish((label, seed))
             # Only here is the memory free that an error's traceback held.
@@ -151,8 +151,7 @@ class LocalRunner:
 
     def _require_sizes(self) -> None:
         """Raise ConfigError where a training that is left cannot be made on images of this size."""
-        starts = [(self.experiment.method(label).training.start, seed) for label, seed in self.runs]
-        pairs = [*self.runs, *((start, seed) for start, seed in starts if start is not None)]
+        pairs = [*self.runs, *(other for pair in self.runs for other in self._needed(pair))]
         labels = []
         for pair in dict.fromkeys(pairs):
             job = self.next_job(pair)
@@ -175,21 +174,24 @@ class LocalRunner:
             self.failed[name] = None
             print(f"{name} failed: {explained(error)}", flush=True)
 
-    def _begin(self, label: str, start: Pair) -> None:
-        """Train what the run of `label` starts from, if that is still to be done."""
-        job = self.next_job(start)
-        if job and job.name == "train" and self.next_job((label, start[1])):
-            print(f"{name_of(start)}: train ({label} starts from it)", flush=True)
-            self._do(job, start)
+    def _needed(self, pair: Pair) -> list[Pair]:
+        """Return the runs whose weights the training of a run needs."""
+        label, seed = pair
+        return [(other, seed) for other in self.experiment.method(label).needs.values()]
+
+    def _begin(self, label: str, other: Pair) -> None:
+        """Train what the run of `label` needs, if that is still to be done."""
+        job = self.next_job(other)
+        if job and job.name == "train" and self.next_job((label, other[1])):
+            print(f"{name_of(other)}: train ({label} needs it)", flush=True)
+            self._do(job, other)
 
     def _finish(self, pair: Pair) -> None:
-        start, job = self.experiment.method(pair[0]).training.start, self.next_job(pair)
-        if job and job.name == "train" and start is not None:
-            first = self.next_job((start, pair[1]))
+        job = self.next_job(pair)
+        for other in self._needed(pair) if job and job.name == "train" else ():
+            first = self.next_job(other)
             if first and first.name == "train":
-                raise BenchError(
-                    f"it starts from {name_of((start, pair[1]))}, whose training failed"
-                )
+                raise BenchError(f"it needs {name_of(other)}, whose training failed")
         while job:
             print(f"{name_of(pair)}: {job.name} ({job.why})", flush=True)
             job = self._do(job, pair)

@@ -117,11 +117,10 @@ class Staleness:
         if record is None:
             return [_unread(run.train_record, "it is not trained")]
         reasons = self._inputs(train_inputs(self.experiment, label, seed), record, "trains")
-        start = self.experiment.method(label).training.start
-        if start is not None:
-            begun = weights(TrainRecord.find(self.paths.run(start, seed).train_record))
-            if begun.get("best") != record.start_sha256:
-                reasons.append(f"it did not start from the weights that {start} has now")
+        for key, other in self.experiment.method(label).needs.items():
+            theirs = weights(TrainRecord.find(self.paths.run(other, seed).train_record))
+            if theirs.get("best") != record.needed_sha256.get(key):
+                reasons.append(f"its {key} was not the weights that {other} has now")
         return reasons + _lost(*(run.weights(name) for name in CHECKPOINTS), run.history)
 
     def evaluation(self, label: str, seed: int) -> list[str]:

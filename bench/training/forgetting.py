@@ -109,13 +109,15 @@ class ForgettingTracker:
         self._rows = torch.split(torch.cat(rows).to(device), counts)
         self._places = torch.split(torch.cat(found).to(device), counts)
         self._made = {then: made for then, made in self._made.items() if then >= epoch - AGES[-1]}
-        self._made[epoch] = Examples.empty(self.pixels_PCHW, self.crop)
 
     @torch.no_grad()
     def see(self, epoch: int, step: int, frame: Frame, clean: Tensor, adversarial: Tensor) -> None:
         """Keep what the attack made of the followed images in the batch of `step`, from 0."""
         rows = self._rows[step]
         if len(rows):
+            # Here, because a method may begin with epochs that attack nothing.
+            if epoch not in self._made:
+                self._made[epoch] = Examples.empty(self.pixels_PCHW, self.crop)
             delta = adversarial[rows] - clean[rows]
             self._made[epoch].put(self._places[step], delta, frame[rows])
 

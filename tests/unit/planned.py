@@ -110,7 +110,7 @@ def write_run(
         method=label,
         seed=seed,
         spec=inputs.spec,
-        start_sha256=None,
+        needed_sha256={},
         code_digest=inputs.code,
         data=TrainingImages(
             name=of.data.name,

@@ -188,9 +188,9 @@ def train_code(wildcards):
     return train_inputs(wildcards).code
 
 
-def start_weights(wildcards):
-    start = EXPERIMENT.method(wildcards.method).training.start
-    return [] if start is None else PATHS.run(start, wildcards.seed).weights("best")
+def needed_weights(wildcards):
+    needed = EXPERIMENT.method(wildcards.method).needs.values()
+    return [PATHS.run(label, wildcards.seed).weights("best") for label in needed]
 
 
 def spec_of(inputs):
