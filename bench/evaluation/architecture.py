@@ -39,12 +39,26 @@ def standalone(name: str, arguments: Mapping[str, int], *, models: Path = MODELS
         No file registers `name`, or its file uses more of this package than errors.
     """
     path, text, builder = _registered(name, models)
+    head, body, renamed = _without_suite(path, text)
+    aliases = ["", *(f"{name} = ValueError" for name in renamed)] if renamed else []
+    call = f"{builder.name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    return "\n".join([*head, *IMPORTS, *aliases, *body]) + "\n" + LOADER.format(call=call)
+
+
+def _without_suite(path: Path, text: str) -> tuple[list[str], list[str], list[str]]:
+    """Return the lines before and after the first import of this package, without any.
+
+    With them come the names of its errors, which mean a wrong value: without the suite they are
+    ValueErrors. What a file takes from another of its folder is written in.
+    """
     lines: list[str | None] = list(text.splitlines())
-    # Errors of this suite mean a wrong value; without the suite they are ValueErrors.
-    renamed: list[str] = []
-    first = None
-    tree = ast.parse(text)
+    tree, renamed, beside = ast.parse(text), list[str](), list[str]()
+    first = len(lines) + 1
     for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            for decorator in node.decorator_list:
+                if _registers(decorator) is not None:
+                    lines[decorator.lineno - 1 : decorator.end_lineno] = [None] * _height(decorator)
         if not isinstance(node, ast.Import | ast.ImportFrom) or not _of_the_suite(node):
             continue
         if isinstance(node, ast.Import) or node.level or node not in tree.body:
@@ -52,18 +66,31 @@ def standalone(name: str, arguments: Mapping[str, int], *, models: Path = MODELS
                 f"{path}, line {node.lineno}: an exported module cannot have this import of bench;"
                 " write it at the top as `from bench.… import …`"
             )
-        renamed += _errors(node, path)
+        other = path.with_name(f"{str(node.module).rpartition('.')[2]}.py")
+        if str(node.module).startswith("bench.models.") and other.stem != "base":
+            _, code, errors = _without_suite(other, _code(other))
+            beside += code
+            renamed += errors
+        else:
+            renamed += _errors(node, path)
         lines[node.lineno - 1 : node.end_lineno] = [None] * _height(node)
-        first = node.lineno if first is None else min(first, node.lineno)
-    for decorator in builder.decorator_list:
-        if _registers(decorator) is not None:
-            lines[decorator.lineno - 1 : decorator.end_lineno] = [None] * _height(decorator)
-    assert first is not None, "a file that registers imports `register`"
+        first = min(first, node.lineno)
     kept = [line for line in lines[: first - 1] if line is not None]
     rest = [line for line in lines[first - 1 :] if line is not None]
-    aliases = ["", *(f"{name} = ValueError" for name in renamed)] if renamed else []
-    call = f"{builder.name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
-    return "\n".join([*kept, *IMPORTS, *aliases, *rest]) + "\n" + LOADER.format(call=call)
+    if first > len(lines):
+        return [], kept, renamed
+    return kept, [*beside, *rest], renamed
+
+
+def _code(path: Path) -> str:
+    """Return the source of a module without its docstring and `from __future__`."""
+    text = path.read_text(encoding="utf-8")
+    future = [
+        node.end_lineno or node.lineno
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+    ]
+    return "\n".join(text.splitlines()[max(future, default=0) :])
 
 
 def _registered(name: str, models: Path) -> tuple[Path, str, ast.ClassDef | ast.FunctionDef]:
