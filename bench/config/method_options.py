@@ -268,7 +268,7 @@ def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict
         if key not in known:
             problems.add(
                 f"{where}: the method {name!r} has no option {key!r}; "
-                f"{nearest(str(key), (*known, 'method', 'training'))}"
+                f"{nearest(str(key), (*known, 'method', 'model', 'training'))}"
             )
             meant.add(suggestion(str(key), known))
     options = {}

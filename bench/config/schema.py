@@ -221,7 +221,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A label of the results, the method behind it, its options, and its training recipe.
+    """A label of the results, the method behind it, its options, its training recipe and network.
 
     `needs` has the labels of the methods whose best weights of the same seed it is trained with, by
     what they are for: "start" or an option.
@@ -231,6 +231,7 @@ class Method:
     name: str
     options: dict[str, Any]
     training: Training
+    model: Model
     needs: dict[str, str] = field(default_factory=dict)
 
 

@@ -60,7 +60,7 @@ def transfer(
     rows: list[dict[str, Any]] = []
     checkpoints: dict[str, dict[str, Checks]] = {}
     for name in spec.diagnostics.checkpoints:
-        model, stands = _matrix(runs, dataset, spec, name, device)
+        stands = _matrix(runs, dataset, spec, name, device)
         rows += [
             {
                 "checkpoint": name,
@@ -87,7 +87,7 @@ def transfer(
         methods=tuple(methods),
         seed=seed,
         spec=spec,
-        code_digest=transfer_digest(model),
+        code_digest=transfer_digest(*(run.training.spec.model.name for run in runs)),
         data=ImagesRecord(name=dataset.name, fingerprint=dataset.fingerprint),
         device=describe(device),
         threads=spec.compute.threads,
@@ -136,8 +136,8 @@ def _matrix(
     spec: DiagnosticsSpec,
     checkpoint: str,
     device: torch.device,
-) -> tuple[str, dict[tuple[str, str], Tensor]]:
-    """Return the architecture, and what stands [N] by (source, target), by label."""
+) -> dict[tuple[str, str], Tensor]:
+    """Return what stands [N] by (source, target), by label."""
     # The images are the same for all, and all runs must belong to them.
     test, *_ = [examined(run, dataset, spec) for run in runs]
     networks = {run.training.method: checked_weights(run, dataset, checkpoint) for run in runs}
@@ -152,8 +152,7 @@ def _matrix(
             for source in networks:
                 stands[source, target] = standing(subject, moved[source])
         network.cpu()
-    _, description = networks[runs[0].training.method]
-    return description.model, stands
+    return stands
 
 
 def _outcome(

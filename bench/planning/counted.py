@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.config.experiment import Experiment, Method
+from bench.config.experiment import Experiment, Method, Model
 from bench.methods.base import create
 from bench.models.base import build
 from bench.planning.costs import GRADIENTS, QUERIES, ROBUST, Rates, method_kind
@@ -31,16 +31,20 @@ def counted_rates(experiment: Experiment, size: Size, tflops: float) -> Rates:
 
     That is the rate reached, not a data sheet's: `bench perf` shows how far the two are apart.
     """
-    forward = operations(_network(experiment, size), size)
-    second = forward / (tflops * 1e12)
+    seconds = {
+        model.label: operations(_network(model, size), size) / (tflops * 1e12)
+        for model in experiment.models
+    }
     rates = Rates(devices={f"{tflops:g} TFLOP/s, as stated"})
     for method in experiment.methods:
+        second = seconds[method.model.label]
         rates.training[method_kind(method)] = [second * _passes(experiment, method, size)]
-    rates.attacks = {
-        ("", "clean"): [second],
-        ("", "pgd"): [STEP * second],
-        ("", "autoattack"): [ROBUST * (STEP * GRADIENTS + QUERIES) * second],
-    }
+    for model, second in seconds.items():
+        rates.attacks |= {
+            (model, "", "clean"): [second],
+            (model, "", "pgd"): [STEP * second],
+            (model, "", "autoattack"): [ROBUST * (STEP * GRADIENTS + QUERIES) * second],
+        }
     return rates
 
 
@@ -52,31 +56,31 @@ def operations(network: nn.Module, size: Size) -> int:
     return int(counter.get_total_flops())
 
 
+def parameters(model: Model, size: Size) -> int:
+    """Return the number of parameters of a network."""
+    return sum(p.numel() for p in _network(model, size).parameters())
+
+
 def device_bytes(experiment: Experiment, size: Size) -> int:
     """Return about how many bytes of device memory the largest training takes.
 
     Counted are images, weights with all that has their size, and the outputs of all layers, which
     wait for the backward pass; the allocator and the libraries take more.
     """
-    network = _network(experiment, size)
-    outputs = _outputs(network, size)
-    weights = sum(p.numel() for p in network.parameters())
     images = (size.train + size.test) * prod(size.shape)
-    kinds = [create(method.name, method.options) for method in experiment.methods]
-    batches = [
-        method.training.batch_size * len(kind.passes)
-        for method, kind in zip(experiment.methods, kinds, strict=True)
-    ]
-    beside = max(
-        BESIDE * len(kind.networks) + (method.training.weight_averaging is not None)
-        for method, kind in zip(experiment.methods, kinds, strict=True)
-    )
-    memory = size.train * prod(size.shape) * FLOAT if any(k.memory for k in kinds) else 0
-    return images + memory + FLOAT * ((TENSORS + beside) * weights + max(batches) * outputs)
+    return images + max(_training_bytes(method, size) for method in experiment.methods)
 
 
-def _network(experiment: Experiment, size: Size) -> nn.Module:
-    model = experiment.model
+def _training_bytes(method: Method, size: Size) -> int:
+    kind, recipe = create(method.name, method.options), method.training
+    network = _network(method.model, size)
+    tensors = TENSORS + BESIDE * len(kind.networks) + (recipe.weight_averaging is not None)
+    outputs = recipe.batch_size * len(kind.passes) * _outputs(network, size)
+    memory = size.train * prod(size.shape) if kind.memory else 0
+    return FLOAT * (tensors * parameters(method.model, size) + outputs + memory)
+
+
+def _network(model: Model, size: Size) -> nn.Module:
     return build(
         model.name, classes=size.classes, channels=size.shape[0], seed=0, width=model.width
     ).eval()

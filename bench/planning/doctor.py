@@ -199,14 +199,19 @@ def data_check(folder: Path) -> Check:
 def code_checks(folder: Path) -> Iterator[Check]:
     """Yield what is to say of the files of methods or models, which planning only reads."""
     found: list[str] = []
-    for path in sorted(folder.glob("*.py")):
+    paths = sorted(folder.glob("*.py"))
+    imports = re.compile(rf"^from bench\.{folder.name}\.(\w+) import", re.MULTILINE)
+    shared = {"__init__", "base", "checkpoint"}
+    for path in paths:
+        shared |= set(imports.findall(path.read_text(encoding="utf-8", errors="replace")))
+    for path in paths:
         try:
             declared = declarations(path)
         except ConfigError as error:
             # Every job imports all of them.
             yield Check("fail", str(error))
             continue
-        if not declared and path.stem not in ("__init__", "base", "checkpoint"):
+        if not declared and path.stem not in shared:
             yield Check("note", f"{path}: it registers nothing", f'@register("{path.stem}") would')
         for name, node in declared.items():
             found.append(name)

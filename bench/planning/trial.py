@@ -37,22 +37,22 @@ def trial(experiment: Experiment, size: Size, tell: Callable[[str], None] = prin
     """
     device = prepare(experiment.compute)
     rates = Rates(devices={describe(device)})
-    run = None
+    runs: dict[str, Run] = {}
     for method in experiment.methods:
         kind = method_kind(method)
         if kind in rates.training:
             continue
         tell(f"trial of {method.label}")
-        run, seconds = _training(experiment, method, size, device)
+        runs[method.model.label], seconds = _training(experiment, method, size, device)
         rates.training[kind] = [seconds]
-    assert run is not None  # a config has at least one method
-    rates.parameters.add(sum(p.numel() for p in run.model.parameters()))
-    gradient, query = _attack_costs(experiment, run, size, device)
-    rates.attacks = {
-        ("", "clean"): [query],
-        ("", "pgd"): [gradient],
-        ("", "autoattack"): [ROBUST * (GRADIENTS * gradient + QUERIES * query)],
-    }
+    for model, run in runs.items():
+        rates.parameters.add(sum(p.numel() for p in run.model.parameters()))
+        gradient, query = _attack_costs(experiment, run, size, device)
+        rates.attacks |= {
+            (model, "", "clean"): [query],
+            (model, "", "pgd"): [gradient],
+            (model, "", "autoattack"): [ROBUST * (GRADIENTS * gradient + QUERIES * query)],
+        }
     return rates
 
 

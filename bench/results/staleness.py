@@ -52,9 +52,9 @@ def train_inputs(experiment: Experiment, label: str, seed: int) -> Inputs:
     return Inputs(spec=spec, code=code)
 
 
-def evaluation_inputs(experiment: Experiment) -> Inputs:
-    """Return what decides the per-example results of a run."""
-    code = provenance.evaluate_digest(experiment.model.name)
+def evaluation_inputs(experiment: Experiment, label: str) -> Inputs:
+    """Return what decides the per-example results of the runs of a method."""
+    code = provenance.evaluate_digest(experiment.method(label).model.name)
     return Inputs(spec=experiment.evaluation_spec(), code=code)
 
 
@@ -63,15 +63,15 @@ def reference_inputs(experiment: Experiment) -> Inputs:
     return Inputs(spec=experiment.evaluation_spec(), code=provenance.reference_digest())
 
 
-def diagnostics_inputs(experiment: Experiment) -> Inputs:
-    """Return what decides the diagnostics of a run; the config must have them."""
-    code = provenance.diagnose_digest(experiment.model.name)
+def diagnostics_inputs(experiment: Experiment, label: str) -> Inputs:
+    """Return what decides the diagnostics of the runs of a method; the config must have them."""
+    code = provenance.diagnose_digest(experiment.method(label).model.name)
     return Inputs(spec=experiment.diagnostics_spec(), code=code)
 
 
 def transfer_inputs(experiment: Experiment) -> Inputs:
     """Return what decides the transfer between the methods of a seed."""
-    code = provenance.transfer_digest(experiment.model.name)
+    code = provenance.transfer_digest(*(model.name for model in experiment.models))
     return Inputs(spec=experiment.diagnostics_spec(), code=code)
 
 
@@ -129,7 +129,7 @@ class Staleness:
         record = EvaluationRecord.find(run.evaluation_record)
         if record is None:
             return [_unread(run.evaluation_record, "it is not evaluated")]
-        reasons = self._inputs(evaluation_inputs(self.experiment), record, "evaluates")
+        reasons = self._inputs(evaluation_inputs(self.experiment, label), record, "evaluates")
         trained = weights(TrainRecord.find(run.train_record))
         if trained and trained != weights(record):
             reasons.append("it was evaluated with other weights than train.json has")
@@ -149,7 +149,7 @@ class Staleness:
         record = DiagnosticsRecord.find(run.diagnostics_record)
         if record is None:
             return [_unread(run.diagnostics_record, "it is not diagnosed")]
-        reasons = self._inputs(diagnostics_inputs(self.experiment), record, "diagnoses")
+        reasons = self._inputs(diagnostics_inputs(self.experiment, label), record, "diagnoses")
         trained = weights(TrainRecord.find(run.train_record))
         if any(trained.get(name) != digest for name, digest in weights(record).items()):
             reasons.append("it was diagnosed with other weights than train.json has")

@@ -16,7 +16,6 @@ from bench.methods.base import names
 from bench.training import metrics, run
 from bench.training.metrics import EpochMetrics
 from bench.training.passes import untrained
-from bench.training.run import Run
 from bench.training.step import TrainingStep
 
 EPOCHS = 2
