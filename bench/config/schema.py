@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal, get_args
 
-from bench.config.parsing import Amount, Count, Pixels, Positive, Share, Whole
+from bench.config.parsing import Amount, Count, Degrees, Pixels, Positive, Share, Whole
 from bench.runtime.errors import ConfigError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -32,9 +32,9 @@ def key(about: str, default: Any = MISSING, *, make: Callable[[], Any] | None = 
 class Data:
     """Where images come from."""
 
-    source: Literal["cifar10", "parquet", "folder", "digits"] = key(
-        "`cifar10` is downloaded; `parquet` is Hugging Face's layout; `folder` holds "
-        "`train/<class>/*.png` and `test/<class>/*.png`; `digits` is scikit-learn's"
+    source: Literal["cifar10", "cifar100", "svhn", "parquet", "folder", "digits"] = key(
+        "`cifar10`, `cifar100` and `svhn` are downloaded; `parquet` is Hugging Face's layout; "
+        "`folder` holds `train/<class>/*.png` and `test/<class>/*.png`; `digits` is scikit-learn's"
     )
     name: str = key("what results call the images")
     path: str | None = key("the folder to read (not for `digits`)", None)
@@ -173,6 +173,7 @@ class Training:
     schedule: Schedule = key("the learning rate", make=Schedule)
     crop_padding: Whole = key("pixels around an image, of which a random crop is taken", 4)
     flip: bool = key("random horizontal flip", True)
+    rotation: Degrees = key("largest random rotation, in degrees", 0.0)
     validation_images: Count | None = key(
         "held out of training; null: 1,000 of 10,000 or more, else a tenth", None
     )

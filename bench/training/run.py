@@ -115,12 +115,14 @@ class Run:
         self.averaged: AveragedWeights | None = None
         if recipe.weight_averaging is not None:
             self.averaged = AveragedWeights(self.model, recipe.weight_averaging.decay)
-        self.views = Views(spec.seed, len(train), recipe.crop_padding, recipe.flip)
+        self.views = Views(spec.seed, len(train), recipe.crop_padding, recipe.flip, recipe.rotation)
         self.memory: Memory | None = None
         if self.method.memory:
             options = plain(self.method)
             kept = {name: options[name] for name in ("storage", "alignment") if name in options}
-            self.memory = Memory(self.pixels_NCHW, spec.threat.eps, **kept)
+            self.memory = Memory(
+                self.pixels_NCHW, spec.threat.eps, **kept, rotated=recipe.rotation > 0
+            )
         self.probe: ForgettingTracker | None = None
         if self.method.robust:
             self.probe = ForgettingTracker(
@@ -128,6 +130,7 @@ class Run:
                 self.labels_N,
                 self.index_N,
                 crop=recipe.crop_padding,
+                rotated=recipe.rotation > 0,
                 seed=spec.seed,
             )
         self.steps = -(-len(self.index_N) // recipe.batch_size)
