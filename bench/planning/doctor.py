@@ -26,8 +26,9 @@ from bench.config.method_options import (
     options_in,
 )
 from bench.config.method_source import check_method
+from bench.evaluation.architecture import standalone
 from bench.planning.text import amount
-from bench.runtime.errors import ConfigError
+from bench.runtime.errors import BenchError, ConfigError
 from bench.runtime.provenance import ROOT
 
 # What the digits need nothing of: what it is for.
@@ -217,6 +218,8 @@ def code_checks(folder: Path) -> Iterator[Check]:
             found.append(name)
             if folder.name == "methods":
                 yield from _method_checks(path, name, node)
+            else:
+                yield from _export_checks(name, folder)
     yield Check("ok", f"{folder.name}: {', '.join(found)}")
 
 
@@ -231,6 +234,13 @@ def _method_checks(path: Path, name: str, node: Declared) -> Iterator[Check]:
         check_method(path, node)
     except ConfigError as error:
         yield from (Check("fail", problem) for problem in error.problems)
+
+
+def _export_checks(name: str, folder: Path) -> Iterator[Check]:
+    try:
+        standalone(name, {}, models=folder)
+    except (BenchError, ImportError) as error:
+        yield Check("note", str(error), "`python -m bench export` would refuse it")
 
 
 def ask_torch() -> Torch:

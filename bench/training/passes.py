@@ -17,6 +17,7 @@ from bench.training.metrics import EpochMetrics
 from bench.training.run import Run, initial_network
 
 SIDE, CLASSES = 8, 10  # the number of passes does not depend on images and network
+DIGITS = 3  # an attack on one image of a batch is a fraction of a pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +33,8 @@ class CountedPasses:
 
     def record(self) -> Passes:
         """Return what train.json has of them."""
-        return Passes(
-            forward=self.forward, backward=self.backward_to_images + self.backward_to_weights
-        )
+        backward = self.backward_to_images + self.backward_to_weights
+        return Passes(forward=self.forward, backward=round(backward, DIGITS))
 
 
 def count_passes(spec: TrainSpec) -> CountedPasses:
@@ -63,9 +63,9 @@ def count_passes(spec: TrainSpec) -> CountedPasses:
         network.register_forward_hook(_counting(counts))
     run.step(epochs, 0, index_B, metrics)
     return CountedPasses(
-        forward=round(counts["forward"] / size, 3),
-        backward_to_images=round(counts["images"] / size, 3),
-        backward_to_weights=round(counts["weights"] / size, 3),
+        forward=round(counts["forward"] / size, DIGITS),
+        backward_to_images=round(counts["images"] / size, DIGITS),
+        backward_to_weights=round(counts["weights"] / size, DIGITS),
     )
 
 
