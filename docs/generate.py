@@ -11,14 +11,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.analysis.report.choices import choices
 from bench.config import schema
 from bench.config.method_options import REQUIRED, method_names, method_options
+from bench.config.parsing import Label
 from bench.results import columns, flags
 from bench.results.tables import Table
 
@@ -75,6 +76,8 @@ def _keys(kind: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
             yield key, "none", about
         else:
             yield key, _default(part), about
+            for kind in filter(is_dataclass, get_args(inner)):
+                yield from _keys(kind, f"{key}.")
 
 
 def _own_section() -> list[Any]:
@@ -101,10 +104,21 @@ def methods() -> str:
     rows = []
     for name in method_names():
         for option, (kind, default) in method_options(name).items():
-            values = ", ".join(f"`{value}`" for value in get_args(kind) if isinstance(value, str))
             shown = "needed" if default is REQUIRED else _value(default)
-            rows.append((f"`{name}`", f"`{option}`", shown, values or "a number"))
+            rows.append((f"`{name}`", f"`{option}`", shown, _values(kind)))
     return table(("method", "option", "default", "values"), rows)
+
+
+def _values(kind: Any) -> str:
+    """Return what an option may be."""
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(kind))
+    if kind is bool:
+        return "`true`, `false`"
+    inner = [one for one in get_args(kind) if one is not NoneType]
+    if get_origin(kind) in (Union, UnionType):
+        return f"{_values(inner[0])}; `null`: as the method says"
+    return "the label of a method" if kind is Label else inner[1].expected
 
 
 def csv_columns() -> str:

@@ -193,7 +193,7 @@ class ResultsFactory:
                 "training": self._recipe(),
                 "compute": COMPUTE,
             },
-            "start_sha256": None,
+            "needed_sha256": {},
             "code_digest": digest("training code"),
             "data": {
                 "name": self.dataset,

@@ -32,6 +32,14 @@ METHODS: dict[str, dict[str, Any]] = {
     "trades": {"beta": 3.0},
     "mart": {"beta": 5.0},
     "memloss": MEMLOSS,
+    "memloss_hat": MEMLOSS,
+    "hat": {},
+    "memory_mart": {},
+    "dynat": {},
+    "cure": {},
+    "sat": {"variant": "r1"},
+    "fgsm_at": {},
+    "fgsm_rs": {},
 }
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from bench.attacks.linf import ascend, uniform_noise
 from bench.attacks.losses import cross_entropy, divergence
 from bench.attacks.mode import evaluating, frozen
-from bench.config.parsing import value_of
+from bench.config.parsing import Count, Positive, value_of
+from bench.runtime.errors import ConfigError
 
 # At v = x the gradient of KL(p(x) || p(v)) is zero: this noise is what sets that attack going.
 GAUSSIAN_SCALE = 0.001
@@ -47,12 +48,16 @@ class InnerAttack:
         "kl": KL(p(x) || p(v)), the target p(x) computed once and held constant;
         "ce": the cross-entropy of v with the label.
     start
-        "gaussian": x + 0.001 * N(0, 1), not projected; "uniform": x + U(-eps, eps), in [0, 1].
+        "gaussian": x + 0.001 * N(0, 1), not projected; "uniform": x + U(-eps, eps), in [0, 1];
+        "zero": x itself, where KL(p(x) || p(v)) has no gradient.
     mode
         "eval": batch-norm uses its running statistics and leaves them alone. "train" is for a
         published method that attacks in train mode: the network is then called in the mode that it
         is in, and batch-norm's running statistics move, as they do there. It is the only exception
         to giving the model back as it was.
+    steps, step_over_eps
+        Gradients taken, and length of a step as a share of eps, where they belong to the method;
+        None: the training recipe's.
 
     Sources: "kl" with the Gaussian start is TRADES' (arXiv:1901.08573) and "ce" with it MART's
     (ICLR 2020), both as in the authors' code; "ce" with the uniform start is Madry et al.'s PGD
@@ -60,14 +65,24 @@ class InnerAttack:
     """
 
     loss: Literal["kl", "ce"]
-    start: Literal["gaussian", "uniform"]
+    start: Literal["gaussian", "uniform", "zero"]
     mode: Literal["eval", "train"] = "eval"
+    steps: Count | None = None
+    step_over_eps: Positive | None = None
 
     def __post_init__(self) -> None:
         """Refuse an unknown word: it would silently stand for one of the known ones."""
-        hints = get_type_hints(type(self))
-        for name in ("loss", "start", "mode"):
-            value_of(hints[name], getattr(self, name), f"InnerAttack.{name}")
+        hints = get_type_hints(type(self), include_extras=True)
+        for name, hint in hints.items():
+            value_of(hint, getattr(self, name), f"InnerAttack.{name}")
+        if self.loss == "kl" and self.start == "zero":
+            raise ConfigError("InnerAttack.start: a KL attack has no gradient at x; use gaussian")
+
+    def budget(self, *, eps: float, step: float, steps: int) -> Budget:
+        """Return how far it may go with a recipe's step and number of steps, or with its own."""
+        if self.step_over_eps is not None:
+            step = self.step_over_eps * eps
+        return Budget(eps=eps, step=step, steps=steps if self.steps is None else self.steps)
 
     def noise(self, shape: Sequence[int], *, eps: float, generator: torch.Generator) -> Tensor:
         """Return the start's distance from the images, on the device of `generator`.
@@ -76,6 +91,8 @@ class InnerAttack:
         """
         if self.start == "uniform":
             return uniform_noise(shape, eps=eps, generator=generator)
+        if self.start == "zero":
+            return torch.zeros(*shape, device=generator.device)
         return GAUSSIAN_SCALE * torch.randn(*shape, generator=generator, device=generator.device)
 
     def __call__(

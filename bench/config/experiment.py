@@ -8,10 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bench.config.job_specs import DiagnosticsSpec, EvaluationSpec, Experiment, TrainSpec, spec_json
-from bench.config.method_options import declared_options, default_width, model_names
+from bench.config.method_options import (
+    declared_options,
+    default_width,
+    in_pixels,
+    model_names,
+    needs,
+    robust,
+)
 from bench.config.parsing import Whole, check_keys, nearest, parse, value_of
 from bench.config.schema import (
     CHECKPOINTS,
@@ -102,9 +109,13 @@ def experiment(raw: Any) -> Experiment:
     with problems.collecting():
         parts["diagnostics"] = _diagnostics(given["diagnostics"], parts.get("seeds"))
     if "methods" in given:
-        recipe = given["training"] if "training" in parts else None
+        shared = Shared(
+            recipe=given["training"] if "training" in parts else None,
+            threat=parts.get("threat"),
+            model=parts.get("model"),
+        )
         with problems.collecting():
-            parts["methods"] = _methods(given["methods"], recipe, parts.get("threat"))
+            parts["methods"] = _methods(given["methods"], shared)
     if parts.get("methods"):
         with problems.collecting():
             parts["ablations"] = _ablations(given["ablations"], parts["methods"])
@@ -127,8 +138,13 @@ def _check_across(experiment: Experiment, problems: Problems) -> None:
                 f"methods.{method.label}: training.engine cuda_graph records for a CUDA device, "
                 "and compute.device is cpu; choose engine: folded"
             )
+        if method.training.awp is not None and not robust(method.name):
+            problems.add(
+                f"methods.{method.label}.training.awp: {method.name} trains on no adversarial "
+                "images, for which weights are perturbed; add training: {awp: null}"
+            )
     with problems.collecting():
-        _check_starts(experiment.methods, experiment.training.start)
+        _check_needs(experiment.methods, experiment.training.start)
     if (count := experiment.data.test_images) is not None:
         with problems.collecting():
             # Classes are known once the images are read.
@@ -163,7 +179,7 @@ def _fill_in_steps(parts: dict[str, Any]) -> None:
     problems.settle()
 
 
-def with_own_width(model: Model) -> Model:
+def with_own_width(model: Model, *, where: str = "model") -> Model:
     """Return `model` without a width that is the architecture's own: one network, one label.
 
     Raises
@@ -173,11 +189,11 @@ def with_own_width(model: Model) -> Model:
     """
     if model.name not in model_names():
         raise ConfigError(
-            f"model.name: {model.name!r} is unknown; {nearest(model.name, model_names())}"
+            f"{where}.name: {model.name!r} is unknown; {nearest(model.name, model_names())}"
         )
     own = default_width(model.name)
     if model.width is not None and own is None:
-        raise ConfigError(f"model.width: the model {model.name!r} has none; remove the key")
+        raise ConfigError(f"{where}.width: the model {model.name!r} has none; remove the key")
     return replace(model, width=None) if model.width == own else model
 
 
@@ -237,8 +253,16 @@ def _diagnostics(raw: Any, seeds: tuple[int, ...] | None) -> Diagnostics | None:
     return found
 
 
-def _methods(raw: Any, recipe: Any, threat: Threat | None) -> tuple[Method, ...]:
-    """Return all methods; without `recipe` or `threat`, which are wrong then, their options alone.
+class Shared(NamedTuple):
+    """What all methods share; None where that section is wrong itself."""
+
+    recipe: Any
+    threat: Threat | None
+    model: Model | None
+
+
+def _methods(raw: Any, shared: Shared) -> tuple[Method, ...]:
+    """Return all methods; of those that need a section that is wrong their options are checked.
 
     Raises
     ------
@@ -250,16 +274,14 @@ def _methods(raw: Any, recipe: Any, threat: Threat | None) -> tuple[Method, ...]
     problems, methods, before = Problems(), list[Method](), set[str]()
     for label, given in raw.items():
         with problems.collecting():
-            methods += _method(label, given, before, recipe, threat)
+            methods += _method(label, given, before, shared)
         before.add(str(label).lower())
     problems.settle()
     return tuple(methods)
 
 
-def _method(
-    label: Any, given: Any, before: set[str], recipe: Any, threat: Threat | None
-) -> list[Method]:
-    """Return the method, or nothing where its training cannot be read for want of `recipe`."""
+def _method(label: Any, given: Any, before: set[str], shared: Shared) -> list[Method]:
+    """Return the method, or nothing where a section is wrong that it shares with all."""
     where, problems = f"methods.{label}", Problems()
     if not isinstance(label, str) or not NAME.fullmatch(label):
         raise ConfigError(f"{where}: {label!r} cannot name a folder; try letters and digits")
@@ -270,37 +292,55 @@ def _method(
         raise ConfigError(f"{where}: expected options such as beta: 6, got {given!r}")
     options = dict(given)
     name = options.pop("method", label)
-    own = options.pop("training", {})
-    parts: dict[str, Any] = {}
+    own, model = options.pop("training", {}), options.pop("model", None)
+    parts: dict[str, Any] = {"model": shared.model}
     with problems.collecting():
         parts["options"] = declared_options(name, options, where=where)
+    if model is not None:
+        with problems.collecting():
+            found = parse(Model, model, where=f"{where}.model")
+            parts["model"] = with_own_width(found, where=f"{where}.model")
     with problems.collecting():
         if not isinstance(own, Mapping):
             raise ConfigError(f"{where}.training: expected keys of training, got {own!r}")
-        if recipe is not None:
-            training = parse(Training, _merged(recipe, own), where=f"{where}.training")
-            if threat is not None:
-                training = with_steps(training, threat.eps, where=f"{where}.training")
+        if shared.recipe is not None:
+            training = parse(Training, _merged(shared.recipe, own), where=f"{where}.training")
+            if shared.threat is not None:
+                training = with_steps(training, shared.threat.eps, where=f"{where}.training")
             parts["training"] = training
     problems.settle()
-    return [Method(label=label, name=name, **parts)] if "training" in parts else []
+    if "training" not in parts or parts["model"] is None:
+        return []
+    needed = needs(name, parts["options"], parts["training"].start)
+    method = Method(label=label, name=name, needs=needed, **parts)
+    threat = shared.threat
+    return [method if threat is None else in_pixels(method, threat.eps, where=where)]
 
 
-def _check_starts(methods: tuple[Method, ...], shared: str | None) -> None:
-    """Raise ConfigError where a method starts from none of the others, or from one that waits.
+def _check_needs(methods: tuple[Method, ...], shared: str | None) -> None:
+    """Raise ConfigError where a method needs a run that is not there or that needs one itself.
 
     `shared` is the start of the section `training`, which holds where a method has no other.
     """
-    starts = {method.label: method.training.start for method in methods}
-    for label, start in starts.items():
-        where = "training.start" if start == shared else f"methods.{label}.training.start"
-        if start is not None and start not in starts:
-            raise ConfigError(f"{where}: unknown method {start!r}; {nearest(start, starts)}")
-        if start is not None and starts[start] is not None:
-            raise ConfigError(
-                f"{where}: {start!r} does not start from scratch itself; name a method that does, "
-                "such as a standard one"
-            )
+    needed = {method.label: method.needs for method in methods}
+    models = {method.label: method.model for method in methods}
+    for label, theirs in needed.items():
+        for key, other in theirs.items():
+            where = f"methods.{label}.{'training.start' if key == 'start' else key}"
+            if key == "start" and other == shared:
+                where = "training.start"
+            if other not in needed:
+                raise ConfigError(f"{where}: unknown method {other!r}; {nearest(other, needed)}")
+            if needed[other]:
+                raise ConfigError(
+                    f"{where}: {other!r} needs {', '.join(needed[other].values())} itself; name a "
+                    "method that does not start from another, such as a standard one"
+                )
+            if models[other] != models[label]:
+                raise ConfigError(
+                    f"{where}: {other!r} is a {models[other].label} and {label!r} a "
+                    f"{models[label].label}; name a method of the same network"
+                )
 
 
 def _ablations(raw: Any, methods: tuple[Method, ...]) -> tuple[Ablation, ...]:

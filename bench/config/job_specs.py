@@ -91,7 +91,7 @@ class Experiment:
             method=method.name,
             options=method.options,
             seed=seed,
-            model=self.model,
+            model=method.model,
             threat=self.threat,
             training=method.training,
             compute=decisive(self.compute),
@@ -130,6 +130,11 @@ class Experiment:
         if asked is None or asked.images <= needs.test_images:
             return needs
         return replace(needs, test_images=asked.images, by="diagnostics.images")
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The networks of all methods, each once."""
+        return tuple(dict.fromkeys(method.model for method in self.methods))
 
     def runs(self) -> list[tuple[str, int]]:
         """Return every (method label, seed), methods in the order of the config."""

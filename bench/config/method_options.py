@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bench.config import parsing
 from bench.config.method_source import check_method
-from bench.config.parsing import nearest, suggestion, value_of
+from bench.config.parsing import Label, nearest, suggestion, value_of
+from bench.config.schema import Method
 from bench.runtime.errors import ConfigError, Problems
 
 PACKAGE = Path(__file__).parents[1]
 REQUIRED = object()
-UNITS = ("Amount", "Count", "Pixels", "Positive", "Share", "Whole")
+UNITS = ("Amount", "Count", "Label", "Pixels", "Positive", "Share", "Whole")
 TYPES: dict[str, Any] = {
     **{name: getattr(parsing, name) for name in UNITS},
     **{kind.__name__: kind for kind in (bool, float, int, str)},
 }
+# What a method's class declares as literals, beside its options.
+LITERALS = (
+    *("passes", "teacher_passes", "statistics_passes"),
+    *("networks", "only", "share_of_eps", "at_most"),
+)
 Declared = ast.ClassDef | ast.FunctionDef
 
 
@@ -126,9 +133,31 @@ def method_options(name: str) -> dict[str, Option]:
 
 
 @cache
-def method_only(name: str) -> dict[str, tuple[str, str]]:
-    """Return which options of the method `name` count with a value of another; see `only_in`."""
-    return only_in(registered(PACKAGE / "methods")[name])
+def declared(name: str, what: str) -> Any:
+    """Return the literal that the class of the method `name` assigns to `what`; None without one.
+
+    Raises
+    ------
+    ConfigError
+        It is no literal, so only an import could understand it.
+    """
+    return declared_in(registered(PACKAGE / "methods")[name], what)
+
+
+def robust(name: str) -> bool:
+    """Return whether the method `name` trains on adversarial images."""
+    return "adversarial" in (declared(name, "passes") or ())
+
+
+def needs(name: str, options: Mapping[str, Any], start: str | None) -> dict[str, str]:
+    """Return the other methods whose best weights of the same seed a training needs.
+
+    They are by what they are for: "start", to begin with, and each option of the type `Label` of
+    the method `name`.
+    """
+    labels = [key for key, option in method_options(name).items() if option.type is Label]
+    found = {key: str(options[key]) for key in labels}
+    return found if start is None else {"start": start, **found}
 
 
 def options_in(name: str, method: Declared) -> dict[str, Option]:
@@ -157,23 +186,22 @@ def options_in(name: str, method: Declared) -> dict[str, Option]:
     return found
 
 
-def only_in(method: Declared) -> dict[str, tuple[str, str]]:
-    """Return the literal `only` of the class `method`; see `check_only`."""
+def declared_in(method: Declared, what: str) -> Any:
+    """Return the literal that the class `method` assigns to `what`; see `declared`."""
     for node in method.body:
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "only" and node.value:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == what and node.value:
             try:
-                found: dict[str, tuple[str, str]] = ast.literal_eval(node.value)
+                return ast.literal_eval(node.value)
             except ValueError:
                 raise ConfigError(
-                    f"`only` of {method.name!r} cannot be read without importing it: make it a "
+                    f"`{what}` of {method.name!r} cannot be read without importing it: make it a "
                     "literal"
                 ) from None
-            return found
-    return {}
+    return None
 
 
 def check_only(
-    only: Mapping[str, tuple[str, str]],
+    only: Mapping[str, tuple[str, ...]],
     options: Mapping[str, Any],
     defaults: Mapping[str, Any],
     *,
@@ -181,15 +209,44 @@ def check_only(
 ) -> None:
     """Raise ConfigError where an option is given beside which another makes it mean nothing.
 
-    `only` has, by option, the other option and the value of it with which the first one counts. Two
-    runs that differ in the first alone would be the same training under two labels.
+    `only` has, by option, the other option and the values of it with which the first one counts.
+    Two runs that differ in the first alone would be the same training under two labels.
     """
-    for option, (other, value) in only.items():
-        if options[option] != defaults[option] and options[other] != value:
+    for option, (other, *values) in only.items():
+        if options[option] != defaults[option] and options[other] not in values:
             raise ConfigError(
-                f"{where}.{option}: {options[option]!r} counts with {other}: {value} only, and "
-                f"this is {other}: {options[other]}; leave it out"
+                f"{where}.{option}: {options[option]!r} counts with {other}: {' or '.join(values)} "
+                f"only, and this is {other}: {options[other]}; leave it out"
             )
+
+
+def check_at_most(at_most: Mapping[str, str], options: Mapping[str, Any], *, where: str) -> None:
+    """Raise ConfigError where an option is above the one that `at_most` has for it."""
+    for low, high in at_most.items():
+        if None not in (options[low], options[high]) and options[low] > options[high]:
+            raise ConfigError(
+                f"{where}.{low}: {options[low]:.6g} is above {high}, which is {options[high]:.6g}; "
+                "exchange or change them"
+            )
+
+
+def in_pixels(method: Method, eps: float, *, where: str) -> Method:
+    """Return `method` with the shares of eps filled in that its options of None stand for.
+
+    Raises
+    ------
+    ConfigError
+        An option is then above one that it must not exceed.
+    """
+    options, only = method.options, declared(method.name, "only") or {}
+    left = {
+        key: share * eps
+        for key, share in (declared(method.name, "share_of_eps") or {}).items()
+        if options[key] is None and (key not in only or options[only[key][0]] in only[key][1:])
+    }
+    filled = replace(method, options={**method.options, **left})
+    check_at_most(declared(method.name, "at_most") or {}, filled.options, where=where)
+    return filled
 
 
 def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict[str, Any]:
@@ -211,7 +268,7 @@ def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict
         if key not in known:
             problems.add(
                 f"{where}: the method {name!r} has no option {key!r}; "
-                f"{nearest(str(key), (*known, 'method', 'training'))}"
+                f"{nearest(str(key), (*known, 'method', 'model', 'training'))}"
             )
             meant.add(suggestion(str(key), known))
     options = {}
@@ -227,7 +284,8 @@ def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict
             options[key] = value_of(option.type, value, f"{where}.{key}")
     problems.settle()
     defaults = {key: option.default for key, option in known.items()}
-    check_only(method_only(name), options, defaults, where=where)
+    check_only(declared(name, "only") or {}, options, defaults, where=where)
+    check_at_most(declared(name, "at_most") or {}, options, where=where)
     return options
 
 

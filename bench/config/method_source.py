@@ -9,10 +9,16 @@ from typing import Any
 from bench.config.parsing import nearest
 from bench.runtime.errors import ConfigError, Problems
 
-# The forward passes of a step that training makes; a batch of images for each.
+# What a method without a `forward` of its own can pass over; a batch of images for each.
 PASSES = ("clean", "adversarial", "memory")
+LISTS = ("passes", "teacher_passes", "statistics_passes")
+KINDS = ("frozen", "trained", "average")
 # What `bench.attacks.inner.InnerAttack` knows, which only an import of torch could tell.
-ATTACK = {"loss": ("kl", "ce"), "start": ("gaussian", "uniform"), "mode": ("eval", "train")}
+ATTACK = {
+    "loss": ("kl", "ce"),
+    "start": ("gaussian", "uniform", "zero"),
+    "mode": ("eval", "train"),
+}
 
 
 def check_method(path: Path, method: ast.ClassDef | ast.FunctionDef) -> None:
@@ -43,15 +49,39 @@ def check_method(path: Path, method: ast.ClassDef | ast.FunctionDef) -> None:
     attack = assigned.get("attack")
     if isinstance(attack, ast.Call) and ast.unparse(attack.func).endswith("InnerAttack"):
         _check_attack(attack, problems, f"{path}, line {attack.lineno}")
-    if "passes" in assigned and _literal(assigned["passes"]) is not None:
+    lists = {name: _literal(assigned[name]) for name in LISTS if name in assigned}
+    if lists.get("passes") is not None and None not in lists.values():
         where = f"{path}, line {assigned['passes'].lineno}"
         attacked = None if attack is None else ast.unparse(attack) != "None"
         with problems.collecting():
-            passes = _literal(assigned["passes"])
-            check_passes(passes, attacked, where=where)
+            declared = tuple(lists.get(name) or () for name in LISTS)
+            # A class that inherits from another method may inherit its forward.
+            own = "forward" in functions or bases != ["Method"]
+            check_passes(declared, attacked=attacked, own_forward=own, where=where)
             if "terms" in functions:
-                _check_terms(functions["terms"], passes, path)
+                _check_terms(functions["terms"], declared[0], declared[1], path)
+    if "networks" in assigned:
+        options = {
+            ast.unparse(node.target)
+            for node in method.body
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "Label"
+        }
+        _check_networks(_literal(assigned["networks"]), options, problems, where)
     problems.settle()
+
+
+def _check_networks(networks: Any, options: set[str], problems: Problems, where: str) -> None:
+    if not isinstance(networks, dict):
+        problems.add(f'{where}: networks: expected a literal such as {{"guide": "trained"}}')
+        return
+    for name, kind in networks.items():
+        if kind not in KINDS:
+            problems.add(f"{where}: networks: unknown kind {kind!r}; {nearest(str(kind), KINDS)}")
+        if kind == "frozen" and name not in options:
+            problems.add(
+                f"{where}: networks: the frozen {name!r} needs an option that names its run; add "
+                f'{name}: Label = "standard"'
+            )
 
 
 def _literal(value: ast.expr) -> Any:
@@ -61,19 +91,32 @@ def _literal(value: ast.expr) -> Any:
         return None
 
 
-def check_passes(passes: Any, attacked: bool | None, *, where: str) -> None:
-    """Raise ConfigError where `passes` are not passes that training can make, each once.
+def check_passes(
+    declared: tuple[Any, ...], *, attacked: bool | None, own_forward: bool, where: str
+) -> None:
+    """Raise ConfigError where `declared`, in the order of `LISTS`, are not passes that can be made.
 
-    `attacked` says whether the method has an attack; None where that is not known.
+    `attacked` says whether the method has an attack; None where that is not known. A method with a
+    `forward` of its own gives its passes any names.
     """
+    passes, *others = declared
     if not isinstance(passes, tuple | list) or not passes:
         raise ConfigError(f'{where}: passes: expected a tuple such as ("clean",), got {passes!r}')
-    for name in passes:
+    for name, names in zip(LISTS[1:], others, strict=True):
+        if not isinstance(names, tuple | list):
+            raise ConfigError(f'{where}: {name}: expected a tuple such as ("clean",)')
+    every = [*passes, *(name for names in others for name in names)]
+    if len(set(every)) < len(every):
+        raise ConfigError(f"{where}: passes {every!r} names one twice; remove one of the two")
+    if own_forward:
+        return
+    for name in every:
         if name not in PASSES:
-            raise ConfigError(f"{where}: unknown pass {name!r}; {nearest(str(name), PASSES)}")
-    if len(set(passes)) < len(passes):
-        raise ConfigError(f"{where}: passes {passes!r} names one twice; remove one of the two")
-    made = [name for name in passes if name != "clean"]
+            raise ConfigError(
+                f"{where}: unknown pass {name!r}; {nearest(str(name), PASSES)} (others need a "
+                "`forward` that makes them)"
+            )
+    made = [name for name in every if name != "clean"]
     if made and attacked is False:
         raise ConfigError(
             f"{where}: the pass {made[0]!r} needs an attack, and attack is None; declare one or "
@@ -100,7 +143,9 @@ def _check_attack(attack: ast.Call, problems: Problems, where: str) -> None:
             )
 
 
-def _check_terms(terms: ast.FunctionDef, passes: tuple[str, ...], path: Path) -> None:
+def _check_terms(
+    terms: ast.FunctionDef, trained: tuple[str, ...], constant: tuple[str, ...], path: Path
+) -> None:
     """Raise ConfigError where `terms` reads logits that are not declared, or leaves some unread.
 
     Where the logits are handed on whole, who can say what is read of them: nothing is unread then.
@@ -108,7 +153,7 @@ def _check_terms(terms: ast.FunctionDef, passes: tuple[str, ...], path: Path) ->
     arguments = [argument.arg for argument in (*terms.args.posonlyargs, *terms.args.args)]
     if len(arguments) < 2:
         return
-    problems, logits = Problems(), arguments[1]
+    problems, logits, passes = Problems(), arguments[1], (*trained, *constant)
     read: dict[str, int] = {}
     optional, known_uses = set[str](), 0
     for node in ast.walk(terms):
@@ -134,7 +179,7 @@ def _check_terms(terms: ast.FunctionDef, passes: tuple[str, ...], path: Path) ->
                     optional.add(key)
                     known_uses += 1
     for key in dict.fromkeys((*read, *sorted(optional))):
-        if key not in PASSES or (key not in passes and key not in optional):
+        if key not in passes and (key not in PASSES or key not in optional):
             line = read.get(key, terms.lineno)
             problems.add(
                 f"{path}, line {line}: terms reads logits[{key!r}], which is not in passes; "

@@ -38,6 +38,16 @@ class Unit:
         return int(number) if self.whole else number
 
 
+class MethodLabel:
+    """Marks a text by being the label of another method of the same experiment."""
+
+    def check(self, value: Any, where: str) -> str:
+        """Return `value`, or raise ConfigError naming `where`."""
+        if not isinstance(value, str) or not value:
+            raise ConfigError(f"{where}: expected the label of a method, got {value!r}")
+        return value
+
+
 def _number(value: Any) -> float:
     # YAML 1.1 takes 5e-4 for text, and eps is best written 8/255.
     if isinstance(value, str):
@@ -58,6 +68,8 @@ Whole = Annotated[int, Unit("a whole number of at least 0", low=0, high=LARGEST,
 Amount = Annotated[float, Unit("a number of at least 0", low=0.0, high=math.inf)]
 Positive = Annotated[float, Unit("a number above 0", low=TINY, high=math.inf)]
 Share = Annotated[float, Unit("a share in [0, 1]", low=0.0, high=1.0)]
+Degrees = Annotated[float, Unit("an angle in [0, 180] degrees", low=0.0, high=180.0)]
+Label = Annotated[str, MethodLabel()]
 ANY_NUMBER = Unit("a number", low=-math.inf, high=math.inf)
 MEANT = {"gpu": "cuda"}  # what is spelt most alike is another word
 EXPECTED = {str: "text (in quotes)", bool: "true or false", int: "a whole number"}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal, get_args
 
-from bench.config.parsing import Amount, Count, Pixels, Positive, Share, Whole
+from bench.config.parsing import Amount, Count, Degrees, Pixels, Positive, Share, Whole
 from bench.runtime.errors import ConfigError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -32,9 +32,9 @@ def key(about: str, default: Any = MISSING, *, make: Callable[[], Any] | None = 
 class Data:
     """Where images come from."""
 
-    source: Literal["cifar10", "parquet", "folder", "digits"] = key(
-        "`cifar10` is downloaded; `parquet` is Hugging Face's layout; `folder` holds "
-        "`train/<class>/*.png` and `test/<class>/*.png`; `digits` is scikit-learn's"
+    source: Literal["cifar10", "cifar100", "svhn", "parquet", "folder", "digits"] = key(
+        "`cifar10`, `cifar100` and `svhn` are downloaded; `parquet` is Hugging Face's layout; "
+        "`folder` holds `train/<class>/*.png` and `test/<class>/*.png`; `digits` is scikit-learn's"
     )
     name: str = key("what results call the images")
     path: str | None = key("the folder to read (not for `digits`)", None)
@@ -130,6 +130,25 @@ class Attack:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightAveraging:
+    """An exponential moving average of the weights: a <- decay * a + (1 - decay) * w."""
+
+    decay: Share = key("after every step; below 1", 0.999)
+
+    def __post_init__(self) -> None:
+        if self.decay == 1:
+            raise ValueError("decay: 1 keeps the initial weights; choose a share such as 0.999")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightPerturbation:
+    """Adversarial weight perturbation (arXiv 2004.05884)."""
+
+    gamma: Positive = key("size of the perturbation as a share of the weights' norm", 0.005)
+    first_epoch: Count = key("the epoch, counted from 1, in which it begins", 10)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Compute:
     """Where a job runs."""
 
@@ -154,6 +173,7 @@ class Training:
     schedule: Schedule = key("the learning rate", make=Schedule)
     crop_padding: Whole = key("pixels around an image, of which a random crop is taken", 4)
     flip: bool = key("random horizontal flip", True)
+    rotation: Degrees = key("largest random rotation, in degrees", 0.0)
     validation_images: Count | None = key(
         "held out of training; null: 1,000 of 10,000 or more, else a tenth", None
     )
@@ -168,6 +188,12 @@ class Training:
         "scratch",
         None,
     )
+    weight_averaging: WeightAveraging | None = key(
+        "the average of the weights is what is selected, evaluated and exported; null: none", None
+    )
+    awp: WeightPerturbation | None = key(
+        "gradients are taken at weights that are perturbed against the objective; null: none", None
+    )
     engine: Literal["folded", "eager", "cuda_graph"] = key(
         "`eager` runs the network as the papers' code does; `folded` attacks a copy with folded "
         "batch-norms; `cuda_graph` is that with each attack recorded: docs/performance.md",
@@ -181,6 +207,11 @@ class Training:
     def __post_init__(self) -> None:
         if self.engine == "eager" and self.precision != "float32":
             raise ValueError("precision: the eager engine is float32; choose engine: folded")
+        if self.awp and self.awp.first_epoch > self.epochs:
+            raise ValueError(
+                f"awp.first_epoch: {self.awp.first_epoch} is after the last of {self.epochs} epochs"
+                "; lower it, or remove awp"
+            )
         late = [epoch for epoch in self.schedule.milestones if epoch > self.epochs]
         if late:
             raise ValueError(
@@ -191,12 +222,18 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A label of the results, the method behind it, its options, and its training recipe."""
+    """A label of the results, the method behind it, its options, its training recipe and network.
+
+    `needs` has the labels of the methods whose best weights of the same seed it is trained with, by
+    what they are for: "start" or an option.
+    """
 
     label: str
     name: str
     options: dict[str, Any]
     training: Training
+    model: Model
+    needs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,8 @@ class Memory:
         Radius of the attack in the Linf norm, in units of pixel value; 0 is allowed.
     storage
         How perturbations are kept, see above.
+    rotated
+        Whether views are rotated.
     alignment
         What `recall` returns. ``as_seen``: the image in its old crop and mirroring with its old
         perturbation, as in the authors' code. ``realigned``: the image as it is seen now with
@@ -57,16 +59,18 @@ class Memory:
         eps: float,
         storage: Storage = "int8",
         alignment: Alignment = "as_seen",
+        *,
+        rotated: bool = False,
     ) -> None:
         if storage not in DTYPES or alignment not in get_args(Alignment):
             raise ValueError(f"unknown storage {storage!r} or alignment {alignment!r}")
         self.pixels_NCHW = pixels_NCHW
         self.eps, self.storage, self.alignment = eps, storage, alignment
         self._kept_NCHW = torch.zeros_like(pixels_NCHW, dtype=DTYPES[storage])
-        # Where each entry's view lay: row and column of its corner, and 1 where it is mirrored.
-        self._frame_N3 = torch.full(
-            (len(pixels_NCHW), 3), EMPTY, dtype=torch.int16, device=pixels_NCHW.device
-        )
+        # Where each entry's view lay: row and column of its corner, 1 where it is mirrored, and
+        # the angle of its rotation, if there are any.
+        shape = (len(pixels_NCHW), 4 if rotated else 3)
+        self._frame_NF = torch.full(shape, EMPTY, dtype=torch.int16, device=pixels_NCHW.device)
         self._missed = torch.full((), EMPTY, device=pixels_NCHW.device)
 
     @torch.no_grad()
@@ -82,8 +86,8 @@ class Memory:
         if self.storage == "int8":
             delta_BCHW = (delta_BCHW * (LEVELS / self.eps if self.eps else 0.0)).round()
         self._kept_NCHW[index_B] = delta_BCHW.to(self._kept_NCHW)
-        places_B3 = torch.stack((frame.top, frame.left, frame.mirrored.to(frame.top)), dim=1)
-        self._frame_N3[index_B] = places_B3.to(self._frame_N3)
+        places_BF = torch.stack([value.to(frame.top) for value in frame.tensors().values()], dim=1)
+        self._frame_NF[index_B] = places_BF.to(self._frame_NF)
 
     @torch.no_grad()
     def recall(self, index_B: Tensor, frame_now: Frame, clean_now_BCHW: Tensor) -> Tensor:
@@ -103,10 +107,12 @@ class Memory:
             float32 [B, C, H, W] in [0, 1]. With ``as_seen`` within eps of the old view.
         """
         index_B = index_B.to(self._kept_NCHW.device)
-        top_B, left_B, mirrored_B = self._frame_N3[index_B].to(torch.int64).unbind(dim=1)
+        top_B, left_B, mirrored_B, *angle = self._frame_NF[index_B].to(torch.int64).unbind(dim=1)
         missed_B = torch.where(top_B == EMPTY, index_B, EMPTY)
         self._missed = torch.maximum(self._missed, missed_B.max())
-        frame_old = Frame(top_B, left_B, mirrored_B == 1, frame_now.crop)
+        frame_old = Frame(
+            top_B, left_B, mirrored_B == 1, frame_now.crop, angle[0] if angle else None
+        )
         if self.alignment == "realigned":
             delta_BCHW = frame_old.carry(self._delta(index_B), frame_now)
             return (clean_now_BCHW + delta_BCHW).clamp(0, 1)
@@ -130,7 +136,7 @@ class Memory:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that the memory knows, for an exact resume; not copies."""
-        return {"perturbation": self._kept_NCHW, "frame": self._frame_N3}
+        return {"perturbation": self._kept_NCHW, "frame": self._frame_NF}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state_dict` returned."""

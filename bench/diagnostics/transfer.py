@@ -72,7 +72,7 @@ def transfer(
         experiment=runs[0].training.experiment,
         methods=tuple(methods),
         seed=seed,
-        code_digest=transfer_digest(runs[0].training.spec.model.name),
+        code_digest=transfer_digest(*(run.training.spec.model.name for run in runs)),
         **made_with(spec, dataset, device),
         seconds=round(time.perf_counter() - began, 2),
         peak_memory_mb=peak_memory_mb(device),

@@ -33,8 +33,13 @@ class Engine(ABC):
         """Return images [B, C, H, W] in the memory layout that the network is run in."""
 
     @abstractmethod
-    def logits(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return float32 logits [B, K] of one train-mode pass for each of `images`, in order."""
+    def logits(
+        self, images: Mapping[str, Tensor], network: nn.Module | None = None
+    ) -> dict[str, Tensor]:
+        """Return float32 logits [B, K] of one train-mode pass for each of `images`, in order.
+
+        `network` takes the place of the engine's own: one that is trained beside it.
+        """
 
     @abstractmethod
     def attack(
@@ -43,5 +48,8 @@ class Engine(ABC):
         """Return what `attack`, called with the same arguments, makes of the network."""
 
     @abstractmethod
-    def eval_model(self) -> nn.Module:
-        """Return the network as it is now, to be eval_model in evaluation mode and float32."""
+    def eval_model(self, network: nn.Module | None = None) -> nn.Module:
+        """Return the network as it is now, to be run in evaluation mode and float32.
+
+        `network` takes the place of the engine's own: one of its architecture and layout.
+        """

@@ -17,17 +17,21 @@ class Eager(Engine):
         """Return `images`."""
         return images
 
-    def logits(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def logits(
+        self, images: Mapping[str, Tensor], network: nn.Module | None = None
+    ) -> dict[str, Tensor]:
         """See `Engine.logits`."""
-        self.model.train()
-        return {name: self.model(batch) for name, batch in images.items()}
+        model = (network or self.model).train()
+        return {name: model(batch) for name, batch in images.items()}
 
     def attack(
         self, attack: InnerAttack, images: Tensor, labels: Tensor, budget: Budget, noise: Tensor
     ) -> Tensor:
         """See `Engine.attack`."""
+        if attack.mode == "train":
+            self.model.train()
         return attack(self.model, images, labels, budget, noise)
 
-    def eval_model(self) -> nn.Module:
+    def eval_model(self, network: nn.Module | None = None) -> nn.Module:
         """Return the network itself."""
-        return self.model
+        return network or self.model

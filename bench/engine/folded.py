@@ -47,13 +47,15 @@ class Folded(Engine):
         """See `Engine.to_memory_format`."""
         return images.contiguous(memory_format=self.layout)
 
-    def logits(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def logits(
+        self, images: Mapping[str, Tensor], network: nn.Module | None = None
+    ) -> dict[str, Tensor]:
         """See `Engine.logits`."""
-        self.model.train()
-        kind = next(self.model.parameters()).device.type
+        model = (network or self.model).train()
+        kind = next(model.parameters()).device.type
         # One context for all passes: weights are cast once, so their gradients are summed as cast.
         with torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16):
-            logits = {name: self.model(batch) for name, batch in images.items()}
+            logits = {name: model(batch) for name, batch in images.items()}
         return {name: value.to(torch.float32) for name, value in logits.items()}
 
     def attack(
@@ -70,9 +72,11 @@ class Folded(Engine):
                 # Folded once, for both.
                 self._coarse.copy(exact)
                 network = self._coarse
+        else:
+            network.train()
         return attack(network, images, labels, budget, noise, opening)
 
-    def eval_model(self) -> FoldedNetwork:
+    def eval_model(self, network: nn.Module | None = None) -> FoldedNetwork:
         """Return a folded copy, float32."""
-        self._exact.refresh(self.model)
+        self._exact.refresh(network or self.model)
         return self._exact

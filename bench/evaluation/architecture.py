@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.runtime.errors import BenchError
@@ -25,33 +25,76 @@ def load(folder: str | Path = Path(__file__).parent) -> nn.Module:
 def standalone(name: str, arguments: Mapping[str, int], *, models: Path = MODELS) -> str:
     """Return the source of architecture `name` without this package, and with a `load` function."""
     path, text, builder = _registered(name, models)
-    lines = text.splitlines()
+    source = _alone(path, text, IMPORTS)
+    call = f"{builder.name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    return source + LOADER.format(call=call)
+
+
+def _alone(path: Path, text: str, instead: Sequence[str] = ()) -> str:
+    """Return the source `text` of `path` with `instead` in place of what it imports of bench.
+
+    What comes from another file of the same folder is written in.
+    """
+    lines, tree = text.splitlines(), ast.parse(text)
     imports = [
         node
-        for node in ast.parse(text).body
+        for node in tree.body
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bench.")
     ]
-    taken = [alias for node in imports for alias in node.names if alias.name != "register"]
+    others = [node for node in imports if _beside(node)]
+    taken = [
+        alias
+        for node in imports
+        if node not in others
+        for alias in node.names
+        if alias.name != "register"
+    ]
     # Errors of this suite mean a wrong value; without the suite they are ValueErrors.
     aliases = [f"{one.asname or one.name} = ValueError" for one in taken if "Error" in one.name]
-    decorators = [node for node in builder.decorator_list if _registers(node) is not None]
+    decorators = [
+        decorator
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+        for decorator in node.decorator_list
+        if _registers(decorator) is not None
+    ]
     unwanted: list[ast.stmt | ast.expr] = [*imports, *decorators]
-    first = imports[0].lineno
     removed = {
         number
         for node in unwanted
         for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
-    lines[first - 1] = "\n".join([*IMPORTS, *([""] if aliases else []), *aliases])
-    kept = [line for number, line in enumerate(lines, 1) if number not in removed - {first}]
+    kept = [line for number, line in enumerate(lines, 1) if number not in removed]
+    if imports:
+        files = [path.with_name(f"{str(node.module).rpartition('.')[2]}.py") for node in others]
+        written = [_alone(file, _body(file)) for file in files]
+        inserted = [*instead, *([""] if aliases else []), *aliases, *written]
+        kept[imports[0].lineno - 1 : imports[0].lineno - 1] = inserted
     source = "\n".join(kept) + "\n"
     if len(aliases) < len(taken) or USES_BENCH.search(source):
         raise BenchError(
-            f"{path}: it imports more of bench than `register` and errors, which an exported "
-            "folder does not have; write that into this file"
+            f"{path}: it imports more of bench than `register`, errors and what files of its "
+            "folder that register nothing have, which an exported folder does not have; write "
+            "that into this file"
         )
-    call = f"{builder.name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
-    return source + LOADER.format(call=call)
+    return source
+
+
+def _beside(node: ast.ImportFrom) -> bool:
+    """Return whether it imports from a file of networks that registers nothing itself."""
+    folder, _, name = (node.module or "").rpartition(".")
+    return folder == "bench.models" and name not in ("base", "checkpoint")
+
+
+def _body(path: Path) -> str:
+    """Return the source of a module after its docstring and `from __future__`."""
+    text = path.read_text(encoding="utf-8")
+    head = [
+        node.end_lineno or node.lineno
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+    ]
+    return "\n".join(text.splitlines()[max(head, default=0) :])
 
 
 def _registered(name: str, models: Path) -> tuple[Path, str, ast.ClassDef | ast.FunctionDef]:

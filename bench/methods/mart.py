@@ -47,8 +47,7 @@ def terms(
 ) -> dict[str, Tensor]:
     """Return the two terms of the objective, from logits [B, K] and labels [B]."""
     adversarial_BK = adversarial_logits.softmax(dim=1)
-    rival_B = of_class(adversarial_BK, strongest_rival(adversarial_BK, labels))
-    boosted_B = cross_entropy(adversarial_logits, labels) - (1.0001 - rival_B + TINY).log()
+    boosted_B = boosted_cross_entropy(adversarial_logits, adversarial_BK, labels)
 
     clean_BK, log_clean_BK = clean_logits.softmax(dim=1), clean_logits.log_softmax(dim=1)
     divergence_B = (clean_BK * (log_clean_BK - (adversarial_BK + TINY).log())).sum(dim=1)
@@ -57,6 +56,12 @@ def terms(
         "boosted_cross_entropy": boosted_B.mean(),
         "weighted_divergence": beta * (divergence_B * weight_B).mean(),
     }
+
+
+def boosted_cross_entropy(logits_BK: Tensor, adversarial_BK: Tensor, labels: Tensor) -> Tensor:
+    """Return BCE of each image [B], from logits, probabilities [B, K] of x' and labels [B]."""
+    rival_B = of_class(adversarial_BK, strongest_rival(adversarial_BK, labels))
+    return cross_entropy(logits_BK, labels) - (1.0001 - rival_B + TINY).log()
 
 
 def objective(

@@ -55,7 +55,7 @@ class MemLoss(Method):
 
     attack: ClassVar[InnerAttack | None] = InnerAttack(loss="kl", start="gaussian")
     passes: ClassVar[tuple[str, ...]] = ("clean", "adversarial", "memory")
-    only: ClassVar[Mapping[str, tuple[str, str]]] = {"weight": ("variant", "v1")}
+    only: ClassVar[Mapping[str, tuple[str, ...]]] = {"weight": ("variant", "v1")}
 
     variant: Literal["v1", "v2", "v3"]
     beta: Amount

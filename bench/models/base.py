@@ -39,7 +39,13 @@ def names() -> tuple[str, ...]:
 
 
 def build(
-    name: str, *, classes: int, channels: int, seed: int, width: int | None = None
+    name: str,
+    *,
+    classes: int,
+    channels: int,
+    seed: int,
+    width: int | None = None,
+    stream: tuple[str, ...] = ("weights",),
 ) -> nn.Module:
     """Return a freshly initialised network on the CPU, in train mode.
 
@@ -50,10 +56,12 @@ def build(
     classes, channels
         Number of logits and of colour channels.
     seed
-        Seed of the run. Its stream "weights" decides the initial weights and nothing else does; the
+        Seed of the run. Its stream `stream` decides the initial weights and nothing else does; the
         global random state is left as it was.
     width
         Channels of the first stage; None is the architecture's own default.
+    stream
+        Another one is for a network beside the one that is trained.
 
     Raises
     ------
@@ -70,7 +78,7 @@ def build(
     options = {} if width is None else {"width": width}
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         # torch.manual_seed would also reseed every CUDA device, which the fork does not put back.
-        torch.default_generator.manual_seed(stream_seed(seed, "weights"))
+        torch.default_generator.manual_seed(stream_seed(seed, *stream))
         try:
             return known[name](classes=classes, channels=channels, **options)
         except Exception as error:

@@ -125,7 +125,7 @@ def choose(chosen: argparse.Namespace, experiment: Experiment) -> Setup:
             method=method.name,
             options=method.options,
             seed=experiment.seeds[0],
-            model=Model(name="small_cnn", width=4) if quick else experiment.model,
+            model=Model(name="small_cnn", width=4) if quick else method.model,
             threat=experiment.threat,
             training=replace(method.training, batch_size=settings.batch_size),
             compute=compute,

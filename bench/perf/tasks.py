@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 
 from bench.attacks import autoattack as package
-from bench.attacks.inner import Budget
 from bench.attacks.mode import evaluating
 from bench.attacks.pgd import pgd as pgd_attack
 from bench.data.dataset import Dataset, to_unit
@@ -31,6 +30,7 @@ from bench.numerics.seeding import stream
 from bench.perf.setup import Setup
 from bench.planning.stopwatch import synthetic, timed
 from bench.training.metrics import EpochMetrics
+from bench.training.passes import untrained
 from bench.training.run import Run
 
 WARM_UP = {"cpu": 1, "cuda": 3}  # steps or attacks before the first measurement
@@ -126,7 +126,7 @@ class Bench:
             engine=self.engine,  # type: ignore[arg-type]
             precision=self.precision,
         )
-        run = Run(replace(spec, training=training), self.data, self.device)
+        run = untrained(replace(spec, training=training), self.data, self.device)
         run.probe = None
         if run.memory is not None:
             # The middle of the crop, not mirrored.
@@ -152,7 +152,7 @@ def step(bench: Bench, label: str) -> Measure:
 
     def take(chosen: list[Tensor]) -> None:
         for index_B in chosen:
-            run.step(run.images(2, 0, index_B), run.labels_N[index_B], metrics)
+            run.step(2, 0, index_B, metrics)
 
     def load(chosen: list[Tensor]) -> None:
         for index_B in chosen:
@@ -177,20 +177,12 @@ def step(bench: Bench, label: str) -> Measure:
 def attack(bench: Bench, label: str) -> Measure:
     """Time the attack that a method trains against, alone."""
     run = bench.run(label)
-    own, attack, eps = run.method.attack, run.spec.training.attack, run.spec.threat.eps
-    assert own is not None  # asked only of methods that have one
     index_B = full(run)[0]
-    labels_B, images_BCHW = (
-        run.labels_N[index_B],
-        run.engine.to_memory_format(run.clean(2, index_B)[1]),
-    )
-    generator = stream(0, "attack", device=bench.device)
-    noise_BCHW = own.noise(images_BCHW.shape, eps=eps, generator=generator)
-    budget = Budget(eps=eps, step=attack.size, steps=attack.steps)
+    assert run.method.attack is not None  # asked only of methods that have one
 
     def repeat(times: int) -> None:
         for _ in range(times):
-            run.engine.attack(own, images_BCHW, labels_B, budget, noise_BCHW)
+            run.begin(2, 0, index_B).attack()
 
     bench.seconds(partial(repeat, bench.warmup))
     times = bench.settings.steps

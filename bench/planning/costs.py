@@ -12,7 +12,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.config.experiment import Evaluation, Experiment, Method, Training
+from bench.config.experiment import (
+    Evaluation,
+    Experiment,
+    Method,
+    Model,
+    Training,
+    TrainSpec,
+)
 from bench.config.schema import Diagnostics
 from bench.planning.sizes import SOURCES, Size
 from bench.results.paths import Paths
@@ -35,25 +42,26 @@ class Rates:
 
     `training` is seconds for each training image and epoch, by `kind_of`.
     `attacks` is seconds for each image (clean, autoattack), for each image, step and restart (pgd)
-    or for each image and gradient (diagnostics), by (method name, kind); a method name of "" holds
-    for every method.
+    or for each image and gradient (diagnostics), by (model, method name, kind); a method name of ""
+    holds for every method.
     """
 
     training: dict[str, list[float]] = field(default_factory=dict)
-    attacks: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    attacks: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
     devices: set[str] = field(default_factory=set)
     parameters: set[int] = field(default_factory=set)
 
 
-def kind_of(name: str, options: Mapping[str, Any], training: Training) -> str:
+def kind_of(name: str, options: Mapping[str, Any], training: Training, model: Model) -> str:
     """Return what makes two trainings cost the same for each image.
 
-    That is method, variant, the attack's steps, engine and precision. Factors such as beta cost
-    nothing; a variant or an alignment may add a pass.
+    That is network, method, variant, the attack's steps, engine and precision. Factors such as beta
+    cost nothing; a variant or an alignment may add a pass.
     """
     words = {key: value for key, value in options.items() if isinstance(value, str)}
-    how = [training.engine, training.precision]
-    return json.dumps([name, words, training.attack.steps, *how], sort_keys=True)
+    how = [training.engine, training.precision, training.weight_averaging is not None]
+    how.append(training.awp is not None)
+    return json.dumps([model.label, name, words, training.attack.steps, *how], sort_keys=True)
 
 
 def recorded_rates(experiment: Experiment, size: Size, results: Path) -> Rates:
@@ -68,9 +76,9 @@ def recorded_rates(experiment: Experiment, size: Size, results: Path) -> Rates:
                 continue
             _add_training(rates, training)
             if evaluation := EvaluationRecord.find(run.evaluation_record):
-                _add_attacks(rates, training.spec.method, evaluation)
+                _add_attacks(rates, training.spec, evaluation)
             if diagnosed := DiagnosticsRecord.find(run.diagnostics_record):
-                _add_diagnostics(rates, training.spec.method, diagnosed)
+                _add_diagnostics(rates, training.spec, diagnosed)
     return rates
 
 
@@ -83,7 +91,7 @@ def training_seconds(method: Method, size: Size, rates: Rates) -> float | None:
 
 def method_kind(method: Method) -> str:
     """Return `kind_of` a method of a config."""
-    return kind_of(method.name, method.options, method.training)
+    return kind_of(method.name, method.options, method.training, method.model)
 
 
 def evaluation_seconds(
@@ -135,8 +143,12 @@ def _gradients(diagnostics: Diagnostics) -> float:
 
 def _attack_rate(rates: Rates, method: Method, kind: str) -> float | None:
     # What an attack costs depends on how many images it breaks: the method's own rate is best.
-    known = rates.attacks.get((method.name, kind)) or [
-        rate for (_, of), others in rates.attacks.items() if of == kind for rate in others
+    model = method.model.label
+    known = rates.attacks.get((model, method.name, kind)) or [
+        rate
+        for (on, _, of), others in rates.attacks.items()
+        if (on, of) == (model, kind)
+        for rate in others
     ]
     return median(known) if known else None
 
@@ -149,7 +161,7 @@ def _comparable(
     return (
         (training.device == "cpu") == (compute.device == "cpu")
         and (compute.device != "cpu" or training.threads == compute.threads)
-        and training.model.label == experiment.model.label
+        and training.model.label in [model.label for model in experiment.models]
         and shape == size.shape
     )
 
@@ -157,21 +169,23 @@ def _comparable(
 def _add_training(rates: Rates, training: TrainRecord) -> None:
     spec = training.spec
     units = spec.training.epochs * training.data.train_images
-    kind = kind_of(spec.method, spec.options, spec.training)
+    kind = kind_of(spec.method, spec.options, spec.training, spec.model)
     rates.training.setdefault(kind, []).append(training.seconds / units)
     rates.devices.add(training.device)
     rates.parameters.add(training.model.parameters)
 
 
-def _add_attacks(rates: Rates, method: str, evaluation: EvaluationRecord) -> None:
+def _add_attacks(rates: Rates, trained: TrainSpec, evaluation: EvaluationRecord) -> None:
     for _, name, record in evaluation.attacks():
         details, kind, units = record.details, name, record.n
         if "steps" in details:
             kind, units = "pgd", units * details["steps"] * details["restarts"]
-        rates.attacks.setdefault((method, kind), []).append(record.seconds / units)
+        key = (trained.model.label, trained.method, kind)
+        rates.attacks.setdefault(key, []).append(record.seconds / units)
 
 
-def _add_diagnostics(rates: Rates, method: str, record: DiagnosticsRecord) -> None:
+def _add_diagnostics(rates: Rates, trained: TrainSpec, record: DiagnosticsRecord) -> None:
     spec = record.spec.diagnostics
     units = spec.images * len(spec.checkpoints) * _gradients(spec)
-    rates.attacks.setdefault((method, "diagnostics"), []).append(record.seconds / units)
+    key = (trained.model.label, trained.method, "diagnostics")
+    rates.attacks.setdefault(key, []).append(record.seconds / units)

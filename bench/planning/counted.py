@@ -12,16 +12,18 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.config.experiment import Experiment, Method
+from bench.config.experiment import Experiment, Method, Model
 from bench.methods.base import create
 from bench.models.base import build
 from bench.planning.costs import GRADIENTS, QUERIES, ROBUST, Rates, method_kind
 from bench.planning.sizes import FLOAT, Size
 from bench.training.held_out import held_out
+from bench.training.passes import count_passes
 
 STEP = 2  # passes of a gradient step of an attack, each as many operations as one forward
-PASS = 3  # the same of a training pass
+TO_WEIGHTS = 2  # the same of a pass backward to the weights
 TENSORS = 5  # of the size of the weights: weights, gradients, momentum, folded copy, best weights
+BESIDE = 3  # the same of another network: weights, gradients, momentum
 
 
 def counted_rates(experiment: Experiment, size: Size, tflops: float) -> Rates:
@@ -29,16 +31,20 @@ def counted_rates(experiment: Experiment, size: Size, tflops: float) -> Rates:
 
     That is the rate reached, not a data sheet's: `bench perf` shows how far the two are apart.
     """
-    forward = operations(_network(experiment, size), size)
-    second = forward / (tflops * 1e12)
+    seconds = {
+        model.label: operations(_network(model, size), size) / (tflops * 1e12)
+        for model in experiment.models
+    }
     rates = Rates(devices={f"{tflops:g} TFLOP/s, as stated"})
     for method in experiment.methods:
-        rates.training[method_kind(method)] = [second * _passes(method, size)]
-    rates.attacks = {
-        ("", "clean"): [second],
-        ("", "pgd"): [STEP * second],
-        ("", "autoattack"): [ROBUST * (STEP * GRADIENTS + QUERIES) * second],
-    }
+        second = seconds[method.model.label]
+        rates.training[method_kind(method)] = [second * _passes(experiment, method, size)]
+    for model, second in seconds.items():
+        rates.attacks |= {
+            (model, "", "clean"): [second],
+            (model, "", "pgd"): [STEP * second],
+            (model, "", "autoattack"): [ROBUST * (STEP * GRADIENTS + QUERIES) * second],
+        }
     return rates
 
 
@@ -50,44 +56,44 @@ def operations(network: nn.Module, size: Size) -> int:
     return int(counter.get_total_flops())
 
 
+def parameters(model: Model, size: Size) -> int:
+    """Return the number of parameters of a network."""
+    return sum(p.numel() for p in _network(model, size).parameters())
+
+
 def device_bytes(experiment: Experiment, size: Size) -> int:
     """Return about how many bytes of device memory the largest training takes.
 
     Counted are images, weights with all that has their size, and the outputs of all layers, which
     wait for the backward pass; the allocator and the libraries take more.
     """
-    network = _network(experiment, size)
-    outputs = _outputs(network, size)
-    weights = sum(p.numel() for p in network.parameters())
     images = (size.train + size.test) * prod(size.shape)
-    batches = [
-        method.training.batch_size * len(create(method.name, method.options).passes)
-        for method in experiment.methods
-    ]
-    memory = size.train * prod(size.shape) * FLOAT if _remembers(experiment) else 0
-    return images + memory + FLOAT * (TENSORS * weights + max(batches) * outputs)
+    return images + max(_training_bytes(method, size) for method in experiment.methods)
 
 
-def _network(experiment: Experiment, size: Size) -> nn.Module:
-    model = experiment.model
+def _training_bytes(method: Method, size: Size) -> int:
+    kind, recipe = create(method.name, method.options), method.training
+    network = _network(method.model, size)
+    tensors = TENSORS + BESIDE * len(kind.networks) + (recipe.weight_averaging is not None)
+    outputs = recipe.batch_size * len(kind.passes) * _outputs(network, size)
+    memory = size.train * prod(size.shape) if kind.memory else 0
+    return FLOAT * (tensors * parameters(method.model, size) + outputs + memory)
+
+
+def _network(model: Model, size: Size) -> nn.Module:
     return build(
         model.name, classes=size.classes, channels=size.shape[0], seed=0, width=model.width
     ).eval()
 
 
-def _passes(method: Method, size: Size) -> float:
+def _passes(experiment: Experiment, method: Method, size: Size) -> float:
     """Return the work on one training image in one epoch, in passes forward."""
-    kind, recipe = create(method.name, method.options), method.training
-    work = float(PASS * len(kind.passes))
-    if kind.attack is not None:
-        work += STEP * recipe.attack.steps + (kind.attack.loss == "kl")
+    recipe = method.training
+    step = count_passes(experiment.train_spec(method.label, experiment.seeds[0]))
+    work = step.forward + step.backward_to_images + TO_WEIGHTS * step.backward_to_weights
     held = held_out(recipe, size.train)
     selection = 1 + STEP * recipe.validation_attack.steps
     return work + selection * (held or size.test) / (size.train - held)
-
-
-def _remembers(experiment: Experiment) -> bool:
-    return any(create(method.name, method.options).memory for method in experiment.methods)
 
 
 def _outputs(network: nn.Module, size: Size) -> int:

@@ -16,10 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.config.method_options import PACKAGE, Declared, declarations, only_in, options_in
+from bench.config.method_options import (
+    LITERALS,
+    PACKAGE,
+    Declared,
+    declarations,
+    declared_in,
+    options_in,
+)
 from bench.config.method_source import check_method
+from bench.evaluation.architecture import standalone
 from bench.planning.text import amount
-from bench.runtime.errors import ConfigError
+from bench.runtime.errors import BenchError, ConfigError
 from bench.runtime.gpus import nvidia_smi
 from bench.runtime.provenance import ROOT
 
@@ -185,32 +193,47 @@ def data_check(folder: Path) -> Check:
 def code_checks(folder: Path) -> Iterator[Check]:
     """Yield what is to say of the files of methods or models, which planning only reads."""
     found: list[str] = []
-    for path in sorted(folder.glob("*.py")):
+    paths = sorted(folder.glob("*.py"))
+    imports = re.compile(rf"^from bench\.{folder.name}\.(\w+) import", re.MULTILINE)
+    shared = {"__init__", "base", "checkpoint"}
+    for path in paths:
+        shared |= set(imports.findall(path.read_text(encoding="utf-8", errors="replace")))
+    for path in paths:
         try:
             declared = declarations(path)
         except ConfigError as error:
             # Every job imports all of them.
             yield Check("fail", str(error))
             continue
-        if not declared and path.stem not in ("__init__", "base", "checkpoint"):
+        if not declared and path.stem not in shared:
             yield Check("note", f"{path}: it registers nothing", f'@register("{path.stem}") would')
         for name, node in declared.items():
             found.append(name)
             if folder.name == "methods":
                 yield from _method_checks(path, name, node)
+            else:
+                yield from _export_checks(name, folder)
     yield Check("ok", f"{folder.name}: {', '.join(found)}")
 
 
 def _method_checks(path: Path, name: str, node: Declared) -> Iterator[Check]:
     try:
         options_in(name, node)
-        only_in(node)
+        for what in LITERALS:
+            declared_in(node, what)
     except ConfigError as error:
         yield Check("note", f"{path}: {error}")
     try:
         check_method(path, node)
     except ConfigError as error:
         yield from (Check("fail", problem) for problem in error.problems)
+
+
+def _export_checks(name: str, folder: Path) -> Iterator[Check]:
+    try:
+        standalone(name, {}, models=folder)
+    except (BenchError, ImportError) as error:
+        yield Check("note", str(error), "`python -m bench export` would refuse it")
 
 
 def ask_torch() -> Torch:

@@ -96,10 +96,10 @@ class LocalRunner:
         self._require_autoattack()
         self._require_sizes()
         for pair in self.runs:
-            start = self._start(pair)
-            if start and name_of(start) not in self.failed:
-                with self._reporting(name_of(start)):
-                    self._train_start(start, pair)
+            for other in self._needed(pair):
+                if name_of(other) not in self.failed:
+                    with self._reporting(name_of(other)):
+                        self._train_needed(other, pair)
             with self._reporting(name_of(pair)):
                 self._finish(pair)
             # Only here is the memory free that an error's traceback held.
@@ -136,7 +136,7 @@ class LocalRunner:
 
     def _require_sizes(self) -> None:
         """Raise ConfigError where a training that is left cannot be made on images of this size."""
-        pairs = dict.fromkeys([*self.runs, *filter(None, map(self._start, self.runs))])
+        pairs = [*self.runs, *(other for pair in self.runs for other in self._needed(pair))]
         labels = dict.fromkeys(pair[0] for pair in pairs if self.stale.training(*pair))
         if labels:
             from bench.training.feasible import check_all
@@ -155,22 +155,22 @@ class LocalRunner:
             self.failed[name] = None
             print(f"{name} failed: {explained(error)}", flush=True)
 
-    def _start(self, pair: Pair) -> Pair | None:
-        """Return the run whose weights a run starts from."""
-        start = self.experiment.method(pair[0]).training.start
-        return None if start is None else (start, pair[1])
+    def _needed(self, pair: Pair) -> list[Pair]:
+        """Return the runs whose weights the training of a run needs."""
+        label, seed = pair
+        return [(other, seed) for other in self.experiment.method(label).needs.values()]
 
-    def _train_start(self, start: Pair, pair: Pair) -> None:
-        """Train what a run starts from, if both are still to be done."""
-        job = self.next_job(start)
+    def _train_needed(self, other: Pair, pair: Pair) -> None:
+        """Train what a run needs, if both are still to be done."""
+        job = self.next_job(other)
         if job and job.name == "train" and self.next_job(pair):
-            print(f"{name_of(start)}: train ({pair[0]} starts from it)", flush=True)
-            self._do(job, start)
+            print(f"{name_of(other)}: train ({pair[0]} needs it)", flush=True)
+            self._do(job, other)
 
     def _finish(self, pair: Pair) -> None:
-        start = self._start(pair)
-        if start and self.stale.training(*pair) and self.stale.training(*start):
-            raise BenchError(f"it starts from {name_of(start)}, whose training failed")
+        for other in self._needed(pair) if self.stale.training(*pair) else ():
+            if self.stale.training(*other):
+                raise BenchError(f"it needs {name_of(other)}, whose training failed")
         job = self.next_job(pair)
         while job:
             print(f"{name_of(pair)}: {job.name} ({job.why})", flush=True)

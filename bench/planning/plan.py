@@ -144,7 +144,7 @@ def make_plan(
     rates = {"recorded": past, "trial": tried, "counted": computed}
     rows = tuple(_row(stale, method, size, rates) for method in experiment.methods)
     network = _counted(experiment, size)
-    parameters = past.parameters | tried.parameters or ({network[0]} if network else set())
+    parameters = past.parameters | tried.parameters | ({network[0]} if network else set())
     return Plan(
         experiment=experiment,
         rows=rows,
@@ -175,7 +175,7 @@ def _check_networks(experiment: Experiment, size: Size, *, tried: bool) -> None:
     for method in asked:
         with problems.collecting():
             check_network(
-                experiment.model,
+                method.model,
                 method.training,
                 method.label,
                 train_images=size.train,
@@ -186,19 +186,16 @@ def _check_networks(experiment: Experiment, size: Size, *, tried: bool) -> None:
 
 
 def _counted(experiment: Experiment, size: Size | None) -> tuple[int, int] | None:
-    """Return parameters and bytes of device memory, if torch is here to count them."""
+    """Return the most parameters and bytes of device memory, if torch is here to count them."""
     if size is None:
         return None
     try:
-        from bench.models.base import build
-        from bench.planning.counted import device_bytes
+        from bench.planning.counted import device_bytes, parameters
     except ImportError:
         return None
-    model = experiment.model
-    network = build(
-        model.name, classes=size.classes, channels=size.shape[0], seed=0, width=model.width
+    return max(parameters(model, size) for model in experiment.models), device_bytes(
+        experiment, size
     )
-    return sum(p.numel() for p in network.parameters()), device_bytes(experiment, size)
 
 
 def _row(stale: Staleness, method: Method, size: Size | None, rates: dict[str, Rates]) -> Row:
@@ -272,7 +269,8 @@ def as_text(plan: Plan) -> str:
     unread = "" if plan.data_ready else ", and the images are still to be read"
     lines = [
         f"{experiment.experiment}: {len(plan.rows)} methods x {len(experiment.seeds)} seeds, "
-        f"{experiment.model.label} on {experiment.data.name}, {compute.device}{threads}",
+        f"{', '.join(model.label for model in experiment.models)} on {experiment.data.name}, "
+        f"{compute.device}{threads}",
         "",
         *table(["method", *heads, "h left", "basis"], rows),
         "",

@@ -14,6 +14,8 @@ from bench.training.sizes import check_training
 SOURCES: dict[str, tuple[int, int, tuple[int, ...], int]] = {
     "digits": (1497, 300, (1, 8, 8), 10),
     "cifar10": (50_000, 10_000, (3, 32, 32), 10),
+    "cifar100": (50_000, 10_000, (3, 32, 32), 100),
+    "svhn": (73_257, 26_032, (3, 32, 32), 10),
 }
 STORAGE = {"int8": 1, "float16": 2, "float32": 4}
 FLOAT = 4

@@ -18,6 +18,7 @@ from bench.planning.sizes import Size
 from bench.planning.stopwatch import synthetic, timed
 from bench.training.held_out import held_out
 from bench.training.metrics import EpochMetrics, clean_accuracy, pgd_accuracy
+from bench.training.passes import untrained
 from bench.training.run import Run
 
 STEPS = 2  # each of two epochs: the memory is empty in the first, and kernels are still loaded
@@ -36,22 +37,22 @@ def trial(experiment: Experiment, size: Size, tell: Callable[[str], None] = prin
     """
     device = prepare(experiment.compute)
     rates = Rates(devices={describe(device)})
-    run = None
+    runs: dict[str, Run] = {}
     for method in experiment.methods:
         kind = method_kind(method)
         if kind in rates.training:
             continue
         tell(f"trial of {method.label}")
-        run, seconds = _training(experiment, method, size, device)
+        runs[method.model.label], seconds = _training(experiment, method, size, device)
         rates.training[kind] = [seconds]
-    assert run is not None  # a config has at least one method
-    rates.parameters.add(sum(p.numel() for p in run.model.parameters()))
-    gradient, query = _attack_costs(experiment, run, size, device)
-    rates.attacks = {
-        ("", "clean"): [query],
-        ("", "pgd"): [gradient],
-        ("", "autoattack"): [ROBUST * (GRADIENTS * gradient + QUERIES * query)],
-    }
+    for model, run in runs.items():
+        rates.parameters.add(sum(p.numel() for p in run.model.parameters()))
+        gradient, query = _attack_costs(experiment, run, size, device)
+        rates.attacks |= {
+            (model, "", "clean"): [query],
+            (model, "", "pgd"): [gradient],
+            (model, "", "autoattack"): [ROBUST * (GRADIENTS * gradient + QUERIES * query)],
+        }
     return rates
 
 
@@ -69,14 +70,15 @@ def _training(
     )
     train = images + (selected_on if held else 0)
     data = synthetic(size.shape, size.classes, train, selected_on)
-    run = Run(replace(spec, training=recipe), data, device)
+    run = untrained(replace(spec, training=recipe), data, device)
     seconds = 0.0
     with convolutions(tf32=spec.compute.tf32):
-        for epoch in (1, 2):
+        # The second as the last epoch, in which everything takes part that begins late.
+        for epoch in (1, recipe.epochs):
             metrics = EpochMetrics(device)
             with timed(device) as spent:
-                for step, index_B in enumerate(run.batches(epoch)):
-                    run.step(run.images(epoch, step, index_B), run.labels_N[index_B], metrics)
+                for number, index_B in enumerate(run.batches(epoch)):
+                    run.step(epoch, number, index_B, metrics)
             seconds = spent[0] / images
         with timed(device) as spent:
             _select(run)

@@ -72,8 +72,8 @@ COSTS = Table(
         "images_per_second": Column(
             "number", "an image counts once an epoch, or once an attack", empty=True
         ),
-        "forward_passes": Column("whole", "of one image in one training step", empty=True),
-        "backward_passes": Column("whole", "of one image in one training step", empty=True),
+        "forward_passes": Column("number", "of one image in one training step", ".6g", empty=True),
+        "backward_passes": Column("number", "of one image in one training step", ".6g", empty=True),
     },
     make=MAKE.format("summarize"),
 )

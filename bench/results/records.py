@@ -124,8 +124,8 @@ class ModelRecord:
 class Passes:
     """Passes of one image in one training step, of attack and update together."""
 
-    forward: int
-    backward: int
+    forward: float
+    backward: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,15 +147,16 @@ class TrainRecord(JobRecord):
     """train.json: how one run was trained.
 
     `method` is its label in the config, `spec.method` the registered method behind it;
-    `start_sha256` is of the weights that it began with, None from scratch. `seconds` are of wall
-    time, of all processes together where it was interrupted.
+    `needed_sha256` is of the weights of other methods that it was trained with, by what they are
+    for: "start", to begin with, or an option. `seconds` are of wall time, of all processes together
+    where it was interrupted.
     """
 
     experiment: str
     method: str
     seed: int
     spec: TrainSpec
-    start_sha256: str | None
+    needed_sha256: dict[str, str]
     data: TrainingImages
     model: ModelRecord
     passes: Passes

@@ -54,9 +54,9 @@ def train_inputs(experiment: Experiment, label: str, seed: int) -> Inputs:
     return Inputs(spec=spec, code=code)
 
 
-def evaluation_inputs(experiment: Experiment) -> Inputs:
-    """Return what decides the per-example results of a run."""
-    code = provenance.evaluate_digest(experiment.model.name)
+def evaluation_inputs(experiment: Experiment, label: str) -> Inputs:
+    """Return what decides the per-example results of the runs of a method."""
+    code = provenance.evaluate_digest(experiment.method(label).model.name)
     return Inputs(spec=experiment.evaluation_spec(), code=code)
 
 
@@ -65,15 +65,15 @@ def reference_inputs(experiment: Experiment) -> Inputs:
     return Inputs(spec=experiment.evaluation_spec(), code=provenance.reference_digest())
 
 
-def diagnostics_inputs(experiment: Experiment) -> Inputs:
-    """Return what decides the diagnostics of a run; the config must have them."""
-    code = provenance.diagnose_digest(experiment.model.name)
+def diagnostics_inputs(experiment: Experiment, label: str) -> Inputs:
+    """Return what decides the diagnostics of the runs of a method; the config must have them."""
+    code = provenance.diagnose_digest(experiment.method(label).model.name)
     return Inputs(spec=experiment.diagnostics_spec(), code=code)
 
 
 def transfer_inputs(experiment: Experiment) -> Inputs:
     """Return what decides the transfer between the methods of a seed."""
-    code = provenance.transfer_digest(experiment.model.name)
+    code = provenance.transfer_digest(*(model.name for model in experiment.models))
     return Inputs(spec=experiment.diagnostics_spec(), code=code)
 
 
@@ -117,16 +117,15 @@ class Staleness:
         record, reasons = self._compared(TrainRecord, run.train_record, now)
         if record is None:
             return reasons
-        start = self.experiment.method(label).training.start
-        if start is not None:
-            begun = weights(TrainRecord.find(self.paths.run(start, seed).train_record))
-            if begun.get("best") != record.start_sha256:
-                reasons.append(f"it did not start from the weights that {start} has now")
+        for key, other in self.experiment.method(label).needs.items():
+            theirs = weights(TrainRecord.find(self.paths.run(other, seed).train_record))
+            if theirs.get("best") != record.needed_sha256.get(key):
+                reasons.append(f"its {key} was not the weights that {other} has now")
         return reasons + _lost(*(run.weights(name) for name in CHECKPOINTS), run.history)
 
     def evaluation(self, label: str, seed: int) -> list[str]:
         """Return why a run must be evaluated again."""
-        run, now = self.paths.run(label, seed), evaluation_inputs(self.experiment)
+        run, now = self.paths.run(label, seed), evaluation_inputs(self.experiment, label)
         record, reasons = self._compared(EvaluationRecord, run.evaluation_record, now)
         if record is None:
             return reasons
@@ -142,7 +141,7 @@ class Staleness:
 
     def diagnostics(self, label: str, seed: int) -> list[str]:
         """Return why a run must be diagnosed again."""
-        run, now = self.paths.run(label, seed), diagnostics_inputs(self.experiment)
+        run, now = self.paths.run(label, seed), diagnostics_inputs(self.experiment, label)
         record, reasons = self._compared(DiagnosticsRecord, run.diagnostics_record, now)
         if record is None:
             return reasons

@@ -50,9 +50,9 @@ def diagnose_digest(model: str) -> str:
     return digest(("bench.diagnostics.job", f"bench.models.{model}"))
 
 
-def transfer_digest(model: str) -> str:
-    """Return the digest of all code that decides what transfers between networks of `model`."""
-    return digest(("bench.diagnostics.transfer", f"bench.models.{model}"))
+def transfer_digest(*models: str) -> str:
+    """Return the digest of all code that decides what transfers between networks of `models`."""
+    return digest(("bench.diagnostics.transfer", *(f"bench.models.{name}" for name in models)))
 
 
 def reference_digest() -> str:

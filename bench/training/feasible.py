@@ -58,11 +58,12 @@ def check_all(experiment: Experiment, labels: Iterable[str], about: DataRecord |
         return
     problems = Problems()
     for label in labels:
-        training = experiment.method(label).training
+        method = experiment.method(label)
+        training = method.training
         with problems.collecting():
             check_training(training, label, about.train_images, about.image_shape)
             check_network(
-                experiment.model,
+                method.model,
                 training,
                 label,
                 train_images=about.train_images,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,6 @@ from bench.numerics.seeding import stream
 FOLLOWED = 256  # training images
 AGES = (0, 1, 2, 4, 8)  # epochs
 QUANTILES = (10, 50, 90)  # percent
-FRAME = ("top", "left", "mirrored")  # the tensors of a frame
 COLUMNS = (
     "replay_success_rate",
     "forgetting_rate",
@@ -43,17 +43,19 @@ class Examples:
     frame: Frame
 
     @classmethod
-    def empty(cls, pixels_PCHW: Tensor, crop: int) -> Examples:
+    def empty(cls, pixels_PCHW: Tensor, crop: int, *, rotated: bool) -> Examples:
         """Return what is to be filled for images like these."""
         corner_P = torch.zeros(len(pixels_PCHW), dtype=torch.int64, device=pixels_PCHW.device)
-        frame = Frame(corner_P, corner_P.clone(), corner_P == 1, crop)
+        angle = corner_P.clone() if rotated else None
+        frame = Frame(corner_P, corner_P.clone(), corner_P == 1, crop, angle)
         return cls(torch.zeros_like(pixels_PCHW, dtype=torch.float16), frame)
 
     def put(self, places: Tensor, delta: Tensor, frame: Frame) -> None:
         """Fill in some of them."""
         self.delta[places] = delta.to(torch.float16)
-        for name in FRAME:
-            getattr(self.frame, name)[places] = getattr(frame, name)
+        given = frame.tensors()
+        for name, value in self.frame.tensors().items():
+            value[places] = given[name]
 
     def images(self, pixels_PCHW: Tensor) -> Tensor:
         """Return them as float32 images in [0, 1]."""
@@ -74,14 +76,21 @@ class ForgettingTracker:
         uint8 and int64, the training images and their classes, on the device of the training.
     index_N
         Those that are trained on, on the CPU.
-    crop
-        Padding of the random crop.
+    crop, rotated
+        Padding of the random crop, and whether views are rotated.
     seed
         Of the run.
     """
 
     def __init__(
-        self, pixels_NCHW: Tensor, labels_N: Tensor, index_N: Tensor, *, crop: int, seed: int
+        self,
+        pixels_NCHW: Tensor,
+        labels_N: Tensor,
+        index_N: Tensor,
+        *,
+        crop: int,
+        seed: int,
+        rotated: bool = False,
     ) -> None:
         chosen = torch.randperm(len(index_N), generator=stream(seed, "probe"))[:FOLLOWED]
         followed_P = index_N[chosen]
@@ -90,7 +99,7 @@ class ForgettingTracker:
         self._place_N[followed_P] = torch.arange(len(followed_P))
         self.pixels_PCHW = pixels_NCHW[followed_P.to(pixels_NCHW.device)]
         self.labels_P = labels_N[followed_P.to(labels_N.device)]
-        self.crop = crop
+        self._empty = partial(Examples.empty, self.pixels_PCHW, crop, rotated=rotated)
         self._made: dict[int, Examples] = {}
         self._fooled_P = torch.zeros_like(self.labels_P, dtype=torch.bool)
         self._rows: Sequence[Tensor] = ()
@@ -109,13 +118,15 @@ class ForgettingTracker:
         self._rows = torch.split(torch.cat(rows).to(device), counts)
         self._places = torch.split(torch.cat(found).to(device), counts)
         self._made = {then: made for then, made in self._made.items() if then >= epoch - AGES[-1]}
-        self._made[epoch] = Examples.empty(self.pixels_PCHW, self.crop)
 
     @torch.no_grad()
     def see(self, epoch: int, step: int, frame: Frame, clean: Tensor, adversarial: Tensor) -> None:
         """Keep what the attack made of the followed images in the batch of `step`, from 0."""
         rows = self._rows[step]
         if len(rows):
+            # Here, because a method may begin with epochs that attack nothing.
+            if epoch not in self._made:
+                self._made[epoch] = self._empty()
             delta = adversarial[rows] - clean[rows]
             self._made[epoch].put(self._places[step], delta, frame[rows])
 
@@ -173,16 +184,15 @@ class ForgettingTracker:
         state = {"fooled": self._fooled_P}
         for epoch, made in self._made.items():
             state[f"{epoch}/delta"] = made.delta
-            for name in FRAME:
-                state[f"{epoch}/{name}"] = getattr(made.frame, name)
+            state |= {f"{epoch}/{name}": value for name, value in made.frame.tensors().items()}
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state_dict` returned."""
         self._fooled_P.copy_(state["fooled"])
         for epoch in {int(name.partition("/")[0]) for name in state if "/" in name}:
-            made = Examples.empty(self.pixels_PCHW, self.crop)
+            made = self._empty()
             made.delta.copy_(state[f"{epoch}/delta"])
-            for name in FRAME:
-                getattr(made.frame, name).copy_(state[f"{epoch}/{name}"])
+            for name, value in made.frame.tensors().items():
+                value.copy_(state[f"{epoch}/{name}"])
             self._made[epoch] = made

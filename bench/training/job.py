@@ -7,24 +7,25 @@ import io
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.config.experiment import TrainSpec, spec_json
+from bench.config.method_options import needs
 from bench.config.schema import CHECKPOINTS
 from bench.data.dataset import Dataset, load
 from bench.data.record import data_record
-from bench.methods.base import Method
 from bench.models.checkpoint import Description, save
 from bench.models.checkpoint import load as load_weights
 from bench.numerics.device import describe, peak_memory_mb, prepare
 from bench.results.paths import RunPaths
 from bench.results.records import (
     ModelRecord,
-    Passes,
     TrainedCheckpoint,
     TrainingImages,
     TrainRecord,
@@ -36,6 +37,7 @@ from bench.runtime.provenance import packages, train_digest
 from bench.runtime.signals import stopping_cleanly
 from bench.training.feasible import check_network
 from bench.training.metrics import EpochMetrics
+from bench.training.passes import count_passes
 from bench.training.progress import Progress
 from bench.training.run import DivergedError, Epoch, Run
 from bench.training.sizes import check_training
@@ -98,10 +100,12 @@ def _train(
 ) -> None:
     began = time.perf_counter()
     paths = RunPaths(folder)
-    start, start_digest = start_of(spec, dataset, paths)
-    run = Run(spec, dataset, device, start)
+    needed = needed_weights(spec, dataset, paths)
+    states = {key: state for key, (state, _) in needed.items()}
+    digests = {key: digest for key, (_, digest) in needed.items()}
+    run = Run(spec, dataset, device, states.pop("start", None), states)
     state = paths.training_state
-    identity = identity_of(spec, dataset, device, start_digest)
+    identity = identity_of(spec, dataset, device, digests)
     kept = load_state(state, identity, run) or Kept(history=[], checkpoints={}, best={})
     if kept.history:
         print(f"resuming from epoch {len(kept.history)}", flush=True)
@@ -124,7 +128,7 @@ def _train(
             checkpoints["last"], best = epoch, checkpoints.get("best")
             if best is None or run.better(epoch, best):
                 checkpoints["best"] = epoch
-                best_weights = {name: v.clone() for name, v in run.model.state_dict().items()}
+                best_weights = {name: v.clone() for name, v in run.network().state_dict().items()}
             history.append(_history_row(epoch, len(run.index_N), seconds, device))
             kept = Kept(history=history, checkpoints=checkpoints, best=best_weights)
             save_state(state, identity, run, kept)
@@ -137,7 +141,7 @@ def _train(
         method=label,
         seed=spec.seed,
         spec=spec,
-        start_sha256=start_digest,
+        needed_sha256=digests,
         code_digest=train_digest(spec.method, spec.model.name, spec.training.engine),
         data=TrainingImages(
             **vars(data_record(dataset)) | {"train_images": len(run.index_N)},
@@ -147,9 +151,9 @@ def _train(
         model=ModelRecord(
             label=spec.model.label, parameters=sum(p.numel() for p in run.model.parameters())
         ),
-        passes=passes_of(spec, run.method),
+        passes=count_passes(spec).record(),
         selected_on=spec.training.checkpoint_selection,
-        selected_by="clean accuracy" if run.method.attack is None else "PGD accuracy",
+        selected_by="PGD accuracy" if run.method.robust else "clean accuracy",
         precision=spec.training.precision,
         tf32=spec.compute.tf32,
         engine=spec.training.engine,
@@ -174,41 +178,34 @@ def _train(
     shutil.rmtree(state.parent)
 
 
-def start_of(
+def needed_weights(
     spec: TrainSpec, dataset: Dataset, paths: RunPaths
-) -> tuple[dict[str, Tensor] | None, str | None]:
-    """Return the weights that a run begins with and their digest; None from scratch.
+) -> dict[str, tuple[dict[str, Tensor], str]]:
+    """Return the weights of other methods that a run needs, with their SHA-256, as `needs` does.
 
     Raises
     ------
     BenchError
-        The method to start from is not trained yet, or is of other images or another network.
+        Such a method is not trained yet, or is of other images or another network.
     """
-    if spec.training.start is None:
-        return None, None
-    path = paths.of_method(spec.training.start).weights("best")
-    model, description = load_weights(path)
-    expected = about(spec, dataset)
-    if description != expected:
-        raise BenchError(
-            f"{path}: of another network or of other images than this run, which starts from it; "
-            f"train {spec.training.start} again"
-        )
-    return model.state_dict(), sha256(path)
-
-
-def passes_of(spec: TrainSpec, method: Method) -> Passes:
-    """Return the forward and backward passes of one image in one step, its memory filled."""
-    attack, updates = method.attack, len(method.passes)
-    if attack is None:
-        return Passes(forward=updates, backward=updates)
-    steps = spec.training.attack.steps
-    # A KL attack looks at the clean image once for its target.
-    return Passes(forward=steps + (attack.loss == "kl") + updates, backward=steps + updates)
+    found = {}
+    for key, label in needs(spec.method, spec.options, spec.training.start).items():
+        path = paths.of_method(label).weights("best")
+        model, description = load_weights(path)
+        if description != about(spec, dataset):
+            raise BenchError(
+                f"{path}: of another network or of other images than this run, which needs it as "
+                f"its {key}; train {label} again"
+            )
+        found[key] = model.state_dict(), sha256(path)
+    return found
 
 
 def identity_of(
-    spec: TrainSpec, dataset: Dataset, device: torch.device, start: str | None = None
+    spec: TrainSpec,
+    dataset: Dataset,
+    device: torch.device,
+    needed: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return what must be equal for a state to be of the same training."""
     return json.dumps(
@@ -216,7 +213,7 @@ def identity_of(
             "spec": spec_json(spec),
             "code": train_digest(spec.method, spec.model.name, spec.training.engine),
             "images": dataset.fingerprint,
-            "start": start,
+            "needed": dict(needed),
             "device": describe(device),
             "torch": packages()["torch"],
         }
@@ -242,7 +239,7 @@ def about(spec: TrainSpec, dataset: Dataset) -> Description:
 
 def _write_outputs(paths: RunPaths, run: Run, kept: Kept, description: Description) -> None:
     save(paths.weights("best"), kept.best, description)
-    save(paths.weights("last"), run.model.state_dict(), description)
+    save(paths.weights("last"), run.network().state_dict(), description)
     write_text(paths.history, _as_csv(kept.history))
 
 

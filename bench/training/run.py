@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from bench.attacks.inner import Budget
 from bench.config.experiment import TrainSpec
 from bench.config.parsing import plain
 from bench.data.augment import Frame, Views
@@ -20,7 +19,7 @@ from bench.data.dataset import Dataset, Images, to_unit
 from bench.data.memory import Memory
 from bench.data.splits import hold_out
 from bench.engine.choose import create as create_engine
-from bench.methods.base import create, terms_of, total
+from bench.methods.base import create, logits_of, terms_of, total
 from bench.models.base import build
 from bench.numerics.device import convolutions
 from bench.numerics.seeding import stream
@@ -28,7 +27,10 @@ from bench.runtime.errors import BenchError
 from bench.training.forgetting import ForgettingTracker
 from bench.training.held_out import held_out
 from bench.training.metrics import EpochMetrics, at_chance, clean_accuracy, pgd_accuracy
+from bench.training.networks import AveragedWeights, Networks
+from bench.training.perturbation import layer_gradients, perturbed, statistics_kept
 from bench.training.schedule import build_optimizer, build_schedule
+from bench.training.step import TrainingStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +58,26 @@ class DivergedError(BenchError):
         )
 
 
+def initial_network(spec: TrainSpec, dataset: Dataset, beside: str | None = None) -> nn.Module:
+    """Return the network of `spec` with initial weights; `beside` names one of the method's own."""
+    return build(
+        spec.model.name,
+        classes=len(dataset.classes),
+        channels=dataset.train.pixels.shape[1],
+        seed=spec.seed,
+        width=spec.model.width,
+        stream=("weights",) if beside is None else ("weights", beside),
+    )
+
+
 class Run:
     """Everything that one run of `spec` on `dataset` keeps between steps.
 
     All of it follows from the spec's seed through named streams: initial weights, order of images,
     crops and mirrorings, and the noise of attacks. A method that draws more than another shifts
     none of them, so two methods of one seed see the same batches. `start` is the state of a network
-    to begin with in place of initial weights.
+    to begin with in place of initial weights; `frozen` has the states of the method's frozen
+    networks by name.
     """
 
     def __init__(
@@ -71,6 +86,7 @@ class Run:
         dataset: Dataset,
         device: torch.device,
         start: Mapping[str, Tensor] | None = None,
+        frozen: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> None:
         self.spec, self.device = spec, device
         recipe, train = spec.training, dataset.train
@@ -85,34 +101,41 @@ class Run:
         self.selection_images = Images(images.pixels.to(device), images.labels.to(device))
         self.most_frequent = int(self.selection_images.labels.bincount().max())
         self.pixels_NCHW, self.labels_N = train.pixels.to(device), train.labels.to(device)
-        self.model = build(
-            spec.model.name,
-            classes=len(dataset.classes),
-            channels=train.pixels.shape[1],
-            seed=spec.seed,
-            width=spec.model.width,
-        )
+        self.model = initial_network(spec, dataset)
         if start is not None:
             self.model.load_state_dict(start)
         self.model.to(device)
         self.engine = create_engine(recipe.engine, self.model, precision=recipe.precision)
-        self.views = Views(spec.seed, len(train), recipe.crop_padding, recipe.flip)
+        begun = {
+            name: initial_network(spec, dataset, name).state_dict()
+            for name, kind in self.method.networks.items()
+            if kind == "trained"
+        }
+        self.networks = Networks(self.method, self.engine, {**begun, **(frozen or {})})
+        self.averaged: AveragedWeights | None = None
+        if recipe.weight_averaging is not None:
+            self.averaged = AveragedWeights(self.model, recipe.weight_averaging.decay)
+        self.views = Views(spec.seed, len(train), recipe.crop_padding, recipe.flip, recipe.rotation)
         self.memory: Memory | None = None
         if self.method.memory:
             options = plain(self.method)
             kept = {name: options[name] for name in ("storage", "alignment") if name in options}
-            self.memory = Memory(self.pixels_NCHW, spec.threat.eps, **kept)
+            self.memory = Memory(
+                self.pixels_NCHW, spec.threat.eps, **kept, rotated=recipe.rotation > 0
+            )
         self.probe: ForgettingTracker | None = None
-        if self.method.attack is not None:
+        if self.method.robust:
             self.probe = ForgettingTracker(
                 self.pixels_NCHW,
                 self.labels_N,
                 self.index_N,
                 crop=recipe.crop_padding,
+                rotated=recipe.rotation > 0,
                 seed=spec.seed,
             )
         self.steps = -(-len(self.index_N) // recipe.batch_size)
-        self.optimizer = build_optimizer(self.model, recipe.optimizer)
+        trained = (self.model, *self.networks.trained())
+        self.optimizer = build_optimizer(trained, recipe.optimizer)
         self.schedule = build_schedule(
             self.optimizer, recipe.schedule, epochs=recipe.epochs, steps_per_epoch=self.steps
         )
@@ -132,44 +155,56 @@ class Run:
         frame = self.views.frame(epoch, index_B)
         return frame, to_unit(frame.apply(self.pixels_NCHW[index_B]))
 
-    def images(self, epoch: int, step: int, index_B: Tensor) -> dict[str, Tensor]:
-        """Return the images [B, C, H, W] of every forward pass of a step: x, x' and x''.
-
-        The memory takes in x' after x'' was recalled, so that x'' is one epoch old.
-        """
-        threat, recipe = self.spec.threat, self.spec.training
+    def begin(self, epoch: int, number: int, index_B: Tensor) -> TrainingStep:
+        """Return the step `number`, from 0, of `epoch`, from 1, on the images `index_B`."""
         frame, clean = self.clean(epoch, index_B)
-        images = {"clean": self.engine.to_memory_format(clean)}
-        attack = self.method.attack
-        if attack is None:
-            return images
-        # Named by the start's distribution: methods with the same start share the noise.
-        generator = stream(self.spec.seed, "attack", attack.start, epoch, step, device=self.device)
-        noise = attack.noise(images["clean"].shape, eps=threat.eps, generator=generator)
-        budget = Budget(eps=threat.eps, step=recipe.attack.size, steps=recipe.attack.steps)
-        images["adversarial"] = self.engine.attack(
-            attack, images["clean"], self.labels_N[index_B], budget, noise
+        return TrainingStep(
+            self.spec,
+            self.method,
+            self.engine,
+            self.networks,
+            self.memory,
+            epoch=epoch,
+            number=number,
+            count=(epoch - 1) * self.steps + number + 1,
+            index_B=index_B,
+            frame=frame,
+            clean=clean,
+            labels=self.labels_N[index_B],
         )
-        if self.memory is not None:
-            if epoch > 1:
-                recalled = self.memory.recall(index_B, frame, images["clean"])
-                images["memory"] = self.engine.to_memory_format(recalled)
-            self.memory.store(index_B, frame, images["clean"], images["adversarial"])
-        if self.probe is not None:
-            self.probe.see(epoch, step, frame, images["clean"], images["adversarial"])
-        return images
 
-    def step(self, images: dict[str, Tensor], labels_B: Tensor, metrics: EpochMetrics) -> None:
-        """Update the network once: separate passes in the method's order, then one descent."""
-        logits = self.engine.logits(
-            {name: images[name] for name in self.method.passes if name in images}
-        )
-        terms = terms_of(self.method, logits, labels_B)
+    def step(self, epoch: int, number: int, index_B: Tensor, metrics: EpochMetrics) -> TrainingStep:
+        """Update the network once, and return the step that did it."""
+        step, awp = self.begin(epoch, number, index_B), self.spec.training.awp
         self.optimizer.zero_grad(set_to_none=True)
-        total(terms).backward()  # type: ignore[no-untyped-call]
+        if awp is not None and epoch >= awp.first_epoch:
+            with statistics_kept((self.model, *self.networks.trained())):
+                _, terms = self._pass(step)
+                gradients = layer_gradients(self.model, total(terms))
+            step.again()
+            with perturbed(self.model, gradients, awp.gamma):
+                logits, terms = self._pass(step)
+                self.method.backward(step, logits, terms)
+        else:
+            logits, terms = self._pass(step)
+            self.method.backward(step, logits, terms)
         self.optimizer.step()
         self.schedule.step()
-        metrics.add(terms, logits, labels_B)
+        self.method.after_step(step)
+        if self.averaged is not None:
+            self.averaged.update()
+        if self.probe is not None and "adversarial" in step.images:
+            self.probe.see(epoch, number, step.frame, step.x, step.images["adversarial"])
+        metrics.add(terms, logits, step.labels)
+        return step
+
+    def _pass(self, step: TrainingStep) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        logits = logits_of(self.method, step)
+        return logits, terms_of(self.method, logits, step.labels)
+
+    def network(self) -> nn.Module:
+        """Return the network that is selected, evaluated and saved."""
+        return self.model if self.averaged is None else self.averaged.network()
 
     def epoch(self, epoch: int, watch: Callable[[int, EpochMetrics], None]) -> Epoch:
         """Train for one epoch, counted from 1, and measure; `watch` is called after every step.
@@ -183,8 +218,7 @@ class Run:
         learning_rate = float(self.optimizer.param_groups[0]["lr"])
         with convolutions(tf32=self.spec.compute.tf32):
             for step, index_B in enumerate(self.batches(epoch)):
-                images = self.images(epoch, step, index_B)
-                self.step(images, self.labels_N[index_B], metrics)
+                self.step(epoch, step, index_B, metrics)
                 watch(step + 1, metrics)
             if self.memory is not None:
                 self.memory.check()
@@ -194,7 +228,7 @@ class Run:
                 bad = self.steps
             if bad is not None:
                 raise DivergedError(epoch, bad)
-            model = self.engine.eval_model()
+            model = self.engine.eval_model(self.network())
             clean, robust = self._evaluate(model)
             replay: dict[str, float | None] = {}
             if self.probe is not None:
@@ -217,7 +251,8 @@ class Run:
 
     def _finite(self) -> bool:
         """Return whether all weights and batch-norm statistics are finite; waits for the device."""
-        finite = [value.isfinite().all() for value in self.model.state_dict().values()]
+        networks = (self.model, *self.networks.kept().values())
+        finite = [v.isfinite().all() for net in networks for v in net.state_dict().values()]
         return bool(torch.stack(finite).all())
 
     def _evaluate(self, model: nn.Module) -> tuple[float, float]:
@@ -251,12 +286,17 @@ class Run:
             for _ in range(epochs * self.steps):
                 self.schedule.step()
         # In the layout of the weights, as the optimizer itself makes them.
-        weights = list(self.model.parameters())
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         slots = {
             int(place): {"momentum_buffer": torch.empty_like(weights[int(place)]).copy_(value)}
             for place, value in momentum.items()
         }
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+
+    def networks_beside(self) -> dict[str, nn.Module]:
+        """Return the networks beside the trained one that an exact resume needs, by name."""
+        averaged = {} if self.averaged is None else {"averaged": self.averaged.network()}
+        return {**self.networks.kept(), **averaged}
 
     def better(self, epoch: Epoch, best: Epoch) -> bool:
         """Say whether `epoch` takes the place of `best`: of equals the earlier one stays."""
@@ -271,7 +311,7 @@ class Run:
         untrained network, and clean accuracy alone decides.
         """
         above = not self.at_chance(epoch)
-        if self.method.attack is None:
+        if not self.method.robust:
             return above, epoch.validation_clean, 0.0
         return above, epoch.validation_pgd, epoch.validation_clean
 

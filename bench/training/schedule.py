@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
@@ -9,10 +11,10 @@ from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 from bench.config.experiment import Optimizer, Schedule
 
 
-def build_optimizer(model: nn.Module, optimizer: Optimizer) -> SGD:
-    """Return SGD over all parameters of `model`; batch-norm and biases decay too."""
+def build_optimizer(networks: Iterable[nn.Module], optimizer: Optimizer) -> SGD:
+    """Return SGD over all parameters, a group for each network; batch-norm and biases decay too."""
     return SGD(
-        model.parameters(),
+        [{"params": network.parameters()} for network in networks],
         lr=optimizer.learning_rate,
         momentum=optimizer.momentum,
         nesterov=optimizer.nesterov,

@@ -38,6 +38,11 @@ def save_state(path: Path, identity: str, run: Run, kept: Kept) -> None:
     tensors = {
         **_named("model", run.model.state_dict()),
         **_named("best", kept.best),
+        **{
+            f"beside/{key}": value
+            for name, network in run.networks_beside().items()
+            for key, value in _named(name, network.state_dict()).items()
+        },
         **_named("momentum", run.momentum()),
         **_named("memory", run.memory.state_dict() if run.memory else {}),
         **_named("probe", run.probe.state_dict() if run.probe else {}),
@@ -72,6 +77,8 @@ def load_state(path: Path, identity: str, run: Run) -> Kept | None:
     except (SafetensorError, OSError, KeyError, ValueError):
         return None
     run.model.load_state_dict(_part("model", tensors))
+    for name, network in run.networks_beside().items():
+        network.load_state_dict(_part(f"beside/{name}", tensors))
     if run.memory:
         run.memory.load_state_dict(_part("memory", tensors))
     if run.probe:

@@ -15,7 +15,8 @@ from bench.attacks.inner import InnerAttack
 from bench.methods.base import names
 from bench.training import metrics, run
 from bench.training.metrics import EpochMetrics
-from bench.training.run import Run
+from bench.training.passes import untrained
+from bench.training.step import TrainingStep
 
 EPOCHS = 2
 DATA = some_data()
@@ -43,15 +44,15 @@ def quiet(_step: int, _metrics: EpochMetrics) -> None:
 def course(monkeypatch: pytest.MonkeyPatch, method: str, seed: int = 0, **options: Any) -> Course:
     """Train for two epochs and return what the run met."""
     spec = some_spec(method, seed=seed, options=options or None, epochs=EPOCHS)
-    trained = Run(spec, DATA, torch.device("cpu"))
+    trained = untrained(spec, DATA, torch.device("cpu"))
     met = Course({name: value.clone() for name, value in trained.model.state_dict().items()})
-    images, attacked, descended = trained.images, InnerAttack.__call__, metrics.pgd
+    begin, attacked, descended = trained.begin, InnerAttack.__call__, metrics.pgd
 
-    def seen(epoch: int, step: int, index_B: Tensor) -> dict[str, Tensor]:
-        given = images(epoch, step, index_B)
+    def seen(epoch: int, number: int, index_B: Tensor) -> TrainingStep:
+        step = begin(epoch, number, index_B)
         met.batches.append(index_B.clone())
-        met.views.append(given["clean"].clone())
-        return given
+        met.views.append(step.x.clone())
+        return step
 
     def started(self: InnerAttack, *args: Any) -> Tensor:
         _model, _images, _labels, _budget, noise, *_ = args
@@ -63,7 +64,7 @@ def course(monkeypatch: pytest.MonkeyPatch, method: str, seed: int = 0, **option
         return descended(*args, generator=generator, **given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trained, "images", seen)
+        patched.setattr(trained, "begin", seen)
         patched.setattr(InnerAttack, "__call__", started)
         patched.setattr(metrics, "pgd", validated)
         for epoch in range(1, EPOCHS + 1):
@@ -111,7 +112,9 @@ def test_every_epoch_and_step_draws_afresh(monkeypatch, method):
 
 @pytest.mark.parametrize("method", names())
 def test_views_of_an_image_do_not_depend_on_its_batch(method):
-    runs = [Run(some_spec(method, batch_size=size), DATA, torch.device("cpu")) for size in (16, 7)]
+    runs = [
+        untrained(some_spec(method, batch_size=size), DATA, torch.device("cpu")) for size in (16, 7)
+    ]
     assert len({len(one.batches(1)) for one in runs}) == 2
     orders = [torch.cat(one.batches(1)) for one in runs]
     assert torch.equal(*orders)

@@ -110,7 +110,7 @@ def write_run(
         method=label,
         seed=seed,
         spec=inputs.spec,
-        start_sha256=None,
+        needed_sha256={},
         code_digest=inputs.code,
         data=TrainingImages(
             name=of.data.name,
@@ -140,7 +140,9 @@ def write_run(
         **PLACE,
     )
     training.write(run.train_record)
-    evaluation = _evaluation(of, run, weights(training), evaluation_inputs(of).code, label, seed)
+    evaluation = _evaluation(
+        of, run, weights(training), evaluation_inputs(of, label).code, label, seed
+    )
     evaluation.write(run.evaluation_record)
     return run.folder
 
@@ -165,7 +167,7 @@ def write_data(results: Path, of: Experiment, fingerprint: str = FINGERPRINT) ->
 
 def write_diagnostics(results: Path, of: Experiment, label: str, seed: int = 0) -> None:
     """Write the diagnostics of a run that is there."""
-    run, inputs = Paths.of(of.experiment, results).run(label, seed), diagnostics_inputs(of)
+    run, inputs = Paths.of(of.experiment, results).run(label, seed), diagnostics_inputs(of, label)
     for table in (run.curves, run.surfaces):
         write_text(table, "a table\n")
     best = weights(TrainRecord.read(run.train_record, ""))["best"]

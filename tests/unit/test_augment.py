@@ -156,3 +156,34 @@ def test_drawing_frames_leaves_global_randomness_alone() -> None:
     state = torch.get_rng_state()
     Views(seed=0, count=10, crop=4, flip=True).frame(1, torch.arange(10))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_rotations_are_torchvisions_up_to_the_rounding_of_a_pixel() -> None:
+    from torchvision.transforms import functional
+
+    images = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8)
+    views = Views(seed=1, count=6, crop=4, flip=True, rotation=15)
+    frame = views.frame(1, torch.arange(6))
+    assert frame.angle is not None
+    assert frame.angle.abs().max() <= 1500
+    plain = Views(seed=1, count=6, crop=4, flip=True).frame(1, torch.arange(6)).apply(images)
+    turned = torch.stack(
+        [
+            functional.rotate(view, float(angle) / 100)
+            for view, angle in zip(plain, frame.angle, strict=True)
+        ]
+    )
+    assert (frame.apply(images) == turned).float().mean() > 0.995
+
+
+def test_what_is_moved_between_rotated_frames_stays_at_its_place() -> None:
+    places = torch.arange(1, 32 * 32 + 1).reshape(1, 1, 32, 32).expand(8, 1, 32, 32)
+    views = Views(seed=1, count=8, crop=4, flip=True, rotation=15)
+    old, new = (views.frame(epoch, torch.arange(8)) for epoch in (1, 2))
+    moved, seen = old.carry(old.apply(places), new), new.apply(places)
+    both = (moved > 0) & (seen > 0)
+    rows = (moved - 1).div(32, rounding_mode="floor") - (seen - 1).div(32, rounding_mode="floor")
+    columns = (moved - 1) % 32 - (seen - 1) % 32
+    assert both.float().mean() > 0.6
+    assert rows[both].abs().max() <= 1
+    assert columns[both].abs().max() <= 1

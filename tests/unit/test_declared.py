@@ -110,7 +110,7 @@ def test_an_option_is_the_same_however_it_is_written_or_left_out(given):
             "trades",
             {"betta": 6},
             "methods.label: the method 'trades' has no option 'betta'; did you mean 'beta'? known: "
-            "beta, method, training",
+            "beta, method, model, training",
         ),
         ("standard", {"beta": 6}, "methods.label: the method 'standard' has no option 'beta'; "),
         (

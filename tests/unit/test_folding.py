@@ -62,10 +62,12 @@ def norms(model: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_architecture_keeps_its_logits_without_a_single_batch_norm(name: str) -> None:
+def test_every_architecture_keeps_its_logits(name: str) -> None:
     model, images = settled(build(name, classes=10, channels=3, seed=0, width=4))
     folded = FoldedNetwork(model)
-    assert norms(folded) == 0
+    assert norms(folded) < norms(model)
+    # In the others some batch-norms follow a sum, where no convolution can take them in.
+    assert norms(folded) == 0 or name in ("preact_resnet18", "wrn_28_10", "wrn_34_10")
     torch.testing.assert_close(folded(images), model.eval()(images), rtol=1e-4, atol=1e-5)
 
 

@@ -57,7 +57,7 @@ def test_a_start_that_fails_is_tried_once_and_named_with_what_starts_from_it(
     assert run_jobs("--methods", "trades", "pgd_at", "--seeds", "0") == 1
     assert tried == ["standard"]
     out = capsys.readouterr().out
-    assert "pgd_at seed 0 failed: it starts from standard seed 0, whose training failed" in out
+    assert "pgd_at seed 0 failed: it needs standard seed 0, whose training failed" in out
     assert out.endswith("failed: standard seed 0, trades seed 0, pgd_at seed 0; see above\n")
 
 

@@ -10,7 +10,20 @@ from bench.models import base
 from bench.models.base import build, names
 from bench.runtime.errors import ConfigError
 
-DEFAULT_WIDTHS = {"resnet18": 64, "small_cnn": 16}
+DEFAULT_WIDTHS = {
+    "preact_resnet18": 64,
+    "resnet18": 64,
+    "small_cnn": 16,
+    "wrn_28_10": 160,
+    "wrn_34_10": 160,
+}
+# As the literature counts them, for ten classes and three channels.
+PARAMETERS = {
+    "preact_resnet18": 11_172_170,
+    "resnet18": 11_173_962,
+    "wrn_28_10": 36_479_194,
+    "wrn_34_10": 46_160_474,
+}
 LAYER = """
 from torch import nn
 from bench.models.base import register
@@ -32,9 +45,15 @@ def weights(model: nn.Module) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
-def test_resnet18_has_the_parameters_of_the_usual_cifar_resnet():
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_network_has_the_parameters_of_its_paper(name):
+    with torch.device("meta"):
+        model = base._discovered()[name](classes=10, channels=3)
+    assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name]
+
+
+def test_resnet18_has_the_stages_of_the_usual_cifar_resnet():
     model = build("resnet18", classes=10, channels=3, seed=0)
-    assert sum(parameter.numel() for parameter in model.parameters()) == 11_173_962
     assert [name for name, _ in model.named_children()] == [
         *("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "linear")
     ]
@@ -83,7 +102,7 @@ def test_building_leaves_the_global_random_state_alone(name):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("name", sorted(DEFAULT_WIDTHS))
+@pytest.mark.parametrize("name", ["resnet18", "small_cnn"])
 def test_without_a_width_the_architecture_has_its_own(name):
     default = build(name, classes=10, channels=3, seed=0)
     same = build(name, classes=10, channels=3, seed=0, width=DEFAULT_WIDTHS[name])

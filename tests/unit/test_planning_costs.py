@@ -4,6 +4,7 @@ import pytest
 from factory import edit_json
 from planned import tiny, write_data, write_run
 
+from bench.config.experiment import Model
 from bench.data.sources import read
 from bench.planning.costs import kind_of, recorded_rates
 from bench.planning.sizes import Size, disk_bytes, size_of
@@ -11,6 +12,7 @@ from bench.planning.text import amount, hours, table
 from bench.results.staleness import Staleness
 from bench.training.held_out import ENOUGH, held_out
 
+CNN = Model(name="small_cnn", width=4)
 DIGITS = Size(train=1497, test=300, shape=(1, 8, 8), classes=10)
 
 
@@ -24,7 +26,9 @@ def test_a_comparable_run_gives_seconds_for_each_image_and_step(results):
     rates = recorded_rates(tiny(), DIGITS, results)
     (training,) = rates.training.values()
     assert training == [pytest.approx(60 / (2 * 1348))]
-    assert rates.attacks["trades", "pgd"] == [pytest.approx(30 / (300 * 20))] * 2
+    assert (
+        rates.attacks[tiny().model.label, "trades", "pgd"] == [pytest.approx(30 / (300 * 20))] * 2
+    )
     assert rates.devices == {"cpu"}
 
 
@@ -58,9 +62,11 @@ def test_a_record_of_another_version_is_passed_over(results):
 
 def test_factors_cost_nothing_and_variants_do():
     shell = tiny().training
-    assert kind_of("trades", {"beta": 1.0}, shell) == kind_of("trades", {"beta": 6.0}, shell)
-    assert kind_of("memloss", {"variant": "v1"}, shell) != kind_of(
-        "memloss", {"variant": "v2"}, shell
+    assert kind_of("trades", {"beta": 1.0}, shell, CNN) == kind_of(
+        "trades", {"beta": 6.0}, shell, CNN
+    )
+    assert kind_of("memloss", {"variant": "v1"}, shell, CNN) != kind_of(
+        "memloss", {"variant": "v2"}, shell, CNN
     )
 
 
@@ -69,7 +75,7 @@ def test_factors_cost_nothing_and_variants_do():
 )
 def test_steps_engine_and_precision_decide_what_a_training_costs(key, value):
     other = tiny({f"training.{key}": value}).training
-    assert kind_of("trades", {}, tiny().training) != kind_of("trades", {}, other)
+    assert kind_of("trades", {}, tiny().training, CNN) != kind_of("trades", {}, other, CNN)
 
 
 def test_as_many_images_are_held_out_as_training_does():

@@ -11,6 +11,7 @@ from bench.planning.costs import method_kind
 from bench.planning.counted import counted_rates, device_bytes, operations
 from bench.planning.sizes import size_of
 
+MODEL = "small_cnn"
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,7 +32,7 @@ def test_operations_are_those_that_a_hand_counts(digits):
 def test_a_training_costs_its_attack_its_passes_and_its_selection(digits):
     size = size_of(digits, None)
     rates = counted_rates(digits, size, 1.0)
-    (image,) = rates.attacks["", "clean"]
+    (image,) = rates.attacks[MODEL, "", "clean"]
     methods = {method.label: method for method in digits.methods}
     cost = {label: rates.training[method_kind(one)][0] / image for label, one in methods.items()}
     selection = 41 * 149 / 1348
@@ -39,11 +40,13 @@ def test_a_training_costs_its_attack_its_passes_and_its_selection(digits):
     assert cost["pgd_at"] == pytest.approx(3 + 20 + selection)
     assert cost["trades"] == pytest.approx(6 + 20 + 1 + selection)
     assert cost["memloss_v1"] == pytest.approx(9 + 20 + 1 + selection)
-    assert rates.attacks["", "pgd"] == [2 * image]
+    assert rates.attacks[MODEL, "", "pgd"] == [2 * image]
 
 
 def test_hours_fall_with_the_stated_rate_and_memory_does_not(digits):
     size = size_of(digits, None)
     slow, fast = (counted_rates(digits, size, rate) for rate in (1.0, 4.0))
-    assert slow.attacks["", "autoattack"][0] == pytest.approx(4 * fast.attacks["", "autoattack"][0])
+    assert slow.attacks[MODEL, "", "autoattack"][0] == pytest.approx(
+        4 * fast.attacks[MODEL, "", "autoattack"][0]
+    )
     assert device_bytes(digits, size) > size.train * size.values

@@ -10,6 +10,7 @@ from bench.planning.costs import method_kind
 from bench.planning.sizes import Size
 from bench.planning.trial import trial
 
+MODEL = "small_cnn-w4"
 SMALL = Size(train=60, test=20, shape=(1, 8, 8), classes=10)
 METHODS = {
     "standard": {},
@@ -35,7 +36,7 @@ def test_every_kind_of_training_is_timed_once(selection):
     assert told == ["trial of standard", "trial of trades", "trial of memloss_v1"]
     assert set(rates.training) == {method_kind(method) for method in experiment.methods}
     assert all(rate > 0 for (rate,) in rates.training.values())
-    assert set(rates.attacks) == {("", "clean"), ("", "pgd"), ("", "autoattack")}
+    assert set(rates.attacks) == {(MODEL, "", kind) for kind in ("clean", "pgd", "autoattack")}
     assert all(rate > 0 for (rate,) in rates.attacks.values())
     assert rates.devices == {"cpu"}
     assert len(rates.parameters) == 1

@@ -19,9 +19,9 @@ def test_a_run_whose_start_has_other_weights_now_is_named(tmp_path):
     first = write_run(tmp_path, of, "standard")
     second = write_run(tmp_path, of)
     write_data(tmp_path, of)
-    edit_json(second / "train.json", start_sha256=sha256(first / "best.safetensors"))
+    edit_json(second / "train.json", needed_sha256={"start": sha256(first / "best.safetensors")})
     assert verify(of, CONFIG, tmp_path) == []
-    edit_json(second / "train.json", start_sha256="f" * 64)
+    edit_json(second / "train.json", needed_sha256={"start": "f" * 64})
     (finding,) = verify(of, CONFIG, tmp_path)
     assert finding.where == str(second / "train.json")
-    assert finding.what == "it did not start from the weights that standard has now"
+    assert finding.what == "its start was not the weights that standard has now"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -11,7 +12,7 @@ import torch
 from pictures import picture, pixels_of
 
 from bench.data.dataset import Dataset
-from bench.data.sources import cifar10, read
+from bench.data.sources import cifar, read
 from bench.runtime.errors import BenchError, ConfigError
 
 # The front door
@@ -22,7 +23,7 @@ def test_an_unknown_source_names_the_nearest() -> None:
         read("parket", path=None, name="x")
 
 
-@pytest.mark.parametrize("source", ["cifar10", "parquet", "folder"])
+@pytest.mark.parametrize("source", ["cifar10", "cifar100", "svhn", "parquet", "folder"])
 def test_a_source_on_disk_needs_a_path(source: str) -> None:
     with pytest.raises(ConfigError, match=r"data\.path"):
         read(source, path=None, name="x")
@@ -58,7 +59,7 @@ def test_digits_are_the_same_every_time() -> None:
     assert first.fingerprint == second.fingerprint
 
 
-# CIFAR-10, with small stand-ins for torchvision and RobustBench
+# CIFAR-10 and CIFAR-100, with small stand-ins for torchvision and RobustBench
 
 
 @pytest.fixture
@@ -68,36 +69,39 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     test = torch.from_numpy(rng.integers(256, size=(10, 3, 32, 32), dtype=np.uint8))
     calls = SimpleNamespace(train=train, test=test, order=[], fails=None)
 
-    class FakeCIFAR10:
+    class FakeCIFAR:
         def __init__(self, root: str, train: bool, download: bool) -> None:
             calls.order.append(("torchvision", root, train, download))
             if calls.fails:
                 raise calls.fails
             self.data, self.targets = calls.train, [number % 10 for number in range(20)]
-            self.classes = list(cifar10.CLASSES)
+            self.classes = list(cifar.CLASSES)
 
-    def load_cifar10(data_dir: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def load_test(data_dir: str) -> tuple[torch.Tensor, torch.Tensor]:
         calls.order.append(("robustbench", data_dir))
         return calls.test / 255 + calls.__dict__.get("shift", 0.0), torch.arange(10)
 
     contents: dict[str, dict[str, Any]] = {
         "torchvision": {},
-        "torchvision.datasets": {"CIFAR10": FakeCIFAR10},
+        "torchvision.datasets": {"CIFAR10": FakeCIFAR, "CIFAR100": FakeCIFAR},
         "robustbench": {},
-        "robustbench.data": {"load_cifar10": load_cifar10},
+        "robustbench.data": {"load_cifar10": load_test, "load_cifar100": load_test},
         "bench.attacks.autoattack": {"provide": lambda: calls.order.append(("provide",))},
     }
     for name, members in contents.items():
         module = ModuleType(name)
         vars(module).update(members)
         monkeypatch.setitem(sys.modules, name, module)
+        if (parent := name.rpartition(".")[0]) in ("torchvision", "robustbench"):
+            setattr(sys.modules[parent], name.rpartition(".")[2], module)
     return calls
 
 
-def test_cifar10_trains_on_torchvisions_images_and_tests_on_robustbenchs(
-    stand_ins: SimpleNamespace, tmp_path: Path
+@pytest.mark.parametrize("source", ["cifar10", "cifar100"])
+def test_cifar_trains_on_torchvisions_images_and_tests_on_robustbenchs(
+    stand_ins: SimpleNamespace, tmp_path: Path, source: str
 ) -> None:
-    dataset = read("cifar10", path=tmp_path, name="few")
+    dataset = read(source, path=tmp_path, name="few")
     assert stand_ins.order == [
         ("provide",),
         ("torchvision", str(tmp_path), True, True),
@@ -107,19 +111,20 @@ def test_cifar10_trains_on_torchvisions_images_and_tests_on_robustbenchs(
     assert torch.equal(dataset.test.pixels, stand_ins.test)
     assert dataset.train.labels.tolist() == [number % 10 for number in range(20)]
     assert dataset.test.labels.tolist() == list(range(10))
-    assert dataset.classes == cifar10.CLASSES
+    assert dataset.classes == cifar.CLASSES
 
 
+@pytest.mark.parametrize("classes", [10, 100])
 @pytest.mark.parametrize(
     "error", [OSError("no network"), RuntimeError("File not found or corrupted.")]
 )
-def test_cifar10_out_of_reach_says_what_to_put_where(
-    stand_ins: SimpleNamespace, tmp_path: Path, error: Exception
+def test_cifar_out_of_reach_says_what_to_put_where(
+    stand_ins: SimpleNamespace, tmp_path: Path, error: Exception, classes: int
 ) -> None:
     stand_ins.fails = error
     with pytest.raises(BenchError) as caught:
-        read("cifar10", path=tmp_path, name="cifar10")
-    for part in (str(error), "cifar-10-python.tar.gz", str(tmp_path), "parquet"):
+        read(f"cifar{classes}", path=tmp_path, name=f"cifar{classes}")
+    for part in (str(error), f"cifar-{classes}-python.tar.gz", str(tmp_path), "parquet"):
         assert part in str(caught.value)
 
 
@@ -129,6 +134,44 @@ def test_test_images_that_are_not_8_bit_are_refused(
     stand_ins.shift = 1e-3
     with pytest.raises(BenchError, match="not 8-bit"):
         read("cifar10", path=tmp_path, name="cifar10")
+
+
+# SVHN, through torchvision's own reader
+
+
+def write_svhn(folder: Path, part: str, count: int, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    from scipy.io import savemat
+    from torchvision.datasets import SVHN
+
+    pixels = np.random.default_rng(count).integers(256, size=(32, 32, 3, count), dtype=np.uint8)
+    # The files have 10 for the digit 0.
+    labels = 1 + np.arange(count, dtype=np.uint8)[:, None] % 10
+    path = folder / f"{part}_32x32.mat"
+    savemat(path, {"X": pixels, "y": labels})
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    entry = [f"http://nowhere.invalid/{path.name}", path.name, md5]
+    monkeypatch.setitem(SVHN.split_list, part, entry)
+    return pixels
+
+
+def test_svhn_is_read_with_the_digit_0_as_class_0(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = write_svhn(tmp_path, "train", 30, monkeypatch)
+    write_svhn(tmp_path, "test", 20, monkeypatch)
+    dataset = read("svhn", path=tmp_path, name="few")
+    assert torch.equal(dataset.train.pixels, torch.from_numpy(train).permute(3, 2, 0, 1))
+    assert dataset.train.labels.tolist() == [(1 + number % 10) % 10 for number in range(30)]
+    assert (len(dataset.test), dataset.classes) == (20, tuple("0123456789"))
+
+
+def test_an_svhn_file_that_is_another_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_svhn(tmp_path, "train", 30, monkeypatch)
+    (tmp_path / "train_32x32.mat").write_bytes(b"a page of a provider")
+    with pytest.raises(BenchError, match=r"train_32x32\.mat could not be had"):
+        read("svhn", path=tmp_path, name="few")
 
 
 # folder

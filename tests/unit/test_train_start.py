@@ -17,7 +17,7 @@ from bench.models import checkpoint as weights
 from bench.results.paths import RunPaths
 from bench.runtime.errors import BenchError, ConfigError
 from bench.runtime.files import sha256
-from bench.training.job import start_of, train
+from bench.training.job import needed_weights, train
 from bench.training.run import Run
 
 CPU = torch.device("cpu")
@@ -40,14 +40,14 @@ def test_a_training_begins_with_the_best_weights_of_the_method_it_names(data):
     spec = some_spec("trades", start="standard")
     folder = trained(data, "late", spec)
     record = json.loads((folder / "train.json").read_text())
-    assert record["start_sha256"] == sha256(standard / "best.safetensors")
-    state, _ = start_of(spec, some_data(), RunPaths(folder))
+    assert record["needed_sha256"] == {"start": sha256(standard / "best.safetensors")}
+    state, _ = needed_weights(spec, some_data(), RunPaths(folder))["start"]
     begun, _ = weights.load(standard / "best.safetensors")
     run = Run(spec, some_data(), CPU, state)
     for name, value in begun.state_dict().items():
         assert torch.equal(run.model.state_dict()[name], value)
     scratch = trained(data, "trades", some_spec("trades"))
-    assert json.loads((scratch / "train.json").read_text())["start_sha256"] is None
+    assert json.loads((scratch / "train.json").read_text())["needed_sha256"] == {}
     assert (scratch / "last.safetensors").read_bytes() != (folder / "last.safetensors").read_bytes()
 
 
@@ -65,7 +65,7 @@ def test_what_it_starts_from_must_be_trained_first_and_fit(data):
     ("start", "said"),
     [
         ("standart", "methods.late.training.start: unknown method 'standart'"),
-        ("late", "'late' does not start from scratch itself"),
+        ("late", "'late' needs late itself"),
     ],
 )
 def test_a_start_that_cannot_be_is_refused(start, said):

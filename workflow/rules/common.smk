@@ -188,20 +188,29 @@ def train_code(wildcards):
     return train_inputs(wildcards).code
 
 
-def start_weights(wildcards):
-    start = EXPERIMENT.method(wildcards.method).training.start
-    return [] if start is None else PATHS.run(start, wildcards.seed).weights("best")
+def needed_weights(wildcards):
+    needed = EXPERIMENT.method(wildcards.method).needs.values()
+    return [PATHS.run(label, wildcards.seed).weights("best") for label in needed]
 
 
-def spec_of(inputs):
-    return json.dumps(inputs(EXPERIMENT).json)
+NOTHING = {"spec": "", "code": ""}
 
 
-def diagnostics_params(inputs):
-    """Settings and code of a job of the diagnostics; nothing where there is none."""
-    if EXPERIMENT.diagnostics is None:
-        return {"spec": "", "code": ""}
-    return {"spec": spec_of(inputs), "code": inputs(EXPERIMENT).code}
+def of_experiment(inputs):
+    """Return the params of a job whose inputs are the same for all methods."""
+    found = inputs(EXPERIMENT)
+    return {"spec": json.dumps(found.json), "code": found.code}
+
+
+def of_method(inputs):
+    """Return the params of a job of one run, whose inputs depend on its method."""
+
+    def param(key):
+        return lambda wildcards: of_experiment(
+            lambda experiment: inputs(experiment, wildcards.method)
+        )[key]
+
+    return {key: param(key) for key in NOTHING}
 
 
 def experiment_spec():

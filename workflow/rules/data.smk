@@ -9,8 +9,7 @@ checkpoint data:
     conda:
         "../../environment.yml"
     params:
-        spec=spec_of(staleness.data_inputs),
-        code=staleness.data_inputs(EXPERIMENT).code,
+        **of_experiment(staleness.data_inputs),
         files=listing_digest(EXPERIMENT.data),
         classes=EXPERIMENT.needs.classes,
         test_images=EXPERIMENT.needs.test_images,

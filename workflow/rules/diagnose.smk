@@ -1,5 +1,5 @@
-DIAGNOSE = diagnostics_params(staleness.diagnostics_inputs)
-TRANSFER = diagnostics_params(staleness.transfer_inputs)
+# Without diagnostics in the config no job of these rules is asked for, and there are no settings.
+DIAGNOSED = EXPERIMENT.diagnostics is not None
 
 
 # Both need the per-example results: a run that is not what its evaluation says is not examined.
@@ -25,7 +25,7 @@ rule diagnose:
         mem_mb=8000,
         runtime="4h",
     params:
-        **DIAGNOSE,
+        **(of_method(staleness.diagnostics_inputs) if DIAGNOSED else NOTHING),
         folder=run_folder,
     shell:
         "python -m bench diagnose --spec {params.spec:q} --method {wildcards.method}"
@@ -51,7 +51,7 @@ rule transfer:
         mem_mb=8000,
         runtime="4h",
     params:
-        **TRANSFER,
+        **(of_experiment(staleness.transfer_inputs) if DIAGNOSED else NOTHING),
         methods=[method.label for method in EXPERIMENT.methods],
         folder=PATHS.folder,
     shell:

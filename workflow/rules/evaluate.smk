@@ -17,9 +17,8 @@ rule evaluate:
         mem_mb=8000,
         runtime="12h",
     params:
-        spec=spec_of(staleness.evaluation_inputs),
+        **of_method(staleness.evaluation_inputs),
         trained=train_spec,
-        code=staleness.evaluation_inputs(EXPERIMENT).code,
         folder=run_folder,
     shell:
         "python -m bench evaluate --spec {params.spec:q} --train-spec {params.trained:q}"
@@ -43,8 +42,7 @@ rule reference:
         mem_mb=8000,
         runtime="12h",
     params:
-        spec=spec_of(staleness.reference_inputs),
-        code=staleness.reference_inputs(EXPERIMENT).code,
+        **of_experiment(staleness.reference_inputs),
         folder=lambda wildcards: PATHS.reference(wildcards.name).folder,
     shell:
         "python -m bench reference --name {wildcards.name} --spec {params.spec:q}"

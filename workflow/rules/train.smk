@@ -2,7 +2,7 @@ rule train:
     input:
         images=ancient(PATHS.data),
         about=about_images,
-        start=start_weights,
+        needed=needed_weights,
     output:
         weights=weights_of(RUN),
         history=RUN.history,

@@ -11,15 +11,17 @@ from bench.config.parsing import nearest
 from bench.data.dataset import Dataset
 from bench.data.origin import Origin, channel_moments
 from bench.data.published import PUBLISHED, mismatch
-from bench.data.sources import cifar10, digits, folder, parquet
+from bench.data.sources import cifar, digits, folder, parquet, svhn
 from bench.data.sources.found import Found
 from bench.runtime.errors import BenchError, ConfigError
 
 SOURCES: dict[str, Callable[[Path, str], Found]] = {
-    "cifar10": cifar10.read,
+    "cifar10": cifar.read_cifar10,
+    "cifar100": cifar.read_cifar100,
     "digits": digits.read,
     "folder": folder.read,
     "parquet": parquet.read,
+    "svhn": svhn.read,
 }
 
 
@@ -36,9 +38,9 @@ def read(
     Parameters
     ----------
     source
-        "digits" (scikit-learn's, inside the package), "cifar10" (the original archive, fetched
-        when it is not there yet), "parquet" (a folder in Hugging Face's layout) or "folder"
-        (one folder of images for each class).
+        "digits" (scikit-learn's, inside the package), "cifar10", "cifar100" and "svhn" (the
+        original files, fetched when they are not there yet), "parquet" (a folder in Hugging Face's
+        layout) or "folder" (one folder of images for each class).
     path
         The folder to read from; "digits" needs none.
     name
@@ -105,6 +107,6 @@ def check_name(dataset: Dataset, path: Path | None, lossy: str) -> None:
 def default_names(name: str, count: int) -> tuple[str, ...]:
     """Return CIFAR-10's class names for a copy of CIFAR-10, else the labels themselves."""
     # Ten classes alone say little: SVHN's and MNIST's are digits.
-    if name.startswith("cifar10") and count == len(cifar10.CLASSES):
-        return cifar10.CLASSES
+    if name.startswith("cifar10") and count == len(cifar.CLASSES):
+        return cifar.CLASSES
     return tuple(map(str, range(count)))
