@@ -72,8 +72,12 @@ COSTS = Table(
         "images_per_second": Column(
             "number", "an image counts once an epoch, or once an attack", empty=True
         ),
-        "forward_passes": Column("number", "of one image in one training step", ".6g", empty=True),
-        "backward_passes": Column("number", "of one image in one training step", ".6g", empty=True),
+        "forward_passes": Column(
+            "number", "of one image in one training step", empty=True, form=".6g"
+        ),
+        "backward_passes": Column(
+            "number", "of one image in one training step", empty=True, form=".6g"
+        ),
     },
     make=MAKE.format("summarize"),
 )
