@@ -13,7 +13,7 @@ from synthetic import METHODS, some_data, some_spec
 from torch import Tensor
 
 from bench.engine import memory_format
-from bench.training.run import Run
+from bench.training.passes import untrained
 
 MIXED = "tensors on cuda and on cpu"
 WAITS = "the host waits for the device"
@@ -134,13 +134,13 @@ def test_a_training_there_is_the_training_here(monkeypatch, method, engine, prec
     spec = some_spec(method)
     spec = replace(spec, training=replace(spec.training, engine=engine, precision=precision))
     with pretended_cuda():
-        there = Run(spec, some_data(), CUDA)
+        there = untrained(spec, some_data(), CUDA)
         measured = [there.epoch(number, lambda *_: None) for number in (1, 2)]
         weights = {name: value.cpu() for name, value in there.model.state_dict().items()}
     # What a graph records is the attack of the folded engine.
     name = "folded" if engine == "cuda_graph" else engine
     spec = replace(spec, training=replace(spec.training, engine=name))
-    here = Run(spec, some_data(), torch.device("cpu"))
+    here = untrained(spec, some_data(), torch.device("cpu"))
     assert measured == [here.epoch(number, lambda *_: None) for number in (1, 2)]
     for name, value in here.model.state_dict().items():
         assert torch.equal(weights[name], value), name

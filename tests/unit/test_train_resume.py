@@ -142,7 +142,7 @@ def test_all_that_weights_depend_on_is_in_the_identity_of_a_state(monkeypatch):
     before = identity_of(spec, whole, CPU)
     assert keys(identity_of(some_spec(seed=1), whole, CPU)) == ["spec"]
     assert keys(identity_of(spec, some_data(45), CPU)) == ["images"]
-    assert keys(identity_of(spec, whole, CPU, "digest of a start")) == ["start"]
+    assert keys(identity_of(spec, whole, CPU, {"start": "a digest"})) == ["needed"]
     for name, other, key in (
         ("train_digest", "other code", "code"),
         ("describe", "other device", "device"),
