@@ -6,11 +6,10 @@ import copy
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 import torch
-from synthetic import EPS, METHODS, settings_kept, some_data, some_spec
+from synthetic import EPS, METHODS, MOVED_WEIGHTS, settings_kept, some_data, some_spec
 from torch import Tensor, nn
 
 from bench.attacks.inner import Budget, InnerAttack
@@ -128,12 +127,15 @@ def refuse_to_wait() -> None:
         torch.cuda.set_sync_debug_mode("error")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "training"),
+    [*((method, {}) for method in METHODS), ("trades", MOVED_WEIGHTS)],
+)
 @pytest.mark.parametrize(("name", "precision"), [("eager", "float32"), *ENGINES])
-def test_no_step_waits_for_the_device(method, name, precision):
-    spec = some_spec(method, epochs=3, compute=Compute(device="cuda", tf32=True))
-    shell = replace(spec.training, engine=name, precision=precision)
-    run = untrained(replace(spec, training=shell), some_data(), GPU)
+def test_no_step_waits_for_the_device(method, training, name, precision):
+    compute = Compute(device="cuda", tf32=True)
+    how = {"epochs": 3, "engine": name, "precision": precision, **training}
+    run = untrained(some_spec(method, compute=compute, **how), some_data(), GPU)
     for epoch in (1, 2):
         run.epoch(epoch, lambda *_: None)
     metrics, batches = EpochMetrics(GPU), run.batches(3)

@@ -12,11 +12,10 @@ import pytest
 import torch
 from killing import kill_at_random
 from stopping import stopping_in
-from synthetic import METHODS, some_data, some_spec
+from synthetic import METHODS, MOVED_WEIGHTS, some_data, some_spec
 
 from bench.config.experiment import Model, Schedule, TrainSpec, spec_json
 from bench.config.method_options import needs
-from bench.config.schema import WeightAveraging, WeightPerturbation
 from bench.data.dataset import save
 from bench.results.changes import differences
 from bench.runtime.signals import InterruptedJobError
@@ -57,8 +56,6 @@ def made(folder: Path) -> dict[str, object]:
     }
 
 
-AVERAGED = {"weight_averaging": WeightAveraging(decay=0.9)}
-PERTURBED = {"awp": WeightPerturbation(gamma=0.01, first_epoch=2)}
 STEPS = {"schedule": Schedule(name="steps", milestones=(3,))}
 
 
@@ -67,7 +64,7 @@ STEPS = {"schedule": Schedule(name="steps", milestones=(3,))}
     [
         *((method, {}) for method in METHODS),
         *((method, STEPS) for method in ("standard", "memloss")),
-        *((method, AVERAGED | PERTURBED) for method in ("trades", "dynat", "cure", "memloss_hat")),
+        *((method, MOVED_WEIGHTS) for method in ("trades", "dynat", "cure", "memloss_hat")),
     ],
 )
 def test_stopped_and_resumed_equals_undisturbed(method, training, data, tmp_path, monkeypatch):
