@@ -20,6 +20,7 @@ from bench.config.experiment import (
     TrainSpec,
 )
 from bench.config.method_options import declared_options
+from bench.config.schema import WeightAveraging, WeightPerturbation
 from bench.data.dataset import Dataset, Images
 
 EPS = 0.1
@@ -40,6 +41,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "sat": {"variant": "r1"},
     "fgsm_at": {},
     "fgsm_rs": {},
+}
+# Training with averaged weights and, in the second epoch, with perturbed ones.
+MOVED_WEIGHTS = {
+    "weight_averaging": WeightAveraging(decay=0.9),
+    "awp": WeightPerturbation(gamma=0.01, first_epoch=2),
 }
 
 

@@ -4,11 +4,13 @@ Vivek and Babu 2020, "Regularizers for Single-step Adversarial Training", arXiv:
 the authors' code. With s(v) = sign(dCE(z(v), y)/dv), FGSM(v, e) = clip(v + e * s(v)), and u a sign
 drawn for each value:
 
-    R1:  L = mean CE(z(a), y) + strength * ||z(a)_last - z(b)||^2
+    L = mean CE(z(a), y) + strength * R
+
+    R1:  R = ||z(a)_last - z(b)||^2
          a = FGSM(x, eps);   b: `iterations` steps of FGSM with eps / iterations, of the last image
-    R2:  L = mean CE(z(a), y) + strength * mean ||z(a) - z(b)||^2
+    R2:  R = mean ||z(a) - z(b)||^2
          a = FGSM(x, eps);   b = FGSM(x + noise * u, eps)
-    R3:  L = CE_a + strength * max(0, CE_b - tau * CE_a),    CE_a = mean CE(z(a), y), CE_b so too
+    R3:  R = max(0, mean CE(z(b), y) - tau * mean CE(z(a), y))
          c = clip(x + noise * u);   a = clip(c + eps_hi * s(c)),  b = clip(c + eps_lo * s(c))
 
 a and b are constants; no logits are detached. Images are attacked in evaluation mode and go through

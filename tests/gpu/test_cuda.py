@@ -14,7 +14,7 @@ import pytest
 import torch
 from margins import Blocks, pixels
 from stopping import stopping_in
-from synthetic import EPS, MEMLOSS, METHODS, some_data, some_images, some_spec
+from synthetic import EPS, MEMLOSS, some_data, some_images, some_spec
 from torch import Tensor, nn
 
 from bench.attacks import autoattack
@@ -28,6 +28,7 @@ from bench.config.experiment import (
     Pgd,
     Threat,
 )
+from bench.config.method_options import needs
 from bench.data.dataset import Images, save, to_unit
 from bench.evaluation.job import evaluate
 from bench.evaluation.per_example import correct, evaluate_attack
@@ -40,7 +41,9 @@ from bench.results.paths import Paths
 from bench.runtime.signals import InterruptedJobError
 from bench.training.job import train
 from bench.training.metrics import EpochMetrics
+from bench.training.passes import untrained
 from bench.training.run import Run
+from bench.training.step import TrainingStep
 
 pytestmark = pytest.mark.gpu
 # cuBLAS reads it when it starts; the command line sets it too.
@@ -69,6 +72,9 @@ def flags() -> tuple[bool, bool]:
 def trained(data: Path, name: str, method: str = "trades", **spec: Any) -> Path:
     folder = data.parent / "models" / name / "seed0"
     given = some_spec(method, compute=TF32)
+    for label in needs(given.method, given.options, None).values():
+        if not (data.parent / "models" / label).exists():
+            trained(data, label, label)
     train(replace(given, **spec), experiment="digits", label=name, data=data, folder=folder)
     return folder
 
@@ -129,7 +135,8 @@ def test_the_record_names_the_device_and_its_memory(data):
 
 @pytest.mark.parametrize("method", names())
 def test_a_run_meets_the_same_weights_batches_and_views_as_on_a_cpu(method):
-    there, here = (Run(some_spec(method), some_data(), torch.device(d)) for d in ("cuda", "cpu"))
+    spec, data = some_spec(method), some_data()
+    there, here = (untrained(spec, data, torch.device(kind)) for kind in ("cuda", "cpu"))
     for name, value in here.model.state_dict().items():
         assert torch.equal(there.model.state_dict()[name].cpu(), value), name
     for epoch in (1, 2, 3):
@@ -150,15 +157,16 @@ def test_the_memory_on_the_device_gives_back_what_its_alignment_says(alignment, 
     run = Run(some_spec("memloss", options=options, compute=TF32), some_data(), GPU)
     assert all(value.device.type == "cuda" for value in run.memory.state_dict().values())
     seen: list[dict[int, dict[str, Tensor]]] = [{}, {}]
-    original = run.images
+    original = run.step
 
-    def images(epoch: int, step: int, index_B: Tensor) -> dict[str, Tensor]:
-        given = original(epoch, step, index_B)
+    def step(epoch: int, number: int, index_B: Tensor, metrics: EpochMetrics) -> TrainingStep:
+        made = original(epoch, number, index_B, metrics)
         for place, index in enumerate(index_B.tolist()):
-            seen[epoch - 1][index] = {name: batch[place].clone() for name, batch in given.items()}
-        return given
+            shown = {name: batch[place].clone() for name, batch in made.images.items()}
+            seen[epoch - 1][index] = shown
+        return made
 
-    run.images = images  # type: ignore[method-assign]
+    run.step = step  # type: ignore[method-assign]
     run.epoch(1, quiet)
     run.epoch(2, quiet)
     first, second = seen
@@ -280,7 +288,7 @@ def test_a_run_is_trained_and_evaluated_from_end_to_end(data):
     small = some_data(test=12)
     wrong = Images(small.test.pixels, (small.test.labels + 5) % 10)
     save(replace(small, test=wrong), data)
-    for method in METHODS:
+    for method in ("standard", "pgd_at", "trades", "mart", "memloss"):
         folder = trained(data, method, method)
         evaluate(spec(eps=EPS), data=data, folder=folder)
     for run in read_runs(Paths(data.parent)):

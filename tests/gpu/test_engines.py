@@ -6,11 +6,10 @@ import copy
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 import torch
-from synthetic import EPS, METHODS, settings_kept, some_data, some_spec
+from synthetic import EPS, METHODS, MOVED_WEIGHTS, settings_kept, some_data, some_spec
 from torch import Tensor, nn
 
 from bench.attacks.inner import Budget, InnerAttack
@@ -21,7 +20,7 @@ from bench.engine.choose import create
 from bench.models.base import build
 from bench.numerics.device import convolutions, prepare
 from bench.training.metrics import EpochMetrics
-from bench.training.run import Run
+from bench.training.passes import untrained
 
 pytestmark = pytest.mark.gpu
 # cuBLAS reads it when it starts; the command line sets it too.
@@ -128,21 +127,24 @@ def refuse_to_wait() -> None:
         torch.cuda.set_sync_debug_mode("error")
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("name", "precision"), ENGINES)
-def test_no_step_waits_for_the_device(method, name, precision):
-    spec = some_spec(method, epochs=3, compute=Compute(device="cuda", tf32=True))
-    shell = replace(spec.training, engine=name, precision=precision)
-    run = Run(replace(spec, training=shell), some_data(), GPU)
+@pytest.mark.parametrize(
+    ("method", "training"),
+    [*((method, {}) for method in METHODS), ("trades", MOVED_WEIGHTS)],
+)
+@pytest.mark.parametrize(("name", "precision"), [("eager", "float32"), *ENGINES])
+def test_no_step_waits_for_the_device(method, training, name, precision):
+    compute = Compute(device="cuda", tf32=True)
+    how = {"epochs": 3, "engine": name, "precision": precision, **training}
+    run = untrained(some_spec(method, compute=compute, **how), some_data(), GPU)
     for epoch in (1, 2):
         run.epoch(epoch, lambda *_: None)
     metrics, batches = EpochMetrics(GPU), run.batches(3)
-    run.images(3, 0, batches[0])
+    # The first step may prepare what an epoch needs.
+    run.step(3, 0, batches[0], metrics)
     torch.cuda.synchronize()
     try:
         refuse_to_wait()
-        given = run.images(3, 1, batches[1])
-        run.step(given, run.labels_N[batches[1]], metrics)
+        run.step(3, 1, batches[1], metrics)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert metrics.first_bad_step() is None

@@ -17,13 +17,16 @@ from torch import Tensor, nn
 from bench.config.experiment import Attack, Threat, TrainSpec
 from bench.methods.base import create, names, total
 from bench.training.metrics import EpochMetrics
-from bench.training.run import Run
+from bench.training.passes import untrained
 
 # Wide, so that the two directions of a divergence differ by more than a percent.
 EPS = 0.3
 FILE = Path(__file__).with_name("golden.json")
 V1, V2, V3 = ({"variant": v, "beta": 3.0, "memory_beta": 2.0} for v in ("v1", "v2", "v3"))
-# Every method, and what of MemLoss has code of its own.
+# The logits of a name are those of its place.
+PASSES = ("clean", "adversarial", "memory", "other", "helped", "teacher", "guide")
+PASSES += ("revised_clean", "revised_adversarial")
+# Every method, and what of one has code of its own.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, METHODS.get(name, {})) for name in names()},
     "memloss": ("memloss", V1),
@@ -34,15 +37,20 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "memloss realigned": ("memloss", {**V1, "alignment": "realigned"}),
     "memloss clean_crop": ("memloss", {**V1, "alignment": "clean_crop"}),
     "memloss float32": ("memloss", {**V1, "storage": "float32"}),
+    "sat": ("sat", {"variant": "r1"}),
+    "sat r2": ("sat", {"variant": "r2"}),
+    "sat r3": ("sat", {"variant": "r3"}),
+    "cure rgp": ("cure", {"criterion": "rgp"}),
+    "cure natural_epochs": ("cure", {"natural_epochs": 1}),
 }
 
 
 def loss_of(case: str) -> dict[str, dict[str, float]]:
     """The terms on fixed logits, and how long their gradient to the logits of each pass is."""
     method = create(*CASES[case])
-    passes = ("clean", "adversarial", "memory")
-    logits = {name: fixed_logits(passes.index(name)) for name in method.passes}
-    terms = method.terms(logits, torch.arange(6) * 3 % 10)
+    logits = {name: fixed_logits(PASSES.index(name)) for name in method.passes}
+    constant = {name: fixed_logits(PASSES.index(name)).detach() for name in method.teacher_passes}
+    terms = method.terms(logits | constant, torch.arange(6) * 3 % 10)
     total(terms).backward()  # type: ignore[no-untyped-call]
     gradients = {name: logits[name].grad for name in logits}
     return {
@@ -68,7 +76,7 @@ def spec_of(case: str) -> TrainSpec:
 def training_of(spec: TrainSpec) -> dict[str, Any]:
     """The loss of every step and the terms of every epoch.
 
-    The network is in float64: in float32 the last bits of the machine decide the sign of a
+    The networks are in float64: in float32 the last bits of the machine decide the sign of a
     gradient now and then, and with it a pixel of an adversarial image.
     """
 
@@ -81,8 +89,9 @@ def training_of(spec: TrainSpec) -> dict[str, Any]:
         steps.append(metrics.latest_loss())
 
     with settings_kept():
-        run = Run(spec, some_data(), torch.device("cpu"))
-        run.model.double().register_forward_pre_hook(widen)
+        run = untrained(spec, some_data(), torch.device("cpu"))
+        for network in (run.model, *(run.networks[name] for name in run.networks)):
+            network.double().register_forward_pre_hook(widen)
         epochs = [run.epoch(number, watch) for number in range(1, spec.training.epochs + 1)]
     return {"steps": steps, "epochs": [epoch.terms for epoch in epochs]}
 

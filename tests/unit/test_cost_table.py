@@ -3,47 +3,75 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 from factory import ResultsFactory
 from framed import results, summary
 from summed import written
-from synthetic import METHODS, some_data, some_spec
-from torch import Tensor, nn
+from synthetic import MEMLOSS, METHODS, some_spec
 
 from bench.__main__ import main
 from bench.analysis.tables import costs
-from bench.methods.base import create
+from bench.config.schema import WeightPerturbation
 from bench.results.columns import COSTS
 from bench.results.experiment import ExperimentResults
 from bench.results.tables import from_rows
 from bench.runtime.errors import BenchError
-from bench.training.job import passes_of
-from bench.training.run import Run
+from bench.training.passes import count_passes
+
+# Forward and backward passes of an image in a step with an attack of two steps, in batches of 16.
+# A KL attack has one forward pass for its target; where a network of constants passes, and where
+# nobody reads the logits, there is no backward pass.
+PASSES: dict[str, tuple[str, dict[str, Any], float, float]] = {
+    "standard": ("standard", {}, 1, 1),
+    "pgd_at": ("pgd_at", {}, 2 + 1, 2 + 1),
+    "trades": ("trades", {}, 3 + 2, 2 + 2),
+    "mart": ("mart", {}, 2 + 2, 2 + 2),
+    "memloss": ("memloss", MEMLOSS, 3 + 3, 2 + 3),
+    "memloss_hat": ("memloss_hat", MEMLOSS, 3 + 4 + 1, 2 + 4),
+    "hat": ("hat", {}, 3 + 3 + 1, 2 + 3),
+    "memory_mart": ("memory_mart", {}, 2 + 3, 2 + 2),
+    "dynat": ("dynat", {}, 2 + 2 + 1, 2 + 1 + 1),
+    "dynat without the clean pass": ("dynat", {"clean_pass": False}, 2 + 1 + 1, 2 + 1 + 1),
+    # Its two criteria are gradients of their own.
+    "cure": ("cure", {}, 3 + 2 + 2, 2 + 2 + 2),
+    "cure rgp": ("cure", {"criterion": "rgp"}, 3 + 2 + 2, 2 + 2),
+    "sat r1": ("sat", {"variant": "r1"}, 1 + 3 / 16 + 1 + 1 / 16, 1 + 3 / 16 + 1 + 1 / 16),
+    "sat r2": ("sat", {"variant": "r2"}, 2 + 2, 2 + 2),
+    "sat r3": ("sat", {"variant": "r3"}, 1 + 2, 1 + 2),
+    "fgsm_at": ("fgsm_at", {}, 1 + 1, 1 + 1),
+    "fgsm_rs": ("fgsm_rs", {}, 1 + 1, 1 + 1),
+}
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_passes_are_those_that_a_step_makes(method, monkeypatch):
-    spec = some_spec(method, engine="eager")
-    counted = {"forward": 0, "backward": 0}
+@pytest.mark.parametrize("case", PASSES)
+def test_passes_are_those_that_the_equations_ask_for(case):
+    method, options, forward, backward = PASSES[case]
+    found = count_passes(some_spec(method, options=options)).record()
+    assert (found.forward, found.backward) == (forward, backward)
 
-    def count(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-        counted["forward"] += len(given[0])
-        if made.requires_grad:
-            made.register_hook(lambda _: counted.update(backward=counted["backward"] + len(made)))
 
-    run = Run(spec, some_data(), torch.device("cpu"))
-    run.epoch(1, lambda *_: None)
-    index_B = run.batches(2)[0]
-    run.model.register_forward_hook(count)
-    images = run.images(2, 0, index_B)
-    logits = {name: run.model(images[name]) for name in run.method.passes}
-    run.method.objective(logits, run.labels_N[index_B]).backward()
-    found = passes_of(spec, create(spec.method, spec.options))
-    assert {kind: count / len(index_B) for kind, count in counted.items()} == asdict(found)
+# Perturbed are the weights of the trained network alone, so DYNAT's guide has no gradient there.
+@pytest.mark.parametrize(
+    ("method", "options", "forward", "backward"),
+    [("trades", {}, 2, 2), ("sat", {"variant": "r2"}, 2, 2), ("dynat", {}, 3, 1)],
+)
+def test_a_perturbation_of_weights_costs_its_passes_again_and_no_second_attack(
+    method, options, forward, backward
+):
+    awp = WeightPerturbation(gamma=0.005, first_epoch=1)
+    plain, perturbed = (
+        count_passes(some_spec(method, options=options, awp=chosen)).record()
+        for chosen in (None, awp)
+    )
+    more = (perturbed.forward - plain.forward, perturbed.backward - plain.backward)
+    assert more == (forward, backward)
+
+
+def test_the_cost_is_known_of_every_method():
+    assert {method for method, *_ in PASSES.values()} == set(METHODS)
 
 
 def tables(factory: ResultsFactory) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ from bench.engine.choose import create
 from bench.engine.memory_format import layout
 from bench.models.base import build
 from bench.training.metrics import EpochMetrics
+from bench.training.passes import untrained
 from bench.training.run import Run
 
 CPU = torch.device("cpu")
@@ -70,19 +71,23 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
 
 @pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("method", METHODS)
-def test_on_the_same_images_and_noise_the_loss_is_the_eager_one(method, precision) -> None:
+def test_on_the_same_images_and_noise_the_loss_is_the_eager_one(
+    method, precision, monkeypatch
+) -> None:
     specs = {"eager": spec_with(method, "eager"), "folded": spec_with(method, "folded", precision)}
-    runs = {name: Run(spec, some_data(), CPU) for name, spec in specs.items()}
+    runs = {name: untrained(spec, some_data(), CPU) for name, spec in specs.items()}
     losses: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
     for epoch in (1, 2):
+        batches = {name: run.batches(epoch)[0] for name, run in runs.items()}
+        steps = {name: run.begin(epoch, 0, batches[name]) for name, run in runs.items()}
         # The eager run's images for both: an attack's signs multiply the last bits.
-        index_B = runs["eager"].batches(epoch)[0]
-        given = runs["eager"].images(epoch, 0, index_B)
+        steps["folded"]._made = steps["eager"]._made
         for name, run in runs.items():
-            laid = {kind: run.engine.to_memory_format(batch) for kind, batch in given.items()}
+            monkeypatch.setattr(run, "begin", lambda *_, step=steps[name]: step)
             metrics = EpochMetrics(CPU)
-            run.step(laid, run.labels_N[index_B], metrics)
+            run.step(epoch, 0, batches[name], metrics)
             losses[name].append(metrics.means())
+        monkeypatch.undo()
     for eager, folded in zip(losses["eager"], losses["folded"], strict=True):
         assert eager.keys() == folded.keys()
         losses_of = [{k: v for k, v in means.items() if "loss" in k} for means in (eager, folded)]
@@ -95,7 +100,7 @@ def test_weights_after_a_step_are_the_eager_ones_up_to_rounding() -> None:
     for name in ("eager", "folded"):
         run = Run(spec_with("standard", name), some_data(), CPU)
         index_B = run.batches(1)[0]
-        run.step(run.images(1, 0, index_B), run.labels_N[index_B], EpochMetrics(CPU))
+        run.step(1, 0, index_B, EpochMetrics(CPU))
         weights[name] = run.model.state_dict()
     for key, value in weights["eager"].items():
         torch.testing.assert_close(weights["folded"][key], value, rtol=1e-4, atol=1e-5)
@@ -218,12 +223,11 @@ def test_no_step_reads_a_number_back_from_the_device(monkeypatch: pytest.MonkeyP
     run.epoch(1, lambda *_: None)
     metrics, batches = EpochMetrics(CPU), run.batches(2)
     # The first step may prepare what an epoch needs.
-    run.step(run.images(2, 0, batches[0]), run.labels_N[batches[0]], metrics)
+    run.step(2, 0, batches[0], metrics)
 
     def refused(*_given: object, **_named: object) -> None:
         raise AssertionError("the host waits for the device")
 
     for name in ("item", "tolist", "numpy", "cpu", "nonzero", "__bool__", "__int__", "__float__"):
         monkeypatch.setattr(Tensor, name, refused)
-    images_B = run.images(2, 1, batches[1])
-    run.step(images_B, run.labels_N[batches[1]], metrics)
+    run.step(2, 1, batches[1], metrics)

@@ -11,6 +11,7 @@ from bench.data.augment import Views
 from bench.data.dataset import to_unit
 from bench.training import forgetting as module
 from bench.training.forgetting import COLUMNS, ForgettingTracker
+from bench.training.passes import untrained
 from bench.training.run import Run
 
 COUNT = 40
@@ -150,7 +151,7 @@ def test_at_most_256_images_are_followed_and_the_seed_chooses_them(monkeypatch):
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "standard"])
 def test_watching_changes_no_weight(method, monkeypatch):
     def trained() -> dict[str, Tensor]:
-        run = Run(some_spec(method), some_data(), CPU)
+        run = untrained(some_spec(method), some_data(), CPU)
         for number in (1, 2):
             run.epoch(number, lambda *_: None)
         return run.model.state_dict()

@@ -15,7 +15,8 @@ BUDGET = Budget(eps=0.1, step=0.03, steps=6)
 KL = InnerAttack(loss="kl", start="gaussian")
 CE_GAUSSIAN = InnerAttack(loss="ce", start="gaussian")
 CE_UNIFORM = InnerAttack(loss="ce", start="uniform")
-ALL = pytest.mark.parametrize("attack", [KL, CE_GAUSSIAN, CE_UNIFORM])
+CE_ZERO = InnerAttack(loss="ce", start="zero")
+ALL = pytest.mark.parametrize("attack", [KL, CE_GAUSSIAN, CE_UNIFORM, CE_ZERO])
 
 
 class Linear(nn.Module):
@@ -133,6 +134,32 @@ def test_noise_has_the_distribution_of_its_start():
     uniform = CE_UNIFORM.noise(shape, eps=0.1, generator=generator())
     assert uniform.abs().max() <= 0.1
     assert uniform.std().item() == pytest.approx(0.2 / 12**0.5, rel=0.1)
+
+
+def test_an_attack_that_starts_at_the_image_takes_its_first_gradient_there():
+    noise = CE_ZERO.noise((4, 3, 8, 8), eps=0.1, generator=generator())
+    assert not noise.any()
+    model, (images, labels) = Linear(), batch()
+    CE_ZERO(model, images, labels, BUDGET, torch.zeros_like(images))
+    assert torch.equal(model.seen[0], images)
+
+
+def test_a_divergence_has_no_gradient_at_the_image_so_it_cannot_start_there():
+    with pytest.raises(ConfigError, match=r"InnerAttack\.start"):
+        InnerAttack(loss="kl", start="zero")
+
+
+def test_steps_are_the_recipes_or_the_attacks_own():
+    recipe = {"eps": 0.1, "step": 0.03, "steps": 6}
+    assert KL.budget(**recipe) == BUDGET
+    own = InnerAttack(loss="ce", start="uniform", steps=1, step_over_eps=1.25)
+    assert own.budget(**recipe) == Budget(eps=0.1, step=0.125, steps=1)
+
+
+@pytest.mark.parametrize("given", [{"steps": 0}, {"step_over_eps": 0.0}, {"step_over_eps": -1.0}])
+def test_an_attack_of_no_steps_or_length_is_refused(given):
+    with pytest.raises(ConfigError, match=f"InnerAttack.{next(iter(given))}"):
+        InnerAttack(loss="ce", start="uniform", **given)
 
 
 def test_attacks_with_the_same_start_draw_the_same_noise():

@@ -24,6 +24,7 @@ from bench.training.run import Run
 
 INNER = 'InnerAttack(loss="ce", start="uniform")'
 READS = 'return {"a": logits["clean"].mean() + logits["adversarial"].mean()}'
+FORWARD = "def forward(self, step): return step.logits(clean=step.x, adversarial=step.attack())"
 MINE = """
 from dataclasses import dataclass
 from bench.attacks.inner import InnerAttack
@@ -34,6 +35,7 @@ from bench.methods.base import Method, register
 class Mine(Method):
     attack = {attack}
     passes = {passes}
+    {more}
     def terms(self, logits, labels):
         {terms}
 """
@@ -45,9 +47,10 @@ def source(
     attack: str = INNER,
     passes: str = '("clean", "adversarial")',
     terms: str = READS,
+    more: str = "",
 ) -> Path:
     path = folder / "mine.py"
-    path.write_text(MINE.format(attack=attack, passes=passes, terms=terms))
+    path.write_text(MINE.format(attack=attack, passes=passes, terms=terms, more=more))
     return path
 
 
@@ -73,6 +76,13 @@ def problems(path: Path) -> tuple[str, ...]:
         ({"terms": READS + ' + logits["memory"]'}, "terms reads logits['memory'], which is not in"),
         ({"terms": READS + ' + logits.get("mem")'}, "terms reads logits['mem'], which is not in"),
         ({"passes": '("clean", "adversarial", "memory")'}, "terms never reads logits['memory']"),
+        ({"more": 'teacher_passes = ("guide",)'}, "unknown pass 'guide'"),
+        ({"more": 'statistics_passes = ("clean",)'}, "names one twice"),
+        ({"more": "statistics_passes = 1"}, "statistics_passes: expected a tuple"),
+        ({"more": 'networks = {"guide": "trianed"}'}, "unknown kind 'trianed'; did you mean 'tr"),
+        ({"more": 'networks = {"helper": "frozen"}'}, "the frozen 'helper' needs an option"),
+        ({"more": "networks = NETWORKS"}, "networks: expected a literal"),
+        ({"more": FORWARD, "terms": READS + ' + logits["guide"]'}, "terms reads logits['guide']"),
     ],
 )
 def test_what_training_could_not_do_is_named_with_file_and_line(tmp_path, change, said):
@@ -106,6 +116,11 @@ def test_what_a_method_must_have_is_missed(tmp_path, missing):
         {"terms": f'x = logits["memory"] if "memory" in logits else 0\n        {READS}'},
         {"passes": "tuple(WORDS)"},
         {"attack": "None", "passes": '["clean"]', "terms": 'return {"a": logits["clean"].mean()}'},
+        {"more": 'networks = {"guide": "trained", "slow": "average"}'},
+        {"more": 'networks = {"helper": "frozen"}; helper: Label = "standard"'},
+        # What a forward of its own passes over has any name, and may be made without an attack.
+        {"more": FORWARD, "attack": "None"},
+        {"more": FORWARD, "passes": '("guide",)', "terms": 'return {"a": logits["guide"].mean()}'},
     ],
 )
 def test_what_training_can_do_is_accepted(tmp_path, change):
@@ -161,7 +176,7 @@ def test_a_file_that_cannot_be_imported_is_named(mine, change, error, said):
     [
         (
             "return {'a': logits['memory'].mean()}",
-            ", line 12: terms of the method 'mine' failed: K",
+            ", line 13: terms of the method 'mine' failed: K",
         ),
         ("return {}", ": terms of the method 'mine' must return a mapping"),
         ("return logits['clean'].mean()", "must return a mapping of names to tensors, got Tensor"),
@@ -180,6 +195,22 @@ def test_a_mistake_in_terms_is_told_as_the_files_own(mine, capsys, terms, said):
     assert said in last
     assert "report" not in last
     assert bool(log and log[0].startswith("Traceback")) == ("failed" in last)
+
+
+@pytest.mark.parametrize(
+    ("forward", "said"),
+    [
+        ("return step.logits(clean=step.y)", "forward of the method 'mine' failed: AttributeError"),
+        ("return step.logits(adversarail=step.x)", "'adversarail', which are in none of its lists"),
+    ],
+)
+def test_a_mistake_in_forward_is_told_as_the_files_own(mine, forward, said):
+    path = source(mine, more=f"def forward(self, step): {forward}")
+    run = Run(replace(some_spec(), method="mine", options={}), some_data(), torch.device("cpu"))
+    with pytest.raises(CodeError) as caught:
+        run.epoch(1, lambda *_: None)
+    assert str(caught.value).startswith(str(path))
+    assert said in str(caught.value)
 
 
 def test_a_full_memory_in_terms_is_not_the_methods_mistake(monkeypatch):

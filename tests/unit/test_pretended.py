@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 from pretended import CUDA, Device, OnDevice, pretended_cuda
-from synthetic import METHODS, some_data, some_spec
+from synthetic import METHODS, MOVED_WEIGHTS, some_data, some_spec
 from torch import Tensor
 
 from bench.engine import memory_format
-from bench.training.run import Run
+from bench.training.passes import untrained
 
 MIXED = "tensors on cuda and on cpu"
 WAITS = "the host waits for the device"
@@ -126,21 +126,24 @@ def test_a_tensor_is_of_no_use_after_its_device_was_given_back():
         left + 1
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "training"),
+    [*((method, {}) for method in METHODS), ("trades", MOVED_WEIGHTS)],
+)
 @pytest.mark.parametrize(("engine", "precision"), ENGINES)
-def test_a_training_there_is_the_training_here(monkeypatch, method, engine, precision):
+def test_a_training_there_is_the_training_here(monkeypatch, method, training, engine, precision):
     # Narrow networks lie otherwise on a CPU, which moves last bits.
     monkeypatch.setattr(memory_format, "WIDE", 0)
-    spec = some_spec(method)
+    spec = some_spec(method, **training)
     spec = replace(spec, training=replace(spec.training, engine=engine, precision=precision))
     with pretended_cuda():
-        there = Run(spec, some_data(), CUDA)
+        there = untrained(spec, some_data(), CUDA)
         measured = [there.epoch(number, lambda *_: None) for number in (1, 2)]
-        weights = {name: value.cpu() for name, value in there.model.state_dict().items()}
+        weights = {name: value.cpu() for name, value in there.network().state_dict().items()}
     # What a graph records is the attack of the folded engine.
     name = "folded" if engine == "cuda_graph" else engine
     spec = replace(spec, training=replace(spec.training, engine=name))
-    here = Run(spec, some_data(), torch.device("cpu"))
+    here = untrained(spec, some_data(), torch.device("cpu"))
     assert measured == [here.epoch(number, lambda *_: None) for number in (1, 2)]
-    for name, value in here.model.state_dict().items():
+    for name, value in here.network().state_dict().items():
         assert torch.equal(weights[name], value), name

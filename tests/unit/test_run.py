@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,10 +13,12 @@ from torch import Tensor, nn
 from bench.config.experiment import Attack, TrainSpec
 from bench.data.augment import Views
 from bench.data.dataset import Dataset, Images
+from bench.methods.base import logits_of
 from bench.methods.trades import Trades
 from bench.runtime.errors import BenchError
 from bench.training import run as module
 from bench.training.metrics import EpochMetrics
+from bench.training.passes import untrained
 from bench.training.run import Epoch, Run
 
 CPU = torch.device("cpu")
@@ -26,7 +29,7 @@ def quiet(_step: int, _tally: EpochMetrics) -> None:
 
 
 def a_run(spec: TrainSpec | None = None, dataset: Dataset | None = None) -> Run:
-    return Run(spec or some_spec(), dataset or some_data(), CPU)
+    return untrained(spec or some_spec(), dataset or some_data(), CPU)
 
 
 def after(run: Run, epochs: int = 1) -> tuple[list[Epoch], dict[str, Tensor]]:
@@ -38,44 +41,71 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def forwards(run: Run, call: Callable[[], Any]) -> list[tuple[Tensor, bool]]:
-    """Return the input and the mode of every forward pass that `call` makes."""
-    seen: list[tuple[Tensor, bool]] = []
+def forwards(
+    networks: dict[str, nn.Module], call: Callable[[], Any]
+) -> dict[str, list[tuple[Tensor, bool]]]:
+    """Return the input and the mode of every forward pass of each network that `call` makes."""
+    seen: dict[str, list[tuple[Tensor, bool]]] = {name: [] for name in networks}
 
-    def note(model: nn.Module, given: tuple[Tensor, ...]) -> None:
-        seen.append((given[0], model.training))
+    def noting(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def note(network: nn.Module, given: tuple[Tensor, ...]) -> None:
+            seen[name].append((given[0].detach().clone(), network.training))
 
-    handle = run.model.register_forward_pre_hook(note)
+        return note
+
+    handles = [net.register_forward_pre_hook(noting(name)) for name, net in networks.items()]
     call()
-    handle.remove()
+    for handle in handles:
+        handle.remove()
     return seen
+
+
+# The passes in train mode of a step of the second epoch: names of images, all at once in a joint
+# pass, and "start" for where an attack in train mode begins.
+PASSES: dict[str, dict[str, list[str]]] = {
+    "standard": {"model": ["clean"]},
+    "pgd_at": {"model": ["adversarial"]},
+    "trades": {"model": ["clean", "adversarial"]},
+    "mart": {"model": ["clean", "adversarial"]},
+    "memloss": {"model": ["clean", "adversarial", "memory"]},
+    "memloss_hat": {"model": ["clean", "adversarial", "memory", "helped"]},
+    "hat": {"model": ["clean", "adversarial", "helped"]},
+    "memory_mart": {"model": ["clean", "adversarial", "memory"]},
+    "dynat": {"model": ["adversarial", "clean"], "guide": ["clean"]},
+    "cure": {"model": ["clean", "adversarial"], "revision": ["clean", "adversarial"]},
+    "sat": {"model": ["adversarial other"]},
+    "fgsm_at": {"model": ["adversarial"]},
+    "fgsm_rs": {"model": ["start", "adversarial"]},
+}
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("epoch", [1, 2])
-def test_a_step_makes_separate_passes_in_train_mode_in_the_methods_order(method, epoch):
+def test_a_step_makes_its_passes_in_train_mode_in_the_methods_order(method, epoch):
     run = a_run(some_spec(method))
     if epoch == 2:
         after(run)
-    index_B = run.batches(epoch)[0]
-    counts = [run.model.get_buffer(f"bn{layer}.num_batches_tracked") for layer in (1, 2, 3)]
-    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    step = run.begin(epoch, 0, run.batches(epoch)[0])
+    networks = {"model": run.model} | {name: run.networks[name] for name in run.networks}
+    before = {name: copy.deepcopy(network.state_dict()) for name, network in networks.items()}
+    seen = forwards(networks, lambda: logits_of(run.method, step))
 
-    images: dict[str, Tensor] = {}
-    attacked = forwards(run, lambda: images.update(run.images(epoch, 0, index_B)))
-    assert not any(training for _, training in attacked)
-    assert same(run.model.state_dict(), before), "an attack moved weights or statistics"
+    for which, network in networks.items():
+        passes = PASSES[method].get(which, [])
+        expected = [name for name in passes if name != "memory" or epoch == 2]
+        shown = [given for given, training in seen[which] if training]
+        assert len(shown) == len(expected)
+        for given, name in zip(shown, expected, strict=True):
+            if name != "start":
+                images = torch.cat([step.images[part] for part in name.split()])
+                assert torch.equal(given, images), name
+        state = network.state_dict()
+        for name, value in before[which].items():
+            if name.endswith("num_batches_tracked"):
+                assert state[name] == value + len(expected), "an attack moved statistics"
+            elif "running" not in name:
+                assert torch.equal(state[name], value), name
     assert run.model.training
-
-    expected = [name for name in run.method.passes if name != "memory" or epoch == 2]
-    seen = forwards(run, lambda: run.step(images, run.labels_N[index_B], EpochMetrics(CPU)))
-    assert all(training for _, training in seen)
-    assert len(seen) == len(expected)
-    for (given, _), name in zip(seen, expected, strict=True):
-        assert given is images[name], name
-        assert len(given) == len(index_B)
-    tracked = int(before["bn1.num_batches_tracked"]) + len(expected)
-    assert [int(count) for count in counts] == [tracked] * 3
 
 
 def test_memloss_passes_x_then_x_prime_then_x_second_and_trades_has_no_third():
@@ -98,11 +128,12 @@ def test_an_epoch_steps_the_schedule_once_a_batch_and_reports_where_it_began():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_epoch_measures_what_the_method_shows(method):
-    (first, second), _ = after(a_run(some_spec(method)), 2)
-    assert (first.train_clean is None) == (method == "pgd_at")
+    run = a_run(some_spec(method))
+    (first, second), _ = after(run, 2)
+    assert (first.train_clean is None) == (method in ("pgd_at", "sat", "fgsm_at", "fgsm_rs"))
     assert (first.train_robust is None) == (method == "standard")
     assert first.loss == pytest.approx(sum(first.terms.values()))
-    assert ("loss_memory" in second.terms) == (method == "memloss")
+    assert ("loss_memory" in second.terms) == run.method.memory
     assert "loss_memory" not in first.terms
     shown = [second.train_clean, second.train_robust]
     shown += [second.validation_clean, second.validation_pgd]
@@ -289,4 +320,5 @@ def test_a_method_with_a_memory_need_not_say_how_it_is_kept(monkeypatch):
     monkeypatch.setattr("bench.training.run.create", lambda *_: Remembering(beta=3.0))
     run = a_run()
     after(run)
-    assert "memory" in run.images(2, 0, run.batches(2)[0])
+    step = run.step(2, 0, run.batches(2)[0], EpochMetrics(CPU))
+    assert "memory" in step.images

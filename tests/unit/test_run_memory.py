@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bench.training.metrics import EpochMetrics
 from bench.training.run import Run
+from bench.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 # How far a remembered perturbation may be off, by the way it is kept.
@@ -25,18 +26,18 @@ def recorded(
     """Train MemLoss and return, for each epoch and pass, the image that each index was seen as."""
     run = Run(some_spec("memloss", options=MEMLOSS | options, epochs=epochs), some_data(), CPU)
     history: list[dict[str, dict[int, Tensor]]] = [{} for _ in range(epochs)]
-    original = run.images
+    original = run.step
 
-    def images(epoch: int, step: int, index_B: Tensor) -> dict[str, Tensor]:
-        given = original(epoch, step, index_B)
-        for name, images_BCHW in given.items():
+    def step(epoch: int, number: int, index_B: Tensor, metrics: EpochMetrics) -> TrainingStep:
+        made = original(epoch, number, index_B, metrics)
+        for name, images_BCHW in made.images.items():
             seen = history[epoch - 1].setdefault(name, {})
             for index, image in zip(index_B.tolist(), images_BCHW, strict=True):
                 assert index not in seen, "an image came twice in one epoch"
                 seen[index] = image.clone()
-        return given
+        return made
 
-    monkeypatch.setattr(run, "images", images)
+    monkeypatch.setattr(run, "step", step)
     for epoch in range(1, epochs + 1):
         run.epoch(epoch, quiet)
     for seen in (seen for epoch in history for seen in epoch.values()):

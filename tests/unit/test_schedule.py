@@ -17,7 +17,7 @@ PEAK = 0.21
 def one_weight(**optimizer: object) -> SGD:
     layer = nn.Linear(1, 1, bias=False)
     layer.weight.grad = torch.zeros_like(layer.weight)
-    return build_optimizer(layer, Optimizer(**{"learning_rate": PEAK} | optimizer))
+    return build_optimizer([layer], Optimizer(**{"learning_rate": PEAK} | optimizer))
 
 
 def followed(
@@ -118,7 +118,7 @@ def test_marts_own_shell_drops_at_epochs_75_90_and_100():
 
 def test_one_group_holds_every_parameter_and_all_of_them_decay():
     model = build("small_cnn", classes=10, channels=1, seed=0, width=4)
-    (group,) = build_optimizer(model, Optimizer(learning_rate=0.1)).param_groups
+    (group,) = build_optimizer([model], Optimizer(learning_rate=0.1)).param_groups
     assert {id(p) for p in group["params"]} == {id(p) for p in model.parameters()}
     kept = {key: group[key] for key in ("lr", "momentum", "nesterov", "weight_decay")}
     assert kept == {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
@@ -130,7 +130,7 @@ def test_batch_norm_and_biases_shrink_under_weight_decay_alone():
         nn.init.ones_(parameter)
         parameter.grad = torch.zeros_like(parameter)
     settings = Optimizer(learning_rate=0.5, momentum=0.0, nesterov=False, weight_decay=0.2)
-    build_optimizer(model, settings).step()
+    build_optimizer([model], settings).step()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.data, torch.full_like(parameter, 0.9), msg=name)
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 from killing import kill_at_random
 from stopping import stopping_in
-from synthetic import some_data, some_spec
+from synthetic import METHODS, MOVED_WEIGHTS, some_data, some_spec
 
 from bench.config.experiment import Model, Schedule, TrainSpec, spec_json
+from bench.config.method_options import needs
 from bench.data.dataset import save
 from bench.results.changes import differences
 from bench.runtime.signals import InterruptedJobError
@@ -55,23 +56,34 @@ def made(folder: Path) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("schedule", ["onecycle", "steps"])
-@pytest.mark.parametrize("method", ["standard", "trades", "memloss"])
-def test_stopped_and_resumed_equals_undisturbed(method, schedule, data, tmp_path, monkeypatch):
-    milestones = (3,) if schedule == "steps" else ()
-    spec = some_spec(method, epochs=4, schedule=Schedule(name=schedule, milestones=milestones))
-    go(spec, data, tmp_path / "whole")
+STEPS = {"schedule": Schedule(name="steps", milestones=(3,))}
+
+
+@pytest.mark.parametrize(
+    ("method", "training"),
+    [
+        *((method, {}) for method in METHODS),
+        *((method, STEPS) for method in ("standard", "memloss")),
+        *((method, MOVED_WEIGHTS) for method in ("trades", "dynat", "cure", "memloss_hat")),
+    ],
+)
+def test_stopped_and_resumed_equals_undisturbed(method, training, data, tmp_path, monkeypatch):
+    spec = some_spec(method, epochs=4, **training)
+    for label in needs(spec.method, spec.options, None).values():
+        go(some_spec(label), data, tmp_path / label / "seed0")
+    whole, stopped = (tmp_path / name / "seed0" for name in ("whole", "stopped"))
+    go(spec, data, whole)
     for epoch in (2, 4):
         with monkeypatch.context() as patch:
             stopping_in(patch, epoch)
             with pytest.raises(InterruptedJobError, match=r"SIGTERM.*same command"):
-                go(spec, data, tmp_path / "stopped")
-        assert not (tmp_path / "stopped/train.json").exists()
+                go(spec, data, stopped)
+        assert not (stopped / "train.json").exists()
     # A scheduler deletes the declared outputs of a job that failed.
     for name in ("best.safetensors", "last.safetensors", "history.csv"):
-        (tmp_path / "stopped" / name).unlink(missing_ok=True)
-    go(spec, data, tmp_path / "stopped")
-    assert made(tmp_path / "stopped") == made(tmp_path / "whole")
+        (stopped / name).unlink(missing_ok=True)
+    go(spec, data, stopped)
+    assert made(stopped) == made(whole)
 
 
 def test_a_resumed_training_trains_the_missing_epochs_only(data, tmp_path, monkeypatch, capsys):
@@ -142,7 +154,7 @@ def test_all_that_weights_depend_on_is_in_the_identity_of_a_state(monkeypatch):
     before = identity_of(spec, whole, CPU)
     assert keys(identity_of(some_spec(seed=1), whole, CPU)) == ["spec"]
     assert keys(identity_of(spec, some_data(45), CPU)) == ["images"]
-    assert keys(identity_of(spec, whole, CPU, "digest of a start")) == ["start"]
+    assert keys(identity_of(spec, whole, CPU, {"start": "a digest"})) == ["needed"]
     for name, other, key in (
         ("train_digest", "other code", "code"),
         ("describe", "other device", "device"),

@@ -51,6 +51,28 @@ def test_a_training_begins_with_the_best_weights_of_the_method_it_names(data):
     assert (scratch / "last.safetensors").read_bytes() != (folder / "last.safetensors").read_bytes()
 
 
+def test_a_frozen_network_has_the_best_weights_of_the_method_that_its_option_names(data):
+    helper = trained(data, "plain", some_spec("standard")) / "best.safetensors"
+    spec = some_spec("hat", options={"helper": "plain"})
+    with pytest.raises(BenchError, match=r"standard/seed0/best\.safetensors: there is no such"):
+        trained(data, "hat", some_spec("hat"))
+    folder = trained(data, "hat", spec)
+    record = json.loads((folder / "train.json").read_text())
+    assert record["needed_sha256"] == {"helper": sha256(helper)}
+    state, _ = needed_weights(spec, some_data(), RunPaths(folder))["helper"]
+    run = Run(spec, some_data(), CPU, None, {"helper": state})
+    begun, _ = weights.load(helper)
+    for name, value in begun.state_dict().items():
+        assert torch.equal(run.networks["helper"].state_dict()[name], value)
+
+
+def test_an_average_begins_where_the_network_does():
+    begun = Run(some_spec("standard", seed=1), some_data(), CPU).model.state_dict()
+    run = Run(some_spec("cure", start="standard"), some_data(), CPU, begun)
+    for name, value in run.networks["revision"].state_dict().items():
+        assert torch.equal(value, begun[name])
+
+
 def test_what_it_starts_from_must_be_trained_first_and_fit(data):
     spec = some_spec("trades", start="standard")
     with pytest.raises(BenchError, match=r"standard/seed0/best\.safetensors: there is no such"):
