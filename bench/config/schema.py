@@ -59,16 +59,34 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """What the network subtracts from its images in [0, 1] and divides them by."""
+
+    mean: tuple[Share, ...] = key("of each channel")
+    std: tuple[Positive, ...] = key("of each channel")
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std):
+            raise ValueError(
+                f"std: {len(self.std)} values beside {len(self.mean)} of mean; give one a channel"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """An architecture."""
 
     name: str = key("a file of bench/models, such as `resnet18` or `small_cnn`")
     width: Count | None = key("channels of the first stage; null: the architecture's own", None)
+    normalization: Normalization | None = key(
+        "the network normalises its images first; null: it sees [0, 1]", None
+    )
 
     @property
     def label(self) -> str:
         """The name in results: ``resnet18``, or ``resnet18-w8`` for another width."""
-        return self.name if self.width is None else f"{self.name}-w{self.width}"
+        width = "" if self.width is None else f"-w{self.width}"
+        return f"{self.name}{width}{'-normalized' if self.normalization else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)

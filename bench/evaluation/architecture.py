@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.config.schema import Normalization
 from bench.runtime.errors import BenchError
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -22,11 +23,20 @@ def load(folder: str | Path = Path(__file__).parent) -> nn.Module:
 '''
 
 
-def standalone(name: str, arguments: Mapping[str, int], *, models: Path = MODELS) -> str:
+def standalone(
+    name: str,
+    arguments: Mapping[str, int],
+    *,
+    normalization: Normalization | None = None,
+    models: Path = MODELS,
+) -> str:
     """Return the source of architecture `name` without this package, and with a `load` function."""
     path, text, builder = _registered(name, models)
     source = _alone(path, text, IMPORTS)
     call = f"{builder.name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    if normalization is not None:
+        source += _body(MODELS / "normalized.py")
+        call = f"Normalized({call}, {list(normalization.mean)}, {list(normalization.std)})"
     return source + LOADER.format(call=call)
 
 

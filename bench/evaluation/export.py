@@ -73,4 +73,4 @@ def _source(path: Path, expected: str) -> str:
     arguments = {"classes": described.classes, "channels": described.channels}
     if described.width is not None:
         arguments["width"] = described.width
-    return standalone(described.model, arguments)
+    return standalone(described.model, arguments, normalization=described.normalization)

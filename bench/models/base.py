@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from bench.config.parsing import nearest
+from bench.config.schema import Normalization
+from bench.models.normalized import Normalized
 from bench.numerics.seeding import stream_seed
 from bench.runtime.errors import ConfigError
 from bench.runtime.exit_code import code_error, import_file
@@ -45,6 +47,7 @@ def build(
     channels: int,
     seed: int,
     width: int | None = None,
+    normalization: Normalization | None = None,
     stream: tuple[str, ...] = ("weights",),
 ) -> nn.Module:
     """Return a freshly initialised network on the CPU, in train mode.
@@ -60,13 +63,16 @@ def build(
         global random state is left as it was.
     width
         Channels of the first stage; None is the architecture's own default.
+    normalization
+        What the network does to its images first; None: nothing.
     stream
         Another one is for a network beside the one that is trained.
 
     Raises
     ------
     ConfigError
-        `name` is unknown, or has no width where one is given.
+        `name` is unknown or has no width where one is given, or the normalization is of another
+        number of channels.
     CodeError
         Its own code fails.
     """
@@ -75,15 +81,23 @@ def build(
         raise ConfigError(f"the model {name!r} is unknown; {nearest(name, known)}")
     if width is not None and "width" not in inspect.signature(known[name]).parameters:
         raise ConfigError(f"the model {name!r} has no width, and {width} is asked for")
+    if normalization is not None and len(normalization.mean) != channels:
+        raise ConfigError(
+            f"model.normalization: {len(normalization.mean)} values of mean, and the images have "
+            f"{channels} channels; give one for each"
+        )
     options = {} if width is None else {"width": width}
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         # torch.manual_seed would also reseed every CUDA device, which the fork does not put back.
         torch.default_generator.manual_seed(stream_seed(seed, *stream))
         try:
-            return known[name](classes=classes, channels=channels, **options)
+            network = known[name](classes=classes, channels=channels, **options)
         except Exception as error:
             path = Path(inspect.getfile(known[name]))
             raise code_error(error, path, f"the model {name!r} cannot be built") from error
+    if normalization is None:
+        return network
+    return Normalized(network, normalization.mean, normalization.std)
 
 
 def _discovered() -> dict[str, Callable[..., nn.Module]]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bench.config.parsing import Count, parse
+from bench.config.parsing import Count, parse, plain
+from bench.config.schema import Normalization
 from bench.models import base
 from bench.runtime.errors import BenchError, ConfigError
 from bench.runtime.files import appearing
@@ -25,6 +26,7 @@ class Description:
 
     model: str
     width: Count | None
+    normalization: Normalization | None = None
     classes: Count
     channels: Count
     data: str
@@ -33,16 +35,24 @@ class Description:
     def build(self) -> nn.Module:
         """Return the network, with weights that are still to be loaded."""
         return base.build(
-            self.model, classes=self.classes, channels=self.channels, seed=0, width=self.width
+            self.model,
+            classes=self.classes,
+            channels=self.channels,
+            seed=0,
+            width=self.width,
+            normalization=self.normalization,
         )
 
 
 def save(path: Path, state: Mapping[str, Tensor], description: Description) -> None:
     """Write weights and buffers to `path`; equal weights give equal bytes."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    about = plain(description)
+    if description.normalization is None:
+        del about["normalization"]
     # One metadata entry: safetensors writes several in no fixed order.
     with appearing(path) as partial:
-        save_file(tensors, partial, {KEY: json.dumps(asdict(description))})
+        save_file(tensors, partial, {KEY: json.dumps(about)})
 
 
 def load(path: Path) -> tuple[nn.Module, Description]:

@@ -82,7 +82,12 @@ def _training_bytes(method: Method, size: Size) -> int:
 
 def _network(model: Model, size: Size) -> nn.Module:
     return build(
-        model.name, classes=size.classes, channels=size.shape[0], seed=0, width=model.width
+        model.name,
+        classes=size.classes,
+        channels=size.shape[0],
+        seed=0,
+        width=model.width,
+        normalization=model.normalization,
     ).eval()
 
 

@@ -76,7 +76,14 @@ def check_all(experiment: Experiment, labels: Iterable[str], about: DataRecord |
 @cache
 def _refused(model: Model, count: int, shape: tuple[int, ...], classes: int) -> str:
     """Return why the network cannot make a training pass over `count` images; empty if it can."""
-    network = build(model.name, classes=classes, channels=shape[0], seed=0, width=model.width)
+    network = build(
+        model.name,
+        classes=classes,
+        channels=shape[0],
+        seed=0,
+        width=model.width,
+        normalization=model.normalization,
+    )
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             logits = network.train()(torch.full((count, *shape), 0.5))

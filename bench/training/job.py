@@ -230,6 +230,7 @@ def about(spec: TrainSpec, dataset: Dataset) -> Description:
     return Description(
         model=spec.model.name,
         width=spec.model.width,
+        normalization=spec.model.normalization,
         classes=len(dataset.classes),
         channels=dataset.train.pixels.shape[1],
         data=dataset.name,

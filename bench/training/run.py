@@ -66,6 +66,7 @@ def initial_network(spec: TrainSpec, dataset: Dataset, beside: str | None = None
         channels=dataset.train.pixels.shape[1],
         seed=spec.seed,
         width=spec.model.width,
+        normalization=spec.model.normalization,
         stream=("weights",) if beside is None else ("weights", beside),
     )
 

@@ -13,6 +13,7 @@ from factory import ResultsFactory, edit_json
 from safetensors.torch import save_file
 from torch import nn
 
+from bench.config.schema import Normalization
 from bench.evaluation.architecture import standalone
 from bench.evaluation.export import export
 from bench.models.base import build, names
@@ -219,6 +220,7 @@ def test_an_unknown_checkpoint_gets_the_nearest_one(tmp_path):
 
 
 BUILDER = '''
+from safetensors.torch import save_file
 from torch import nn
 
 from bench.models.base import register
@@ -267,3 +269,20 @@ def test_an_architecture_that_leans_on_the_suite_is_refused(tmp_path, line):
 def test_an_architecture_without_a_file_is_refused(tmp_path):
     with pytest.raises(BenchError, match="registers the model 'circle'"):
         standalone("circle", {}, models=tmp_path)
+
+
+def test_a_network_that_normalises_its_images_does_so_outside_of_the_suite_too(tmp_path):
+    normalization = Normalization(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.2))
+    model = build(
+        "small_cnn", classes=10, channels=3, seed=0, width=4, normalization=normalization
+    ).eval()
+    source = standalone(
+        "small_cnn", {"classes": 10, "channels": 3, "width": 4}, normalization=normalization
+    )
+    (tmp_path / "model.py").write_text(source)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    images = torch.rand(2, 3, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(imported(tmp_path).load()(images), model(images))
+    assert not torch.equal(model(images), model.network(images))
+    assert "mean" not in model.state_dict()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.config.schema import Normalization
 from bench.engine.folding import FoldedNetwork
 from bench.models.base import build, names
 
@@ -136,3 +137,18 @@ def test_bfloat16_computes_in_8_bits_and_answers_in_float32() -> None:
     assert found.dtype == torch.float32
     assert not torch.equal(found, expected)
     torch.testing.assert_close(found, expected, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_network_that_normalises_its_images_is_folded(dtype: torch.dtype) -> None:
+    normalization = Normalization(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.2))
+    network = build(
+        "resnet18", classes=10, channels=3, seed=0, width=4, normalization=normalization
+    )
+    model, images = settled(network)
+    folded = FoldedNetwork(model, dtype)
+    assert norms(folded) == 0
+    close = {} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-5}
+    if dtype == torch.float32:
+        torch.testing.assert_close(folded(images), model.eval()(images), **close)
+    assert folded(images).isfinite().all()
