@@ -7,7 +7,7 @@ weight tensor w of a layer (batch-norms and biases have none) is moved by
 
 and the update is made of the gradient there. The weights are put back before the optimizer's step,
 so weight decay acts on w itself; the authors' code steps first, which differs by gamma in the decay
-alone. Batch-norm's statistics come from the second pass only, as in the authors' code.
+alone. Batch-norm's statistics come from the second course of passes only, as in the authors' code.
 """
 
 from __future__ import annotations
@@ -45,15 +45,3 @@ def perturbed(model: nn.Module, gradients: Iterable[Tensor], gamma: float) -> It
         with torch.no_grad():
             for weight, value in zip(weights, before, strict=True):
                 weight.copy_(value)
-
-
-@contextmanager
-def statistics_kept(networks: Iterable[nn.Module]) -> Iterator[None]:
-    """Give batch-norms their running statistics back after the passes in the block."""
-    buffers = [buffer for network in networks for buffer in network.buffers()]
-    before = [buffer.clone() for buffer in buffers]
-    try:
-        yield
-    finally:
-        for buffer, value in zip(buffers, before, strict=True):
-            buffer.copy_(value)

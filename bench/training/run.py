@@ -28,7 +28,7 @@ from bench.training.forgetting import ForgettingTracker
 from bench.training.held_out import held_out
 from bench.training.metrics import EpochMetrics, at_chance, clean_accuracy, pgd_accuracy
 from bench.training.networks import AveragedWeights, Networks
-from bench.training.perturbation import layer_gradients, perturbed, statistics_kept
+from bench.training.perturbation import layer_gradients, perturbed
 from bench.training.schedule import build_optimizer, build_schedule
 from bench.training.step import TrainingStep
 
@@ -179,7 +179,7 @@ class Run:
         step, awp = self.begin(epoch, number, index_B), self.spec.training.awp
         self.optimizer.zero_grad(set_to_none=True)
         if awp is not None and epoch >= awp.first_epoch:
-            with statistics_kept((self.model, *self.networks.trained())):
+            with step.statistics_kept():
                 _, terms = self._pass(step)
                 gradients = layer_gradients(self.model, total(terms))
             step.again()

@@ -5,7 +5,8 @@ Shape suffixes: B images of a batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -66,11 +67,35 @@ class TrainingStep:
         self.images: dict[str, Tensor] = {}
         self._made: list[object] = []
         self._place = 0
+        self._keeping = False
+        self._before: list[tuple[Tensor, Tensor]] = []
 
     @property
     def weights(self) -> Mapping[str, nn.Parameter]:
         """See `Step`."""
         return dict(self._engine.model.named_parameters())
+
+    @contextmanager
+    def statistics_kept(self) -> Iterator[None]:
+        """Give batch-norms back the running statistics that they had before the first pass.
+
+        What an attack in train mode moved stays: it is made once, whatever follows.
+        """
+        self._keeping = True
+        try:
+            yield
+        finally:
+            self._keeping = False
+            with torch.no_grad():
+                for buffer, value in self._before:
+                    buffer.copy_(value)
+            self._before.clear()
+
+    def _remember_statistics(self) -> None:
+        if self._keeping and not self._before:
+            networks = (self._engine.model, *self._networks.trained())
+            buffers = [buffer for network in networks for buffer in network.buffers()]
+            self._before += [(buffer, buffer.clone()) for buffer in buffers]
 
     def again(self) -> None:
         """Go back to the beginning of `forward`."""
@@ -138,11 +163,13 @@ class TrainingStep:
     def logits(self, **images: Tensor) -> dict[str, Tensor]:
         """See `Step.logits`."""
         self.images |= images
+        self._remember_statistics()
         return self._engine.logits(images)
 
     def joint_logits(self, **images: Tensor) -> dict[str, Tensor]:
         """See `Step.joint_logits`."""
         self.images |= images
+        self._remember_statistics()
         together = self._engine.to_memory_format(torch.cat(list(images.values())))
         logits = self._engine.logits({"joint": together})["joint"]
         parts = torch.split(logits, [len(batch) for batch in images.values()])
@@ -151,6 +178,7 @@ class TrainingStep:
     def network_logits(self, network: str, **images: Tensor) -> dict[str, Tensor]:
         """See `Step.network_logits`."""
         if not self._networks.constant(network):
+            self._remember_statistics()
             return self._networks.logits(network, images)
         return self._once(lambda: self._networks.logits(network, images))
 

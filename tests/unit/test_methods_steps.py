@@ -536,7 +536,7 @@ def test_a_step_with_perturbed_weights_is_that_of_the_equations():
         close(run.model.get_buffer(name), buffer, name)
 
 
-@pytest.mark.parametrize("method", ["trades", "memloss_hat", "dynat", "cure"])
+@pytest.mark.parametrize("method", ["trades", "memloss_hat", "dynat", "cure", "fgsm_rs"])
 def test_perturbed_weights_cost_no_second_attack_and_move_statistics_once(method, monkeypatch):
     calls = []
     attack = InnerAttack.__call__
