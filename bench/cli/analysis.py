@@ -30,7 +30,13 @@ def add_commands(commands: Any) -> None:
     text = "what papers claim, with a verdict on each"
     claims = add_command(commands, "claims", write_claims, text)
     _folder(claims)
-    _file(claims, "--claims", "config/claims.yaml", "what papers claim")
+    claims.add_argument(
+        "--claims",
+        type=expanded,
+        nargs="*",
+        help="files of claims; default: those of config/claims whose paper proposes a method of "
+        "the experiment",
+    )
 
     text = "summary.csv into comparison tables"
     _folder(add_command(commands, "tables", write_tables, text))
@@ -141,13 +147,16 @@ def write_statistics(chosen: argparse.Namespace) -> None:
 
 def write_claims(chosen: argparse.Namespace) -> None:
     """Write claims.csv and its table in Markdown."""
-    from bench.analysis.claims.table import claims_sheet, claims_table, decided_claims
+    from bench.analysis.claims.table import claims_sheet, claims_table
     from bench.analysis.sheets import markdown
+    from bench.config.claims import claim_files
     from bench.results.columns import CLAIMS
     from bench.results.experiment import ExperimentResults
 
-    results = ExperimentResults(chosen.folder)
-    table = claims_table(results, decided_claims(results, chosen.claims))
+    results, files = ExperimentResults(chosen.folder), chosen.claims
+    if files is None:
+        files = claim_files(results.ours["base_method"])
+    table = claims_table(results, files)
     shown = markdown(claims_sheet(table))
     CLAIMS.write(results.paths.claims, table)
     write_text(results.paths.table("claims", "md"), shown)

@@ -77,7 +77,12 @@ KINDS: dict[str, Any] = {
     "evaluation": Evaluation,
     "reference": Reference,
 }
-OPTIONAL: dict[str, Any] = {"reference": {}, "diagnostics": None, "ablations": {}}
+OPTIONAL: dict[str, Any] = {
+    "reference": {},
+    "diagnostics": None,
+    "ablations": {},
+    "claims": None,
+}
 
 
 def experiment(raw: Any) -> Experiment:
@@ -87,7 +92,7 @@ def experiment(raw: Any) -> Experiment:
     """
     if not isinstance(raw, Mapping):
         raise ConfigError(f"config: expected keys and values, got {raw!r}")
-    known = ("experiment", "seeds", "methods", *KINDS, "diagnostics", "ablations")
+    known = ("experiment", "seeds", "methods", *KINDS, "diagnostics", "ablations", "claims")
     problems, parts = Problems(), dict[str, Any]()
     check_keys(raw, known, [key for key in known if key not in OPTIONAL], problems, where="config")
     given = {**OPTIONAL, **raw}
@@ -108,6 +113,9 @@ def experiment(raw: Any) -> Experiment:
             _fill_in_steps(parts)
     with problems.collecting():
         parts["diagnostics"] = _diagnostics(given["diagnostics"], parts.get("seeds"))
+    with problems.collecting():
+        # Whether there are files of these names is asked where they are read.
+        parts["claims"] = value_of(tuple[str, ...] | None, given["claims"], "claims")
     if "methods" in given:
         shared = Shared(
             recipe=given["training"] if "training" in parts else None,

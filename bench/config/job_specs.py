@@ -73,6 +73,7 @@ class Experiment:
     reference: Reference
     diagnostics: Diagnostics | None = None
     ablations: tuple[Ablation, ...] = ()
+    claims: tuple[str, ...] | None = None
 
     def method(self, label: str) -> Method:
         """Return the method of that label, or raise ConfigError with the nearest one."""

@@ -110,6 +110,7 @@ STATISTICS = Table(
 
 CLAIMS = Table(
     {
+        "paper": Column("text", "the file of `config/claims` that states it"),
         "id": Column("text", "the claim's name in its file"),
         "verdict": Column("text", "the verdict"),
         "text": Column("text", "the claim in words"),

@@ -180,7 +180,7 @@ class ExperimentResults:
     @cached_property
     def claims(self) -> pd.DataFrame | None:
         """claims.csv; None where there is none."""
-        return _optional(CLAIMS, self.paths.claims)
+        return CLAIMS.read(self.paths.claims, rows=False) if self.paths.claims.is_file() else None
 
     @cached_property
     def ablations(self) -> pd.DataFrame | None:

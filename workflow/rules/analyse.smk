@@ -57,7 +57,9 @@ rule claims:
         summary=rules.summary.output.summary,
         costs=rules.summary.output.costs,
         runs=of_every_run("history", "examples_folder"),
-        claims=of_suite("config/claims.yaml"),
+        claims=claim_files(
+            [method.name for method in EXPERIMENT.methods], EXPERIMENT.claims
+        ),
     output:
         PATHS.claims,
         PATHS.table("claims", "md"),
@@ -69,7 +71,8 @@ rule claims:
         folder=PATHS.folder,
         code=analysis_digest("claims.table"),
     shell:
-        "python -m bench claims --folder {params.folder} --claims {input.claims:q} > {log} 2>&1"
+        "python -m bench claims --folder {params.folder} --claims {input.claims:q}"
+        " > {log} 2>&1"
 
 
 rule ablations:

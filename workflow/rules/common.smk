@@ -11,6 +11,7 @@ sys.path.insert(0, ROOT)
 
 from snakemake.exceptions import WorkflowError
 
+from bench.config.claims import claim_files
 from bench.config.experiment import experiment, spec_json
 from bench.config.loading import read_yaml
 from bench.config.schema import CHECKPOINTS

@@ -9,8 +9,14 @@ import pandas as pd
 
 from bench.analysis.claims.claim import HARMONIC, Scope, Trained
 from bench.analysis.statistics.crossed import Estimate
-from bench.analysis.statistics.outcomes import ByAttack
-from bench.analysis.statistics.quantities import Quantity, accuracy, harmonic_mean, measure
+from bench.analysis.statistics.outcomes import ByAttack, across_checkpoints
+from bench.analysis.statistics.quantities import (
+    Quantity,
+    accuracy,
+    difference,
+    harmonic_mean,
+    measure,
+)
 from bench.results.experiment import ExperimentResults
 from bench.results.flags import ON_TEST, OTHER_IMAGES, OWN_RECIPE, SUBSET, TRAIN_SUBSET, flags_of
 from bench.results.text import eps_text
@@ -115,21 +121,33 @@ class Evidence:
             return harmonic_mean("autoattack", label)
         return accuracy(metric, label)
 
-    def estimate(self, quantity: Quantity) -> Estimate:
+    def overfitting(self, metric: str, name: str) -> Quantity:
+        """Return a metric of the method `name` at its best epoch minus at its last one.
+
+        Its terms are for `estimate` with `across`.
+        """
+        label = self.label(name)
+        return difference(accuracy(metric, f"{label}/best"), accuracy(metric, f"{label}/last"))
+
+    def estimate(self, quantity: Quantity, *, across: bool = False) -> Estimate:
         """Return the estimate of `quantity`.
+
+        With `across` its methods are called ``label/checkpoint``, in place of those of the scope's.
 
         Raises
         ------
         NotRunError
             An attack was not run, or no seed or image is common to all that it is about.
         """
+        outcomes = across_checkpoints(self.results) if across else self.outcomes
         for attack, label in quantity.terms:
-            if attack not in self.outcomes or not self.outcomes[attack].seeds([label]):
+            if attack not in outcomes or not outcomes[attack].seeds([label]):
+                where = "" if across else f" on the checkpoint {self.scope.checkpoint!r}"
                 raise NotRunError(
-                    f"{label} has no results under {attack!r} on the checkpoint "
-                    f"{self.scope.checkpoint!r}: add it to `evaluation` of the configuration"
+                    f"{label} has no results under {attack!r}{where}: add it to `evaluation` of "
+                    "the configuration"
                 )
-        found = measure(self.outcomes, quantity)
+        found = measure(outcomes, quantity)
         if found is None:
             raise NotRunError(
                 f"no seed, or no image, is common to {', '.join(quantity.methods)} under "
@@ -149,6 +167,13 @@ class Evidence:
     def flags_of_training(self, labels: Sequence[str]) -> set[str]:
         """Return the flags that hold for all of a run, its times and epochs included."""
         return {OWN_RECIPE} & self.flags(labels, ())
+
+    def other_data(self) -> str:
+        """Return that no result here is of the scope's data set; empty where one is."""
+        ours = sorted(set(self.rows["dataset"]))
+        if self.scope.dataset in ours or not ours:
+            return ""
+        return f"the data set here is {', '.join(ours)}"
 
     def elsewhere(self, labels: Sequence[str], attacks: Sequence[str]) -> str:
         """Return in what these results are others than the scope's; empty where they are not."""

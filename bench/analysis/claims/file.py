@@ -1,4 +1,4 @@
-"""Reads a file of claims such as config/claims.yaml."""
+"""Reads a file of claims such as config/claims/memloss.yaml."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from bench.config.parsing import nearest, parse
 from bench.results.options import options_text
 from bench.runtime.errors import ConfigError
 
-KEYS = ("scope", "methods", "claims")
+KEYS = ("proposes", "scope", "methods", "claims")
 
 
 @dataclass(frozen=True)
 class Claims:
-    """A file of claims, in its order, and the methods it names."""
+    """A file of claims, in its order, and the methods it names; `paper` is the file's name."""
 
+    paper: str
     methods: Mapping[str, Trained]
     claims: tuple[RuledClaim, ...]
 
@@ -42,12 +43,12 @@ def read_claims(path: Path, attacks: Iterable[str]) -> Claims:
     """
     raw = read_yaml(path, flag="--claims")
     try:
-        return _claims(raw, {*KNOWN_METRICS, *attacks})
+        return _claims(path.stem, raw, {*KNOWN_METRICS, *attacks})
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _claims(raw: Any, metrics: set[str]) -> Claims:
+def _claims(paper: str, raw: Any, metrics: set[str]) -> Claims:
     raw = _mapping(raw, "the file")
     for key in raw:
         if key not in KEYS:
@@ -65,7 +66,7 @@ def _claims(raw: Any, metrics: set[str]) -> Claims:
         _check_names(claim, methods, metrics)
         if sum(other.id == claim.id for other in claims) > 1:
             raise ConfigError(f"claims.{claim.id}: two claims have this id; give one another")
-    return Claims(methods, tuple(claims))
+    return Claims(paper, methods, tuple(claims))
 
 
 def _claim(raw: Any, place: int, scope: Mapping[str, Any]) -> RuledClaim:

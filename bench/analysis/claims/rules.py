@@ -214,6 +214,27 @@ class Frontier(RuledClaim):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Overfitting(RuledClaim):
+    """What `method` loses in `metric` from its best epoch to its last, minus what `against` does.
+
+    The loss is known as robust overfitting (Rice et al. 2020, arXiv 2002.11569).
+    """
+
+    about = ("method", "against")
+
+    method: str
+    against: str
+    metric: str
+
+    def measured(self, evidence: Evidence) -> Measured:
+        """Return the paired difference of the two losses."""
+        ours, theirs = (
+            evidence.overfitting(self.metric, name) for name in (self.method, self.against)
+        )
+        return self.of_one(evidence.estimate(difference(ours, theirs), across=True))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cost(RuledClaim):
     """Seconds of training `method` per second of training `against`, from costs.csv."""
 
@@ -288,6 +309,7 @@ RULES: dict[str, type[RuledClaim]] = {
     "difference": Difference,
     "range": Range,
     "frontier": Frontier,
+    "overfitting": Overfitting,
     "cost": Cost,
     "epochs": Epochs,
 }

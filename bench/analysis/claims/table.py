@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +20,37 @@ from bench.results.columns import CLAIMS
 from bench.results.experiment import ExperimentResults
 from bench.results.tables import from_rows
 from bench.results.text import eps_text
+from bench.runtime.errors import ConfigError
 
 
-def decided_claims(results: ExperimentResults, claims: Path) -> list[Verdict]:
-    """Return the verdict on every claim of a file such as config/claims.yaml, in its order.
+def claims_table(results: ExperimentResults, files: Iterable[Path]) -> pd.DataFrame:
+    """Return claims.csv: the verdict on every claim of files such as config/claims/memloss.yaml.
 
     Raises
     ------
     BenchError
         Naming the key of the claims, or the file of results, that is wrong.
     """
-    known = read_claims(claims, set(results.ours["attack"]))
-    outcomes = read_outcomes(results)
-    return [
-        decide(claim, Evidence(results, outcomes, known.methods, claim.scope))
-        for claim in known.claims
-    ]
-
-
-def claims_table(results: ExperimentResults, verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """Return claims.csv; docs/claims.md describes its columns."""
+    outcomes, attacks = read_outcomes(results), set(results.ours["attack"])
     first = results.ours.iloc[0]
     here = {name: first[name] for name in ("dataset", "model")}
-    return from_rows(CLAIMS, [{**_row(verdict), **here} for verdict in verdicts])
+    rows: list[dict[str, Any]] = []
+    for path in files:
+        known = read_claims(path, attacks)
+        for claim in known.claims:
+            verdict = decide(claim, Evidence(results, outcomes, known.methods, claim.scope))
+            if claim.id in {row["id"] for row in rows}:
+                raise ConfigError(f"{path}: claims.{claim.id}: another file has this id; rename it")
+            rows.append({**_row(verdict), "paper": known.paper, **here})
+    return from_rows(CLAIMS, rows)
 
 
 def claims_sheet(table: pd.DataFrame) -> Sheet:
     """Return the claims as readers see them."""
+    if table.empty:
+        note = "No paper whose claims are known proposes a method of this experiment."
+        body = pd.DataFrame(columns=["Claim", "Verdict"])
+        return Sheet(name="claims", caption="What is claimed.", body=body, notes=[note])
     rows, first = table.to_dict("records"), table.iloc[0]
     used = set(table["verdict"])
     ends = intervals(table["low"], table["high"])

@@ -38,6 +38,9 @@ class Verdict:
 def decide(claim: RuledClaim, evidence: Evidence) -> Verdict:
     """Return the verdict that `evidence` allows on `claim`."""
     try:
+        # Said first: on other data it is of no use to add what a number is about.
+        if claim.kind == "number" and (place := evidence.other_data()):
+            raise NotRunError(f"stated for {claim.scope}; {place}")
         labels = tuple(evidence.labels(claim.names))
         elsewhere = evidence.elsewhere(labels, claim.attacks)
         if elsewhere and claim.kind == "number":

@@ -35,11 +35,17 @@ def has_memory(context: Context) -> bool:
     return any(shown.family.startswith(MEMORY) for shown in context.methods.values())
 
 
+def claimed(context: Context) -> bool:
+    """Say whether there are claims with verdicts."""
+    claims = context.results.claims
+    return claims is not None and not claims.empty
+
+
 def answer(context: Context) -> list[str]:
     """Return the sentences at the head of the page."""
     results, ours = context.results, context.results.ours
     said = ["No claim was checked against these results: there are numbers here and no verdict."]
-    if results.claims is not None:
+    if claimed(context):
         said = [*_decided(results.claims), *_other_data(context, results.claims)]
     said += _balance(context)
     runs = ours[["method", "seed"]].drop_duplicates()

@@ -34,7 +34,7 @@ from bench.analysis.plots import (
 from bench.analysis.plots.context import Context
 from bench.analysis.plots.style import MethodDisplay
 from bench.analysis.report import tables
-from bench.analysis.report.answer import answer, has_memory
+from bench.analysis.report.answer import MEMORY, answer, claimed, has_memory
 from bench.analysis.report.choices import choices_sheet
 from bench.analysis.tables import comparison, comparison_sheet, costs, costs_sheet
 from bench.results.experiment import ExperimentResults
@@ -136,9 +136,9 @@ def content(context: Context, citations: list[Citation] | None) -> dict[str, Any
     spent = None if results.costs is None else costs_sheet(results, costs(results))
     return {
         "experiment": name,
-        "title": QUESTION if has_memory(context) else f"Robustness of {name}",
+        "title": _title(context, name),
         "answer": answer(context),
-        "claims": None if results.claims is None else tables.claims_page(context, results.claims),
+        "claims": tables.claims_page(context, results.claims) if claimed(context) else None,
         **_frontier(context, charts),
         "comparison": comparison_sheet(results, table),
         "summary": tables.summary_sheet(context),
@@ -162,6 +162,13 @@ def content(context: Context, citations: list[Citation] | None) -> dict[str, Any
         "citations": citations,
         "charts": charts.json,
     }
+
+
+def _title(context: Context, name: str) -> str:
+    """Return MemLoss's question where the experiment asks it and no other."""
+    claims = context.results.claims
+    papers = set() if claims is None else set(claims["paper"])
+    return QUESTION if has_memory(context) and papers <= {MEMORY} else f"Robustness of {name}"
 
 
 def _packages(context: Context) -> list[str]:
