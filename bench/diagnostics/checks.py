@@ -26,7 +26,7 @@ LIMITS = {
     "fgsm_stronger": 1.0,
     "square_stronger": 1.0,
     "autoattack_gap": 20.0,
-    "linearity": 30.0,
+    "linearity": 15.0,
     "zero_gradient": 1.0,
     "transfer_stronger": 1.0,
 }
