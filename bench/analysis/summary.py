@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from bench.analysis.statistics.accuracy import wilson
 from bench.analysis.statistics.outcomes import WORST
-from bench.config.experiment import Experiment
+from bench.config.experiment import Experiment, TrainSpec
+from bench.config.method_options import declared, method_names
 from bench.config.parsing import plain
 from bench.data.published import difference
 from bench.diagnostics.checks import flag
@@ -143,7 +144,7 @@ def own_recipes(runs: Sequence[EvaluatedRun], experiment: Experiment | None) -> 
     that most labels have; where no recipe has more labels than every other, nothing says which one
     is shared, and no run counts as trained by it.
     """
-    recipes = {_pair(run): _recipe(run.training.spec.training) for run in runs}
+    recipes = {_pair(run): _recipe_of(run.training.spec) for run in runs}
     if experiment:
         shared = _recipe(experiment.training)
         # Records were checked against the config, so their recipe is its.
@@ -388,6 +389,12 @@ def _order(row: Row) -> tuple[Any, ...]:
 
 def _pair(run: EvaluatedRun) -> Pair:
     return run.training.method, run.training.seed
+
+
+def _recipe_of(spec: TrainSpec) -> str:
+    """Return the recipe of a run; where it starts is the method's, if its paper pretrains."""
+    known = spec.method in method_names() and declared(spec.method, "pretrained")
+    return _recipe(replace(spec.training, start=None) if known else spec.training)
 
 
 def _recipe(training: Any) -> str:

@@ -25,7 +25,7 @@ TYPES: dict[str, Any] = {
 # What a method's class declares as literals, beside its options.
 LITERALS = (
     *("passes", "teacher_passes", "statistics_passes"),
-    *("networks", "only", "share_of_eps", "at_most"),
+    *("networks", "only", "share_of_eps", "at_most", "pretrained"),
 )
 Declared = ast.ClassDef | ast.FunctionDef
 

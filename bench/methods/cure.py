@@ -65,6 +65,8 @@ class Cure(Method):
     passes: ClassVar[tuple[str, ...]] = ("clean", "adversarial")
     teacher_passes: ClassVar[tuple[str, ...]] = ("revised_clean", "revised_adversarial")
     networks: ClassVar[Mapping[str, Kind]] = {"revision": "average"}
+    # Its paper begins with a standard network, which is no recipe of its own then.
+    pretrained: ClassVar[bool] = True
 
     gamma: Amount = 1.0
     percentile: Share = 0.3

@@ -65,6 +65,12 @@ def test_where_no_recipe_is_that_of_most_none_is_taken_for_the_shared_one(traine
     assert labels(own_recipes(runs, None)) == {"pgd_at", "pgd_at_fgsm"}
 
 
+def test_a_start_is_no_recipe_of_its_own_where_the_methods_paper_pretrains(trained):
+    late = {"start": "standard"}
+    runs = trained(trades={}, mart={}, cure=late, pgd_at=late)
+    assert labels(own_recipes(runs, None)) == {"pgd_at"}
+
+
 def test_the_engine_is_no_recipe(trained):
     runs = trained(pgd_at={"engine": "folded"}, trades={"engine": "eager"})
     assert own_recipes(runs, None) == set()
