@@ -19,6 +19,20 @@ METHODS = {
     "mart": "MART",
     "memloss": "MemLoss",
     "hat": "HAT",
+    "memloss_hat": "MemLoss + HAT",
+    "memory_mart": "Memory MART",
+    "dynat": "DYNAT",
+    "cure": "CURE",
+    "sat": "SAT",
+    "fgsm_at": "FGSM-AT",
+    "fgsm_rs": "FGSM-RS",
+}
+MODELS = {
+    "resnet18": "ResNet-18",
+    "preact_resnet18": "PreAct ResNet-18",
+    "wrn_28_10": "WRN-28-10",
+    "wrn_34_10": "WRN-34-10",
+    "small_cnn": "small CNN",
 }
 ATTACKS = {
     "clean": "Clean",
@@ -80,7 +94,8 @@ def method_name(
 def names_of(rows: pd.DataFrame) -> dict[str, str]:
     """Return the name of every method of the summary's `rows` by label, no two alike.
 
-    The baselines come first, methods of the user's own last.
+    The baselines come first, methods of the user's own last. Of an experiment with several networks
+    each name ends with the method's.
     """
     firsts = rows.drop_duplicates("method").set_index("method").sort_index()
     known = firsts["base_method"].where(firsts["base_method"] != "", firsts.index)
@@ -96,6 +111,9 @@ def names_of(rows: pd.DataFrame) -> dict[str, str]:
         )
         for row in firsts.itertuples()
     }
+    if "model" in rows and firsts["model"].nunique() > 1:
+        models = firsts["model"].map(lambda model: MODELS.get(model, model))
+        named = {label: f"{name}, {models[label]}" for label, name in named.items()}
     shared = Counter(named.values())
     return {
         label: name if shared[name] == 1 else f"{name}: {label}" for label, name in named.items()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from bench.analysis.names import MODELS
 from bench.analysis.plots.context import Context
 from bench.results.text import eps_text
 
@@ -16,7 +17,6 @@ DATASETS = {
     "svhn": "SVHN",
     "digits": "scikit-learn digits",
 }
-MODELS = {"resnet18": "ResNet-18", "small_cnn": "small CNN"}
 
 
 def joined(words: Iterable[object]) -> str:

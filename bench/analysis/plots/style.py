@@ -31,6 +31,7 @@ INK, SOFT = "#1a1a1a", "#6b6b6b"
 # Okabe and Ito's eight colours, which stay apart under the common kinds of colour blindness.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+GREY, BROWN = "#7f7f7f", "#8c564b"
 CLEAN, ROBUST = SKY, VERMILLION
 FAMILIES = {
     "standard": BLACK,
@@ -38,6 +39,14 @@ FAMILIES = {
     "trades": BLUE,
     "mart": GREEN,
     "memloss": VERMILLION,
+    "memloss_hat": VERMILLION,
+    "memory_mart": GREEN,
+    "hat": GREY,
+    "dynat": PURPLE,
+    "cure": SKY,
+    "sat": BROWN,
+    "fgsm_at": BROWN,
+    "fgsm_rs": BROWN,
 }
 SPARE = (PURPLE, SKY, YELLOW)
 RISING = "cividis"  # the colour map of losses and accuracies

@@ -13,7 +13,8 @@ from bench.analysis.claims.verdict import (
     OBSERVED,
     REPRODUCED,
 )
-from bench.analysis.plots.caption import DATASETS, MODELS, datasets, images, joined, models
+from bench.analysis.names import MODELS
+from bench.analysis.plots.caption import DATASETS, datasets, images, joined, models
 from bench.analysis.plots.context import Context
 from bench.analysis.robust import under
 from bench.analysis.statistics.table import BOTH
