@@ -105,7 +105,7 @@ def read_runs(paths: Paths, expected: Iterable[Pair] | None = None) -> tuple[Eva
     ------
     BenchError
         As `read_run`; also where two runs are of different experiments or images, cannot share a
-        table because model, ball or evaluation differ, or there is none.
+        table because ball, evaluation or, of one method, the network differ, or there is none.
     """
     found = paths.runs() if expected is None else [paths.run(*pair) for pair in set(expected)]
     runs = sorted(map(read_run, found), key=lambda run: (run.training.method, run.training.seed))
@@ -116,8 +116,11 @@ def read_runs(paths: Paths, expected: Iterable[Pair] | None = None) -> tuple[Eva
         )
     first = runs[0].training
     where = f"{first.method} seed {first.seed}"
+    of_method: dict[str, TrainRecord] = {}
     for run in runs:
         training = run.training
+        # Methods may have networks of their own, and all seeds of one have the same.
+        same = of_method.setdefault(training.method, training)
         check_same(
             run.paths.train_record,
             {
@@ -126,14 +129,16 @@ def read_runs(paths: Paths, expected: Iterable[Pair] | None = None) -> tuple[Eva
             },
             where,
         )
-        for path, ours, theirs in (
-            (run.paths.train_record, _shared(training), _shared(first)),
-            (run.paths.evaluation_record, run.evaluation.spec, runs[0].evaluation.spec),
+        trained_at, evaluated_at = run.paths.train_record, run.paths.evaluation_record
+        for path, ours, theirs, whose in (
+            (trained_at, {"model": training.spec.model}, {"model": same.spec.model}, same),
+            (trained_at, {"threat": training.spec.threat}, {"threat": first.spec.threat}, first),
+            (evaluated_at, run.evaluation.spec, runs[0].evaluation.spec, first),
         ):
             if different := differences(theirs, ours):
                 raise BenchError(
-                    f"{path}: its {listed(different)} is not that of {where}; they cannot share a "
-                    f"table, so {remake(path)}"
+                    f"{path}: its {listed(different)} is not that of {whose.method} seed "
+                    f"{whose.seed}; they cannot share a table, so {remake(path)}"
                 )
     return tuple(runs)
 
@@ -247,8 +252,3 @@ def _check_spec(path: Path, keys: list[str]) -> None:
         raise BenchError(
             f"{path}: made with another {listed(keys)} than the config has; {remake(path)}, {ELSE}"
         )
-
-
-def _shared(training: TrainRecord) -> dict[str, Any]:
-    """Return what all runs of a table must have in common."""
-    return {"model": training.spec.model, "threat": training.spec.threat}

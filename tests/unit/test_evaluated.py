@@ -136,7 +136,6 @@ def test_runs_on_different_data_cannot_share_a_table(results_factory, attribute,
 @pytest.mark.parametrize(
     ("record", "key", "value"),
     [
-        ("train.json", "spec__model__name", "preactresnet18"),
         ("train.json", "spec__threat__eps", 4 / 255),
         ("evaluation.json", "spec__evaluation__shards", 2),
     ],
@@ -146,6 +145,21 @@ def test_runs_of_other_settings_cannot_share_a_table(results_factory, record, ke
     edit_json(results_factory.run("trades", 0) / record, **{key: value})
     name = key.removeprefix("spec__").replace("__", r"\.")
     with pytest.raises(BenchError, match=rf"trades/seed0/{record}: its {name} is not that of mart"):
+        collect(results_factory.folder)
+
+
+def test_methods_of_several_networks_share_a_table(results_factory):
+    results_factory.run("mart", 0)
+    edit_json(results_factory.run("trades", 0) / "train.json", spec__model__name="wrn_28_10")
+    runs = collect(results_factory.folder)
+    assert [run.training.spec.model.name for run in runs] == ["resnet18", "wrn_28_10"]
+
+
+def test_seeds_of_one_method_have_one_network(results_factory):
+    results_factory.run("trades", 0)
+    edit_json(results_factory.run("trades", 1) / "train.json", spec__model__name="wrn_28_10")
+    pattern = r"trades/seed1/train\.json: its model\.name is not that of trades seed 0"
+    with pytest.raises(BenchError, match=pattern):
         collect(results_factory.folder)
 
 
