@@ -15,7 +15,7 @@ import pandas as pd
 from bench.analysis.statistics.accuracy import wilson
 from bench.analysis.statistics.outcomes import WORST
 from bench.config.experiment import Experiment, TrainSpec
-from bench.config.method_options import declared, method_names
+from bench.config.method_options import as_shares, declared, method_names
 from bench.config.parsing import plain
 from bench.data.published import difference
 from bench.diagnostics.checks import flag
@@ -160,6 +160,8 @@ def own_recipes(runs: Sequence[EvaluatedRun], experiment: Experiment | None) -> 
 def _ours(run: EvaluatedRun, diagnosis: Diagnosis | None, own: Collection[Pair]) -> Network:
     trained = run.training
     base = trained.spec.method
+    # By which claims and reported numbers find it, whatever the radius.
+    options = as_shares(base, trained.spec.options, trained.spec.threat.eps)
     flags = {
         ON_TEST: trained.selected_on == "test",
         TRAIN_SUBSET: trained.data.subset,
@@ -181,7 +183,7 @@ def _ours(run: EvaluatedRun, diagnosis: Diagnosis | None, own: Collection[Pair])
             "tf32": trained.tf32,
             "code_digest": run.evaluation.code_digest,
             "base_method": base,
-            "options": options_text(base, trained.spec.options),
+            "options": options_text(base, options),
             "selected_by": trained.selected_by,
         },
         flags=[name for name, applies in flags.items() if applies],

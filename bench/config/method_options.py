@@ -249,6 +249,18 @@ def in_pixels(method: Method, eps: float, *, where: str) -> Method:
     return filled
 
 
+def as_shares(name: str, options: Mapping[str, Any], eps: float) -> dict[str, Any]:
+    """Return `options` with None again in place of the shares of eps that None stands for.
+
+    Whatever eps is, a method by the shares that its source names then has one text.
+    """
+    shares = declared(name, "share_of_eps") or {} if name in method_names() else {}
+    return {
+        key: None if key in shares and value == shares[key] * eps else value
+        for key, value in options.items()
+    }
+
+
 def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict[str, Any]:
     """Return every option of the method `name`, checked, with defaults, in declared order.
 

@@ -4,11 +4,13 @@ import json
 
 import pandas as pd
 import pytest
-from factory import edit_json
+from factory import EPS, edit_json
 from summed import rows_of, table, written
 
 from bench.__main__ import main
 from bench.analysis.statistics.accuracy import wilson
+from bench.config.method_options import declared_options
+from bench.results.options import options_text
 
 COLUMNS = (
     "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,attack_source,attack_seed,"
@@ -234,3 +236,12 @@ def test_costs_name_stage_checkpoint_and_attack(results_factory):
             for place in ("best,clean", "best,pgd20", "best,autoattack", "last,clean", "last,pgd20")
         ),
     ]
+
+
+def test_a_share_of_eps_is_told_as_claims_and_sources_leave_it(results_factory):
+    left = declared_options("sat", {"variant": "r3", "tau": 0.5}, where="sat")
+    filled = {**left, "noise": EPS / 4, "eps_lo": EPS / 8, "eps_hi": EPS}
+    run = results_factory.run("trades")
+    edit_json(run / "train.json", spec__method="sat", spec__options=filled)
+    told = set(table(results_factory.folder)["options"])
+    assert told == {options_text("sat", {**left, "eps_lo": EPS / 8})}
