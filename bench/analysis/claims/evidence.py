@@ -68,6 +68,9 @@ class Evidence:
         trained = self.methods[name]
         same = self.rows["base_method"] == trained.method
         rows = self.rows[same & (self.rows["options"] == trained.options)]
+        # Of an experiment with several networks the claim is about its own.
+        if (of_scope := rows["model"] == self.scope.model).any():
+            rows = rows[of_scope]
         fitting = sorted(set(rows["method"]))
         if trained.label is not None:
             chosen = [label for label in fitting if label == trained.label]

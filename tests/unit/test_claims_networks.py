@@ -1,0 +1,39 @@
+"""A claim is about one network, and an experiment may hold several."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from bench.analysis.claims.claim import Scope, Trained
+from bench.analysis.claims.evidence import Evidence, NotRunError
+
+TRADES = Trained(method="trades", options="beta=6", given="beta 6")
+
+
+def evidence(**models):
+    """Return evidence of TRADES under these labels, each on its network."""
+    rows = [
+        {"method": label, "base_method": "trades", "options": "beta=6", "model": model}
+        | {"checkpoint": "best", "flags": "", "seed": 0}
+        for label, model in models.items()
+    ]
+    scope = Scope(dataset="cifar10", model="resnet18", eps=8 / 255)
+    results = SimpleNamespace(ours=pd.DataFrame(rows))
+    return Evidence(results, {}, {"TRADES": TRADES}, scope)
+
+
+def test_the_run_on_the_network_of_the_claim_is_meant():
+    assert evidence(trades_wide="wrn_34_10", trades="resnet18").label("TRADES") == "trades"
+
+
+def test_on_another_network_alone_it_is_taken():
+    assert evidence(trades_wide="wrn_34_10").label("TRADES") == "trades_wide"
+
+
+@pytest.mark.parametrize("model", ["resnet18", "wrn_34_10"])
+def test_two_runs_on_one_network_are_told(model):
+    with pytest.raises(NotRunError, match="one, two are all trades"):
+        evidence(one=model, two=model).label("TRADES")
