@@ -82,7 +82,7 @@ class Staleness:
 
     Each method returns reasons, none where the result is there and still right. A result that
     another one depends on counts by itself: weights that must be trained again do not make an
-    evaluation stale.
+    evaluation stale. A run that is trained with another one's weights is as stale as that one.
     """
 
     def __init__(self, experiment: Experiment, results: Path = RESULTS) -> None:
@@ -121,6 +121,8 @@ class Staleness:
             theirs = weights(TrainRecord.find(self.paths.run(other, seed).train_record))
             if theirs.get("best") != record.needed_sha256.get(key):
                 reasons.append(f"its {key} was not the weights that {other} has now")
+            elif self.training(other, seed):
+                reasons.append(f"its {key}, {other}, must be trained again")
         return reasons + _lost(*(run.weights(name) for name in CHECKPOINTS), run.history)
 
     def evaluation(self, label: str, seed: int) -> list[str]:
