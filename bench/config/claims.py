@@ -27,7 +27,7 @@ def claim_files(methods: Iterable[str], names: Sequence[str] | None = None) -> l
     Raises
     ------
     ConfigError
-        There is no file of such a name.
+        There is no file of such a name, or a name is there twice.
     """
     known = {path.stem: path for path in sorted(of_suite("config/claims").glob("*.yaml"))}
     if names is None:
@@ -36,6 +36,8 @@ def claim_files(methods: Iterable[str], names: Sequence[str] | None = None) -> l
     for name in names:
         if name not in known:
             raise ConfigError(f"claims: {name!r} is unknown; {nearest(name, known)}")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"claims: {list(names)} names a file twice; name each once")
     return [known[name] for name in names]
 
 
