@@ -55,10 +55,13 @@ class Rates:
 def kind_of(name: str, options: Mapping[str, Any], training: Training, model: Model) -> str:
     """Return what makes two trainings cost the same for each image.
 
-    That is network, method, variant, the attack's steps, engine and precision. Factors such as beta
-    cost nothing; a variant or an alignment may add a pass.
+    That is network, method, variant, the attack's steps, engine and precision. A variant, a switch
+    or a number of steps may add a pass; of a factor such as beta it only matters whether it is 0.
     """
-    words = {key: value for key, value in options.items() if isinstance(value, str)}
+    words = {
+        key: value if isinstance(value, str | int) else bool(value)
+        for key, value in options.items()
+    }
     how = [training.engine, training.precision, training.weight_averaging is not None]
     how.append(training.awp is not None)
     return json.dumps([model.label, name, words, training.attack.steps, *how], sort_keys=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.config.experiment import Experiment, Training
+from bench.config.experiment import Experiment, Method, Training
+from bench.config.method_options import declared
 from bench.results.records import DataRecord
 from bench.training.sizes import check_training
 
@@ -70,18 +71,29 @@ def check_beside(training: Training, label: str, data: Path) -> None:
 def disk_bytes(experiment: Experiment, size: Size, parameters: int) -> dict[str, int]:
     """Return the bytes of what stays (weights, data) and of what a job keeps while it runs.
 
-    An interrupted training goes on from weights, best weights, momentum and memory; an interrupted
-    AutoAttack from one adversarial image for each test image.
+    An interrupted training goes on from weights, best weights, momentum, memory and the networks
+    beside the trained one; an interrupted AutoAttack from one adversarial image for each test image.
     """
     weights = parameters * FLOAT
-    memories = [_memory(method.options, size) for method in experiment.methods]
+    training = [
+        (3 + _beside(method)) * weights + _memory(method.options, size)
+        for method in experiment.methods
+    ]
     attacked = experiment.evaluation.autoattack
     return {
         "weights": 2 * weights * len(experiment.runs()),
         "data": (size.train + size.test) * (size.values + LABEL),
-        "while_training": 3 * weights + max(memories),
+        "while_training": max(training),
         "while_evaluating": size.test * size.values * FLOAT if attacked else 0,
     }
+
+
+def _beside(method: Method) -> int:
+    """Return how many times the weights are kept for networks beside the one that is trained."""
+    kept = {"frozen": 0, "trained": 2, "average": 1}  # that in the optimizer has momentum too
+    networks = declared(method.name, "networks") or {}
+    averaged = method.training.weight_averaging is not None
+    return averaged + sum(kept[kind] for kind in networks.values())
 
 
 def _memory(options: dict[str, Any], size: Size) -> int:

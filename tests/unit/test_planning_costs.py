@@ -138,3 +138,29 @@ def test_the_digits_are_as_many_as_the_source_has():
     assert (size.train, size.test) == (len(dataset.train), len(dataset.test))
     assert size.shape == tuple(dataset.train.pixels.shape[1:])
     assert size.classes == len(dataset.classes)
+
+
+def test_what_adds_a_pass_is_another_kind_of_training():
+    shell = tiny().training
+    usual = kind_of("cure", {"gamma": 1.0, "percentile": 0.3, "natural_epochs": 0}, shell, CNN)
+    for changed in ({"percentile": 0.0}, {"natural_epochs": 5}):
+        options = {"gamma": 1.0, "percentile": 0.3, "natural_epochs": 0, **changed}
+        assert kind_of("cure", options, shell, CNN) != usual
+    other = {"gamma": 0.5, "percentile": 0.2, "natural_epochs": 0}
+    assert kind_of("cure", other, shell, CNN) == usual
+    assert kind_of("dynat", {"clean_pass": True}, shell, CNN) != kind_of(
+        "dynat", {"clean_pass": False}, shell, CNN
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "kept"),
+    [
+        ({"method": "dynat"}, 5),
+        ({"method": "cure"}, 4),
+        ({"method": "dynat", "training": {"weight_averaging": {"decay": 0.9}}}, 6),
+    ],
+)
+def test_networks_beside_the_trained_one_count_while_training(method, kept):
+    disk = disk_bytes(tiny({"methods": {"mine": method}}), DIGITS, 1000)
+    assert disk["while_training"] == kept * 4000
