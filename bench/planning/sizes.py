@@ -72,7 +72,7 @@ def disk_bytes(experiment: Experiment, size: Size, parameters: int) -> dict[str,
     """Return the bytes of what stays (weights, data) and of what a job keeps while it runs.
 
     An interrupted training goes on from weights, best weights, momentum, memory and the networks
-    beside the trained one; an interrupted AutoAttack from one adversarial image for each test image.
+    beside the trained one, an interrupted AutoAttack from an adversarial image for each test image.
     """
     weights = parameters * FLOAT
     training = [

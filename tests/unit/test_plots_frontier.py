@@ -129,6 +129,19 @@ def test_trades_is_joined_in_the_order_of_beta():
     assert list(path.x) == [88.0, 84.5, 82.5]
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "joined"),
+    [("flags", "own_recipe", ["trades_beta1", "trades_beta3"]), ("model", "wrn_34_10", [])],
+)
+def test_trades_of_another_recipe_or_network_is_not_joined(column, value, joined):
+    frame = framed.summary({name: ACCURACIES[name] for name in ("trades_beta1", "trades_beta3")})
+    other = framed.summary({"trades": ACCURACIES["trades"]}).assign(**{column: value})
+    if column == "model":
+        frame = frame[frame["method"] == "trades_beta1"]
+    data, _ = shown(pd.concat([frame, other], ignore_index=True))
+    assert data.betas == joined
+
+
 def test_reported_points_are_of_the_same_data_model_and_epoch_and_marked_as_their_run():
     data, context = shown(published=NAMES)
     assert [(p.method, p.clean) for p in data.reported] == [("memloss_v1", 84.52), ("hat", 84.9)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from string import ascii_letters
@@ -24,7 +24,7 @@ from bench.analysis.plots.style import MethodDisplay
 from bench.analysis.robust import under
 from bench.analysis.sheets import intervals
 from bench.analysis.statistics.front import distance
-from bench.results.flags import flags_of
+from bench.results.flags import OWN_RECIPE, flags_of
 from bench.results.order import attack_order
 from bench.results.published import ModelCard
 from bench.results.text import decimal, eps_text
@@ -46,7 +46,8 @@ class Frontier:
 
     `seeds` has method, seed, clean, robust and text, `means` is indexed by method and has clean,
     robust, text and the number of seeds; a text is what hovering shows. `corners` are the methods
-    on the hull of mixtures, by clean accuracy, and `betas` TRADES over its values of beta.
+    on the hull of mixtures, by clean accuracy, and `betas` TRADES over its values of beta, on one
+    network by the shared recipe.
     `outliers` are so far below all others that the axes leave them out.
     """
 
@@ -74,11 +75,6 @@ def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontie
     reported = context.reported(attack) if best else []
     cards = context.cards(attack) if best else []
     corners, outliers = hull(means), _outliers(means)
-    betas = sorted(
-        (shown.beta, label)
-        for label, shown in context.displays.items()
-        if shown.beta is not None and label in means.index
-    )
     caption = [
         captions.setting(context, attack),
         captions.selection(context),
@@ -108,13 +104,28 @@ def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontie
         seeds=seeds,
         means=means,
         corners=corners,
-        betas=[label for _, label in betas] if len(betas) > 1 else [],
+        betas=_betas(context, means.index),
         outliers=outliers,
         reported=reported,
         cards=cards,
         card_outliers=card_outliers,
         caption=caption,
     )
+
+
+def _betas(context: Context, among: Collection[str]) -> list[str]:
+    """Return TRADES in order of beta, of the network with most values; none of a single one.
+
+    What has a recipe of its own, such as averaged weights, differs in more than beta.
+    """
+    found: dict[str, dict[float, str]] = {}
+    for run in context.results.ours.drop_duplicates("method").itertuples():
+        beta = context.displays[run.method].beta
+        own = OWN_RECIPE in flags_of([run.flags])
+        if beta is not None and run.method in among and not own:
+            found.setdefault(run.model, {})[beta] = run.method
+    longest = max(found.values(), key=len, default={})
+    return [longest[beta] for beta in sorted(longest)] if len(longest) > 1 else []
 
 
 def _seeds(context: Context, attack: str, checkpoint: str) -> pd.DataFrame:
