@@ -53,9 +53,10 @@ def statistics(results: ExperimentResults) -> pd.DataFrame:
         Runs were evaluated on different images, or a file is not what summary.csv counted.
     """
     first = results.ours.iloc[0]
-    origin = {name: first[name] for name in ("experiment", "dataset", "model")}
+    origin = {name: first[name] for name in ("experiment", "dataset")}
+    models = results.ours.drop_duplicates("method").set_index("method")["model"]
     rows = [
-        {**origin, "checkpoint": checkpoint, **row}
+        {**origin, "model": models[row["method"]], "checkpoint": checkpoint, **row}
         for checkpoint, outcomes in read_outcomes(results).items()
         for row in _rows(list(names_of(results.ours)), outcomes)
     ]
