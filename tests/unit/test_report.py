@@ -120,6 +120,13 @@ def test_the_best_methods_with_and_without_a_memory_are_compared(bounds, said):
     assert said in answer
 
 
+def test_every_method_with_a_memory_counts_as_one():
+    frame = framed.summary({**TWO, "memory_mart": [(95, 90), (95, 90)]})
+    answer = " ".join(content(frame)["answer"])
+    assert "best method with a memory is here MemLoss" not in answer
+    assert "the best without a memory is TRADES" in answer
+
+
 def test_the_title_asks_for_memory_only_where_there_is_one():
     assert "Does recycling" in content()["title"]
     without = html(framed.summary({"trades": TWO["trades"]}))

@@ -18,6 +18,7 @@ from bench.analysis.plots.caption import DATASETS, datasets, images, joined, mod
 from bench.analysis.plots.context import Context
 from bench.analysis.robust import under
 from bench.analysis.statistics.table import BOTH
+from bench.config.method_options import declared, method_names
 from bench.results.flags import OTHER_IMAGES, flags_of
 from bench.results.text import decimal, eps_text
 
@@ -111,7 +112,7 @@ def _balance(context: Context) -> list[str]:
     groups: dict[bool, list[str]] = {True: [], False: []}
     for label, shown in context.methods.items():
         if label in means:
-            groups[shown.family.startswith(MEMORY)].append(label)
+            groups[_remembers(shown.family)].append(label)
     if not all(groups.values()):
         return []
     ours, theirs = (max(groups[memory], key=means.__getitem__) for memory in (True, False))
@@ -130,6 +131,12 @@ def _balance(context: Context) -> list[str]:
         f"{text}, with a 95 % interval [{decimal(low, 1)}, {decimal(high, 1)}] over seeds and "
         f"images, {zero} (these two were chosen for being best, which flatters both)."
     ]
+
+
+def _remembers(method: str) -> bool:
+    """Return whether the registered method `method` has a memory."""
+    known = method in method_names()
+    return "memory" in (declared(method, "passes") or ()) if known else method.startswith(MEMORY)
 
 
 def _harmonic_means(
