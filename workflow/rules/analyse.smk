@@ -57,9 +57,7 @@ rule claims:
         summary=rules.summary.output.summary,
         costs=rules.summary.output.costs,
         runs=of_every_run("history", "examples_folder"),
-        claims=claim_files(
-            [method.name for method in EXPERIMENT.methods], EXPERIMENT.claims
-        ),
+        claims=CLAIM_FILES,
     output:
         PATHS.claims,
         PATHS.table("claims", "md"),

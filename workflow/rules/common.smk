@@ -40,6 +40,9 @@ try:
     for file in workflow.configfiles:
         read_yaml(Path(file), flag="--configfile")
     EXPERIMENT = experiment(config)
+    CLAIM_FILES = claim_files(
+        [method.name for method in EXPERIMENT.methods], EXPERIMENT.claims
+    )
 except BenchError as error:
     raise WorkflowError(str(error))
 
