@@ -32,7 +32,10 @@ ALL = {"eps": EPS, "seed": 0, "batch_size": 4, "device": "cpu"}
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """The installed package with fewer steps; the adapter and the test both call this one."""
-    return brief_autoattack(monkeypatch, fab={"n_iter": 3}, square={"n_queries": 30})
+    few = {"n_iter": 5}
+    return brief_autoattack(
+        monkeypatch, apgd=few, apgd_targeted=few, fab={"n_iter": 2}, square={"n_queries": 30}
+    )
 
 
 @pytest.fixture
