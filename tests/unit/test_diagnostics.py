@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from margins import Blocks
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.attacks.pgd import pgd
 from bench.diagnostics import curves, geometry
-from bench.diagnostics.job import examine
+from bench.diagnostics.job import examine, examining
 from bench.diagnostics.target import EvaluationTarget
 
 
@@ -116,6 +118,16 @@ def test_the_curve_over_restarts_is_pgd_with_so_many_restarts_and_never_rises():
     assert not (curve.stands[1:] & ~curve.stands[:-1]).any()
     assert curve.losses is not None
     assert (curve.losses.diff(dim=0) >= 0).all()
+
+
+def test_a_network_is_examined_as_the_spec_asks():
+    asked = replace(SPEC.diagnostics, steps=5, max_steps=6, restarts=3, square_queries=7, seed=4)
+    spec = replace(SPEC, diagnostics=asked, batch_size=3)
+    with examining(Blocks(SHAPE), some_images(), spec) as lent:
+        assert (lent.steps, lent.seed, lent.batch_size, lent.eps) == (5, 4, 3, EPS)
+        drawn, _, _ = examine(lent, spec)
+    ends = {curve.name: curve.x[-1] for curve in drawn}
+    assert (ends["steps"], ends["restarts"], ends["square"]) == (6, 3, 7)
 
 
 def test_an_image_that_is_wrong_unattacked_stands_nowhere():

@@ -8,6 +8,8 @@ from pathlib import Path
 import generate
 import pytest
 
+from bench.results import flags
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -43,3 +45,19 @@ def test_configs_that_documents_name_are_there():
     for path in DOCUMENTS:
         for name in re.findall(r"config/\w+\.(?:yaml|csv)", path.read_text(encoding="utf-8")):
             assert (ROOT / name).exists(), f"{path.name}: {name}"
+
+
+DECLARED = {word for name, word in vars(flags).items() if name.isupper() and isinstance(word, str)}
+
+
+def test_every_flag_has_a_meaning():
+    assert set(flags.MEANINGS) == DECLARED - {flags.DIAGNOSTICS}
+    assert "linearity" in flags.meaning("diagnostics_linearity")
+
+
+def test_a_flag_is_written_in_one_place():
+    # Behind the beginning stands the name of a check; the record of diagnostics is none.
+    ends = [f"{word}(?!record).*" if word == flags.DIAGNOSTICS else word for word in DECLARED]
+    written = re.compile(f'"({"|".join(ends)})"')
+    files = [file for file in (ROOT / "bench").rglob("*.py") if written.search(file.read_text())]
+    assert files == [ROOT / "bench" / "results" / "flags.py"]

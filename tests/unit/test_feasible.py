@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,12 @@ def test_a_batch_of_more_images_than_there_are_is_refused():
     check_training(shell(36), "mine", 40, (1, 8, 8))
     with pytest.raises(ConfigError, match=r"^training\.batch_size: methods\.mine .*36 images"):
         check_training(shell(37), "mine", 40, (1, 8, 8))
+
+
+def test_selection_on_the_test_set_leaves_all_images_to_train_on():
+    training = some_spec(batch_size=13, checkpoint_selection="test").training
+    assert smallest_batch(training, 40) == 1
+    check_training(replace(training, batch_size=40), "mine", 40, (1, 8, 8))
 
 
 @pytest.mark.parametrize(

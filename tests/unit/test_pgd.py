@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -114,6 +116,29 @@ def test_where_none_fools_the_highest_loss_is_kept():
     assert (lower < 0.5).any(), "some first starts lie on the lower hill"
     assert (higher > 0.5).sum() > (lower > 0.5).sum()
     assert not ((lower > 0.5) & (higher < 0.5)).any()
+
+
+class ThreeClasses(Linear):
+    """A third class keeps the losses apart. Counts its calls."""
+
+    calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return torch.cat((super().forward(images), images.flatten(1)[:, :1].cos()), dim=1)
+
+
+def test_unless_told_otherwise_there_is_one_start_and_the_cross_entropy_is_raised(images):
+    def found(**options: Any) -> tuple[Tensor, int]:
+        model, labels = ThreeClasses(), torch.full((16,), 2)
+        budget = {"eps": 0.1, "step": 0.01, "steps": 3}
+        moved = pgd(model, images, labels, **budget, **options, generator=generator())
+        return moved, model.calls
+
+    default, calls = found()
+    assert calls == 3 + 1
+    assert torch.equal(default, found(restarts=1, loss="ce")[0])
+    assert not torch.equal(default, found(loss="margin")[0])
 
 
 def test_the_same_generator_gives_the_same_images_and_another_gives_others(images):

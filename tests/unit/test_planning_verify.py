@@ -11,6 +11,7 @@ from settings import settings
 from bench.__main__ import main
 from bench.planning.verify import configs_of, verify
 from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
 from bench.runtime.provenance import packages
 
 CONFIG = Path("config/tiny.yaml")
@@ -107,6 +108,19 @@ def test_an_evaluation_of_earlier_weights_is_named(run):
     edit_json(run / "evaluation.json", checkpoints={})
     (finding,) = findings(run)
     assert finding.what == "it was evaluated with other weights than train.json has"
+
+
+def test_a_run_whose_start_has_other_weights_now_is_named(tmp_path):
+    methods = {"trades": {"training": {"start": "standard"}}, "standard": {}}
+    of = tiny({**ONLY, "methods": methods})
+    first, second = write_run(tmp_path, of, "standard"), write_run(tmp_path, of)
+    write_data(tmp_path, of)
+    edit_json(second / "train.json", start_sha256=sha256(first / "best.safetensors"))
+    assert verify(of, CONFIG, tmp_path) == []
+    edit_json(second / "train.json", start_sha256="f" * 64)
+    (finding,) = verify(of, CONFIG, tmp_path)
+    assert finding.where == str(second / "train.json")
+    assert "standard" in finding.what
 
 
 @pytest.mark.parametrize("edited", [True, False])
