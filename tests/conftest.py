@@ -12,6 +12,8 @@ from factory import ResultsFactory
 # Before anything imports torch: networks as tiny as these are slower on two threads than on one,
 # and much slower where other work shares the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where a job has two threads, one that waits leaves its core to the other test process.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 SLOW = ("workflow", "end_to_end", "gpu")
