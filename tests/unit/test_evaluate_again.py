@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from synthetic import CPU, EPS, settings_kept, some_data, some_spec
+from synthetic import CPU, EPS, some_data
 
 from bench.config.experiment import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.dataset import load, save
@@ -18,7 +18,6 @@ from bench.evaluation.per_example import ExampleResults
 from bench.models import checkpoint as weights
 from bench.runtime.files import read_json, sha256, write_json
 from bench.runtime.provenance import packages
-from bench.training.job import train
 
 PGD = Pgd(steps=2, step_size=EPS / 2)
 SPEC = EvaluationSpec(
@@ -30,19 +29,9 @@ SPEC = EvaluationSpec(
 ALL = ["clean", "pgd20", "autoattack", "clean", "pgd20"]
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    data = folder / "data.safetensors"
-    save(some_data(), data)
-    with settings_kept():
-        train(some_spec(epochs=1), experiment="tiny", label="trades", data=data, folder=folder)
-    return folder
-
-
 @pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+def run(trained_run: Path) -> Path:
+    return trained_run
 
 
 @pytest.fixture

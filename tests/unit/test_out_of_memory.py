@@ -83,18 +83,14 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    save(some_data(), tmp_path / "data.safetensors")
-    folder = tmp_path / "seed0"
-    data = tmp_path / "data.safetensors"
-    train(some_spec(epochs=1), experiment="digits", label="mine", data=data, folder=folder)
-    return folder
+def run(trained_run: Path) -> Path:
+    return trained_run
 
 
 def evaluated(run: Path, spec: EvaluationSpec = SPEC) -> dict[str, Any]:
     """Evaluate again; return what the record says of the attacks on `best`, without the clock."""
     shutil.rmtree(run / "cache", ignore_errors=True)
-    evaluate(spec, data=run.parent / "data.safetensors", folder=run)
+    evaluate(spec, data=run / "data.safetensors", folder=run)
     attacks = read_json(run / "evaluation.json")["checkpoints"]["best"]["attacks"]
     for attack in attacks.values():
         del attack["seconds"]
