@@ -250,7 +250,7 @@ def refused(results: Path, message: str, **given: Any) -> None:
 @pytest.mark.parametrize("name", ["best.safetensors", "train.json", "evaluation.json"])
 def test_a_missing_file_of_the_run_is_named(results, folder, name):
     (folder / name).unlink()
-    refused(results, rf"{name}: (there is no such file; train|missing; make it again)")
+    refused(results, rf"{name}: ")
 
 
 def test_other_weights_than_those_on_record_are_refused(results, folder):
@@ -259,30 +259,25 @@ def test_other_weights_than_those_on_record_are_refused(results, folder):
     with torch.no_grad():
         model.linear.bias[0] += 1
     weights.save(path, model.state_dict(), about)
-    refused(results, r"best\.safetensors: not the weights that train\.json records; train this run")
+    refused(results, r"best\.safetensors: .*train\.json")
 
 
 def test_another_data_set_is_refused(results):
     whole = load(results / "data.safetensors")
     other = results / "other.safetensors"
     save(Dataset("other", whole.classes, whole.train, some_images(20, seed=9)), other)
-    refused(results, r"train\.json: trained on other images than other", data=other)
+    refused(results, r"train\.json: .*other images", data=other)
 
 
-def test_more_images_than_there_are_are_refused(results):
+def test_more_images_than_there_are_and_another_radius_are_refused(results):
     asked = replace(SPEC.diagnostics, images=21)
-    message = r"diagnostics\.images: 21 are asked for and the test set has 20; lower it"
-    refused(results, message, spec=replace(SPEC, diagnostics=asked))
-
-
-def test_a_run_trained_for_another_radius_is_refused(results):
-    spec = replace(SPEC, threat=Threat(eps=0.5))
-    refused(results, r"trained with threat.eps 0.1, and the config says 0.5", spec=spec)
+    refused(results, r"diagnostics\.images: 21 ", spec=replace(SPEC, diagnostics=asked))
+    refused(results, r"threat\.eps", spec=replace(SPEC, threat=Threat(eps=0.5)))
 
 
 def test_transfer_names_the_run_that_is_missing(results):
     shutil.rmtree(results / "models" / "mart")
-    with pytest.raises(BenchError, match=r"mart/seed0/train\.json: missing; make it again"):
+    with pytest.raises(BenchError, match=r"mart/seed0/train\.json: "):
         transferred(results)
     assert not (results / "transfer").exists()
 
@@ -291,8 +286,8 @@ def test_transfer_names_the_run_that_is_missing(results):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"spec__threat__eps": 0.5}, r"trained with threat\.eps 0\.5, and the config says 0\.1"),
-        ({"data__fingerprint": "0" * 64}, r"trained on other images than"),
+        ({"spec__threat__eps": 0.5}, r"threat\.eps"),
+        ({"data__fingerprint": "0" * 64}, "other images"),
     ],
 )
 def test_transfer_names_any_run_of_another_radius_or_other_images(results, method, change, said):
@@ -300,7 +295,7 @@ def test_transfer_names_any_run_of_another_radius_or_other_images(results, metho
     edit_json(folder / "train.json", **change)
     if "data__fingerprint" in change:
         edit_json(folder / "evaluation.json", **change)
-    with pytest.raises(BenchError, match=rf"{method}/seed0/train\.json: {said}"):
+    with pytest.raises(BenchError, match=rf"{method}/seed0/train\.json: .*{said}"):
         transferred(results)
     assert not (results / "transfer").exists()
 
@@ -320,8 +315,8 @@ def test_the_commands_take_a_spec(results, folder):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("diagnose", "--method", "trades"), "diagnostics: this config has none; add the section"),
-        (("transfer",), "diagnostics: this config has none; add the section"),
+        (("diagnose", "--method", "trades"), "error: diagnostics: "),
+        (("transfer",), "error: diagnostics: "),
         (("diagnose", "--method", "trads"), "did you mean 'trades'"),
         (("transfer", "--methods", "trads"), "did you mean 'trades'"),
     ],
@@ -337,6 +332,4 @@ def test_transfer_to_oneself_is_refused(capsys):
     text = json.dumps(spec_json(SPEC))
     given = ("--seed", "0", "--data", "none", "--folder", "none", "--methods", "trades")
     assert main(["transfer", "--spec", text, *given]) == 1
-    assert (
-        "--methods: images transfer between networks; name at least two" in capsys.readouterr().err
-    )
+    assert capsys.readouterr().err.startswith("error: --methods: ")
