@@ -131,9 +131,9 @@ def test_going_on_after_any_batch_gives_the_uninterrupted_result(quick, model, l
 def test_a_result_of_other_images_or_components_is_not_gone_on_from(quick, model, labelled):
     images, labels = labelled
     one = run_standard(model, images, labels, **ALL, components=["apgd-ce"])
-    with pytest.raises(BenchError, match="12 images, not of these 5"):
+    with pytest.raises(BenchError, match="12 images"):
         run_standard(model, images[:5], labels[:5], **ALL, start=one)
-    with pytest.raises(BenchError, match="ran apgd-ce, which is not how apgd-t, apgd-ce begins"):
+    with pytest.raises(BenchError, match="apgd-t, apgd-ce"):
         run_standard(model, images, labels, **ALL, components=["apgd-t", "apgd-ce"], start=one)
 
 
@@ -205,9 +205,7 @@ def test_targeted_components_need_ten_classes(quick):
     labels = [0, 1, 2]
     model = Blocks(SHAPE, scale=STEEP, classes=3)
     images = pixels(labels, [20] * 3, SHAPE, classes=3).float() / 255
-    with pytest.raises(
-        ConfigError, match=r"at least 10 classes.*has 3: remove evaluation.autoattack"
-    ):
+    with pytest.raises(ConfigError, match=r"has 3.*evaluation\.autoattack"):
         run_standard(model, images, torch.tensor(labels), **ALL)
     result = run_standard(
         model, images, torch.tensor(labels), **ALL, components=["apgd-ce", "square"]
@@ -225,10 +223,10 @@ def test_ten_classes_are_enough():
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"version": "plus"}, "version 'plus' is unknown; known: standard"),
-        ({"components": ["apgd"]}, "did you mean 'apgd-t'"),
-        ({"components": []}, "expected each once"),
-        ({"components": ["square", "square"]}, "expected each once"),
+        ({"version": "plus"}, "'plus'"),
+        ({"components": ["apgd"]}, "'apgd'"),
+        ({"components": []}, "each once"),
+        ({"components": ["square", "square"]}, "each once"),
     ],
 )
 def test_unknown_requests_are_refused(model, labelled, request_, message):

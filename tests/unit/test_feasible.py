@@ -63,7 +63,7 @@ def test_a_batch_of_one_image_is_fine_where_maps_are_larger():
 
 
 def test_one_training_image_in_all_has_no_batch_size_that_works():
-    with pytest.raises(ConfigError, match="train on more images"):
+    with pytest.raises(ConfigError, match=r"^training\.batch_size: "):
         check(DEEP, 1, images=5)
 
 
@@ -96,7 +96,7 @@ def narrow(monkeypatch):
 )
 def test_images_that_a_network_cannot_take_are_refused(narrow, width, side, said):
     check(Model(name=narrow), 6)
-    with pytest.raises(ConfigError, match=r"^model\.name: narrow cannot be trained on") as caught:
+    with pytest.raises(ConfigError, match=r"^model\.name: narrow ") as caught:
         check(Model(name=narrow, width=width), 6, side=side)
     assert said in str(caught.value)
 

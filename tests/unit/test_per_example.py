@@ -158,7 +158,7 @@ def test_a_subset_is_the_first_images_of_the_test_set(data, count):
 
 
 def test_more_images_than_the_test_set_has_are_refused(data):
-    with pytest.raises(BenchError, match=r"13 images are asked for and the test set has 12; lower"):
+    with pytest.raises(BenchError, match="13 images"):
         evaluate_attack(Blocks(SHAPE), data, "pgd20", with_pgd(images=13))
 
 

@@ -197,7 +197,7 @@ def test_an_error_of_the_model_does_not_keep_it_in_eval():
 
 def test_an_unknown_loss_and_no_restart_are_refused_by_name(images):
     labels = torch.zeros(16, dtype=torch.int64)
-    with pytest.raises(ConfigError, match=r"'margn' is unknown; did you mean 'margin'"):
+    with pytest.raises(ConfigError, match="'margn'"):
         pgd(Linear(), images, labels, **BUDGET, loss="margn", generator=generator())
-    with pytest.raises(ConfigError, match="at least 1 restart, got 0"):
+    with pytest.raises(ConfigError, match="restart"):
         pgd(Linear(), images, labels, **BUDGET, restarts=0, generator=generator())

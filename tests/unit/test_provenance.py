@@ -180,7 +180,7 @@ def test_modules_that_import_each_other_are_followed_once(copy):
 
 
 def test_a_module_that_is_not_there_is_named(copy):
-    with pytest.raises(ModuleNotFoundError, match=r"no source file for bench\.methods\.nothing"):
+    with pytest.raises(ModuleNotFoundError, match=r"bench\.methods\.nothing"):
         train_digest("nothing", "resnet18", "folded")
 
 

@@ -134,7 +134,7 @@ def test_without_a_network_the_error_says_where_the_file_goes(robustbench, tmp_p
 
 def test_a_download_that_leaves_no_file_is_no_model(robustbench, tmp_path):
     robustbench(fetch=lambda *_: None)
-    with pytest.raises(UnavailableError, match=r"could not be fetched \(no file arrived\)"):
+    with pytest.raises(UnavailableError, match="no file arrived"):
         load_reference("Rice2020Overfitting", folder=tmp_path)
 
 
@@ -164,7 +164,7 @@ def test_a_web_page_in_place_of_the_weights_is_named(robustbench, tmp_path):
         raise ValueError("invalid load key, '<'.")
 
     robustbench(loader)
-    with pytest.raises(BenchError, match="web page in its place: delete it") as caught:
+    with pytest.raises(BenchError, match="web page") as caught:
         load_reference("Rice2020Overfitting", folder=tmp_path)
     assert not isinstance(caught.value, UnavailableError)
     assert str(tmp_path / "cifar10" / "Linf" / "Rice2020Overfitting.pt") in str(caught.value)
@@ -174,19 +174,19 @@ def test_an_unknown_name_gets_the_nearest_ones(robustbench, tmp_path):
     robustbench(fetch=offline)
     with pytest.raises(ConfigError, match="did you mean Rice2020Overfitting"):
         load_reference("Rice2020Overfiting", folder=tmp_path)
-    with pytest.raises(ConfigError, match="no cifar100 Linf model"):
+    with pytest.raises(ConfigError, match="cifar100"):
         load_reference("Rice2020Overfitting", folder=tmp_path, dataset="cifar100")
 
 
 def test_an_unknown_data_set_is_named(robustbench, tmp_path):
     robustbench(fetch=offline)
-    with pytest.raises(ConfigError, match="no models for 'digits'; it knows cifar10, cifar100"):
+    with pytest.raises(ConfigError, match=r"'digits'.*cifar10, cifar100"):
         load_reference("Rice2020Overfitting", folder=tmp_path, dataset="digits")
 
 
 def test_a_model_that_timm_keeps_is_refused(robustbench, tmp_path):
     robustbench()
-    with pytest.raises(ConfigError, match=r"leaves it to timm.*choose another"):
+    with pytest.raises(ConfigError, match="timm"):
         load_reference("Debenedetti2022Light_XCiT-S12", folder=tmp_path)
 
 
@@ -195,7 +195,7 @@ def test_a_robustbench_that_does_not_import_is_named(monkeypatch, tmp_path: Path
     monkeypatch.setitem(sys.modules, "robustbench", None)
     for name in [name for name in sys.modules if name.startswith("robustbench.")]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(BenchError, match="RobustBench cannot be imported"):
+    with pytest.raises(BenchError, match="RobustBench"):
         load_reference("Rice2020Overfitting", folder=tmp_path)
 
 
@@ -261,7 +261,7 @@ def test_the_analysis_reads_what_was_evaluated_and_what_was_not(robustbench, res
 def test_images_that_robustbench_has_no_models_for_are_refused(robustbench, tmp_path):
     robustbench(fetch=offline)
     data = prepared(tmp_path / "digits.safetensors", "digits")
-    with pytest.raises(ConfigError, match=r"no models for 'digits'.*remove reference\.models"):
+    with pytest.raises(ConfigError, match=r"'digits'.*reference\.models"):
         evaluate_reference("Rice2020Overfitting", short(), data=data, folder=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
