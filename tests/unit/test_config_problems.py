@@ -133,13 +133,6 @@ def test_the_longest_step_and_the_last_milestone_are_accepted():
     assert read.needs == Needs(test_images=20)
 
 
-def test_diagnostics_of_more_images_than_there_are_end_with_the_plan(tmp_path, capsys):
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(settings({"diagnostics": {}})))
-    assert main(["plan", "--config", str(path), "--results", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.startswith("error: diagnostics.images: ")
-
-
 def test_one_bad_config_does_not_hide_what_verify_says_of_the_others(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("good", "bad", "worse"):
