@@ -156,22 +156,48 @@ def test_a_run_that_is_not_there_cannot_be_exported(capsys, tmp_path):
     assert "train.json" in error_of(capsys, "export", *arguments)
 
 
-def test_training_by_config_and_by_spec_is_the_same(calls, config):
-    assert main(["train", "--config", config, *RUN]) == 0
-    places = ["--data", "results/tiny/data.safetensors"]
-    places += ["--folder", "results/tiny/models/trades/seed1"]
-    assert main(["train", "--spec", TRAIN, *RUN, "--experiment", "tiny", *places]) == 0
-    assert calls[0] == calls[1]
-    assert calls[0] == (
-        "train",
-        (READ.train_spec("trades", 1),),
-        {
-            "experiment": "tiny",
-            "label": "trades",
-            "data": Path("results/tiny/data.safetensors"),
-            "folder": Path("results/tiny/models/trades/seed1"),
-        },
-    )
+FOLDER = Path("results/tiny")
+RUN_PATHS = {"data": FOLDER / "data.safetensors", "folder": FOLDER / "models/trades/seed1"}
+
+
+@pytest.mark.parametrize(
+    ("command", "spec", "call"),
+    [
+        (
+            ["train", *RUN],
+            ["--spec", TRAIN, "--experiment", "tiny"],
+            (
+                "train",
+                (READ.train_spec("trades", 1),),
+                {"experiment": "tiny", "label": "trades", **RUN_PATHS},
+            ),
+        ),
+        (
+            ["evaluate", *RUN],
+            ["--spec", EVALUATION, "--train-spec", TRAIN],
+            (
+                "evaluate",
+                (READ.evaluation_spec(),),
+                {"training": READ.train_spec("trades", 1), **RUN_PATHS},
+            ),
+        ),
+        (
+            ["reference", "--name", "RN18"],
+            ["--spec", EVALUATION],
+            (
+                "evaluate_reference",
+                ("RN18", READ.evaluation_spec()),
+                {**RUN_PATHS, "folder": FOLDER / "reference/RN18"},
+            ),
+        ),
+    ],
+    ids=["train", "evaluate", "reference"],
+)
+def test_a_job_by_config_and_by_spec_is_the_same(calls, config, command, spec, call):
+    assert main([*command, "--config", config]) == 0
+    places = ["--data", str(call[2]["data"]), "--folder", str(call[2]["folder"])]
+    assert main([*command, *spec, *places]) == 0
+    assert calls == [call, call]
 
 
 @pytest.mark.parametrize(
@@ -184,25 +210,6 @@ def test_a_job_asks_cublas_for_reproducible_sums_unless_told_otherwise(calls, co
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"
     main([*arguments, "--config", config])
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
-
-
-def test_evaluation_by_config_and_by_spec_is_the_same(calls, config):
-    assert main(["evaluate", "--config", config, *RUN]) == 0
-    places = ["--data", "results/tiny/data.safetensors"]
-    places += ["--folder", "results/tiny/models/trades/seed1"]
-    assert main(["evaluate", "--spec", EVALUATION, "--train-spec", TRAIN, *RUN, *places]) == 0
-    assert calls[0] == calls[1]
-    assert calls[0][:2] == ("evaluate", (READ.evaluation_spec(),))
-    assert calls[0][2]["training"] == READ.train_spec("trades", 1)
-
-
-def test_a_reference_by_config_and_by_spec_is_the_same(calls, config):
-    assert main(["reference", "--config", config, "--name", "RN18"]) == 0
-    places = ["--data", "results/tiny/data.safetensors"]
-    places += ["--folder", "results/tiny/reference/RN18"]
-    assert main(["reference", "--spec", EVALUATION, "--name", "RN18", *places]) == 0
-    assert calls[0] == calls[1]
-    assert calls[0][:2] == ("evaluate_reference", ("RN18", READ.evaluation_spec()))
 
 
 def test_paths_that_are_given_are_taken(calls, config):

@@ -72,49 +72,29 @@ def test_radii_are_even_then_doubling_and_end_where_any_image_can_become_any_oth
     assert EPS in curves.radii(EPS)
 
 
+def standing(lent: EvaluationTarget, **budget: int) -> Tensor:
+    """Return which images PGD of that budget leaves."""
+    budgets = {"eps": EPS, "step": EPS / 4, **budget}
+    stands = []
+    for images, labels, generator in lent.batches():
+        moved = pgd(lent.model, images, labels, **budgets, generator=generator)
+        stands.append(lent.evaluated(moved, labels)[0])
+    return torch.cat(stands)
+
+
 def test_the_points_of_the_curve_over_steps_are_attacks_with_so_many_steps(honest):
     curve = curves.against_steps(honest, 20)
     assert curve.x == (1, 2, 5, 10, 20)
     for place, steps in enumerate(curve.x):
-        stands = [
-            honest.evaluated(
-                pgd(
-                    honest.model,
-                    images,
-                    labels,
-                    eps=EPS,
-                    step=EPS / 4,
-                    steps=steps,
-                    generator=generator,
-                ),
-                labels,
-            )[0]
-            for images, labels, generator in honest.batches()
-        ]
-        assert torch.equal(curve.stands[place], torch.cat(stands))
+        assert torch.equal(curve.stands[place], standing(honest, steps=steps))
 
 
 def test_the_curve_over_restarts_is_pgd_with_so_many_restarts_and_never_rises():
     # Ripples make every restart find something else.
     with subject(networks()["shattered"]) as lent:
         curve = curves.against_restarts(lent, 3)
-        stands = [
-            lent.evaluated(
-                pgd(
-                    lent.model,
-                    images,
-                    labels,
-                    eps=EPS,
-                    step=EPS / 4,
-                    steps=lent.steps,
-                    restarts=3,
-                    generator=generator,
-                ),
-                labels,
-            )[0]
-            for images, labels, generator in lent.batches()
-        ]
-    assert torch.equal(curve.stands[-1], torch.cat(stands))
+        stands = standing(lent, steps=lent.steps, restarts=3)
+    assert torch.equal(curve.stands[-1], stands)
     assert not (curve.stands[1:] & ~curve.stands[:-1]).any()
     assert curve.losses is not None
     assert (curve.losses.diff(dim=0) >= 0).all()
