@@ -117,7 +117,6 @@ def evaluate_in_another_process(data: str, folder: str) -> None:
     evaluate(SPEC, data=Path(data), folder=Path(folder))
 
 
-@pytest.mark.slow
 def test_killed_at_random_moments_equals_undisturbed(run, data, tmp_path):
     whole = Path(shutil.copytree(run, tmp_path / "whole"))
     evaluate(SPEC, data=data, folder=whole)

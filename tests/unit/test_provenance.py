@@ -31,12 +31,14 @@ UNLIKE = {
 
 
 @pytest.fixture
-def copy(tmp_path, monkeypatch):
+def copy(tmp_path_factory, monkeypatch):
     """A copy of the package that a test may edit."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "bench", tmp_path / "bench", ignore=ignored)
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    return tmp_path / "bench"
+    # At the same place for every test: what a file means is read once as long as it is the same.
+    root = tmp_path_factory.getbasetemp() / "copied"
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(ROOT / "bench", root / "bench", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "ROOT", root)
+    return root / "bench"
 
 
 def edit(path: Path, old: str, new: str) -> None:
