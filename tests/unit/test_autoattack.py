@@ -32,9 +32,13 @@ ALL = {"eps": EPS, "seed": 0, "batch_size": 4, "device": "cpu"}
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """The installed package with fewer steps; the adapter and the test both call this one."""
-    few = {"n_iter": 5}
+    few, targets = {"n_iter": 5}, {"n_target_classes": 2}
     return brief_autoattack(
-        monkeypatch, apgd=few, apgd_targeted=few, fab={"n_iter": 2}, square={"n_queries": 30}
+        monkeypatch,
+        apgd=few,
+        apgd_targeted=few | targets,
+        fab={"n_iter": 2} | targets,
+        square={"n_queries": 30},
     )
 
 
