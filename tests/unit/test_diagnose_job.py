@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import signal
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from factory import edit_json
+from factory import edit_json, read_csv
 from settings import settings
 from synthetic import CPU, EPS, settings_kept, some_data, some_images, some_spec
 
@@ -94,11 +93,6 @@ def transferred(results: Path, spec: DiagnosticsSpec = SPEC) -> Any:
     return json.loads((results / "transfer" / "seed0.json").read_text())
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def timeless(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key != "seconds"}
 
@@ -127,7 +121,7 @@ def test_the_record_says_what_was_examined_and_what_each_check_found(results, fo
 
 def test_every_curve_is_in_the_table_with_its_accuracies_in_percent_of_all_images(results, folder):
     diagnosed(results)
-    found = rows(folder / "diagnostics" / "curves.csv")
+    found = read_csv(folder / "diagnostics" / "curves.csv")
     assert list(dict.fromkeys(row["check"] for row in found)) == [
         "eps",
         "fgsm",
@@ -153,14 +147,14 @@ def test_pictures_have_a_row_for_each_point(results, folder, count):
     diagnosed(results, replace(SPEC, diagnostics=replace(SPEC.diagnostics, surfaces=count)))
     place = folder / "diagnostics" / "surfaces.csv"
     assert place.read_text().splitlines()[0] == ",".join(SURFACES.columns)
-    assert len(rows(place)) == count * geometry.SIDE**2
+    assert len(read_csv(place)) == count * geometry.SIDE**2
 
 
 def test_both_checkpoints_can_be_examined(results, folder):
     asked = replace(SPEC.diagnostics, checkpoints=("best", "last"))
     record = diagnosed(results, replace(SPEC, diagnostics=asked))
     assert list(record["checkpoints"]) == ["best", "last"]
-    found = rows(folder / "diagnostics" / "curves.csv")
+    found = read_csv(folder / "diagnostics" / "curves.csv")
     assert {row["checkpoint"] for row in found} == {"best", "last"}
 
 
@@ -203,7 +197,7 @@ def test_the_gap_to_autoattack_is_counted_in_the_results(results, folder):
 
 def test_every_network_is_tried_with_the_images_of_every_other(results):
     record = transferred(results)
-    found = rows(results / "transfer" / "seed0.csv")
+    found = read_csv(results / "transfer" / "seed0.csv")
     assert [(row["source"], row["target"]) for row in found] == [
         (source, target) for target in METHODS for source in METHODS
     ]
@@ -223,9 +217,9 @@ def test_every_network_is_tried_with_the_images_of_every_other(results):
 def test_what_a_network_faces_from_itself_is_the_first_restart_of_its_own_curve(results, folder):
     transferred(results)
     diagnosed(results)
-    found = rows(results / "transfer" / "seed0.csv")
+    found = read_csv(results / "transfer" / "seed0.csv")
     (own,) = (row for row in found if row["source"] == row["target"] == "trades")
-    curve = rows(folder / "diagnostics" / "curves.csv")
+    curve = read_csv(folder / "diagnostics" / "curves.csv")
     first = next(row for row in curve if row["check"] == "restarts")
     assert own["accuracy"] == first["accuracy"]
 

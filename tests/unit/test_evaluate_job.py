@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from dataclasses import replace
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from factory import ResultsFactory
+from factory import ResultsFactory, read_csv
 from synthetic import CPU, EPS, settings_kept, some_data, some_images, some_spec
 from torch import Tensor, nn
 
@@ -89,11 +88,6 @@ def evaluated(
     return json.loads((folder / "evaluation.json").read_text())  # type: ignore[no-any-return]
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def keys(record: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of evaluation.json, of `best` and of each of its attacks."""
     best = record["checkpoints"]["best"]
@@ -171,7 +165,7 @@ def test_the_record_of_an_attack_counts_its_results(results, folder):
     for name, checkpoint in record["checkpoints"].items():
         for attack, entry in checkpoint["attacks"].items():
             path = folder / "examples" / name / f"{attack}.csv"
-            found = rows(path)
+            found = read_csv(path)
             assert entry["sha256"] == sha256(path)
             assert entry["n"] == len(found) == (6 if attack == "cw" else 20)
             assert entry["correct"] == sum(int(row["robust"]) for row in found)
@@ -198,7 +192,7 @@ def test_a_result_file_has_a_row_for_each_image_in_order(results, folder):
         with torch.no_grad():
             right = model(to_unit(data.test.pixels)).argmax(dim=1) == data.test.labels
         for attack in attacks:
-            found = rows(folder / "examples" / name / f"{attack}.csv")
+            found = read_csv(folder / "examples" / name / f"{attack}.csv")
             assert list(found[0]) == ["index", "label", "clean", "robust", "broken_by"]
             assert [int(row["index"]) for row in found] == list(range(len(found)))
             assert [int(row["label"]) for row in found] == data.test.labels[: len(found)].tolist()

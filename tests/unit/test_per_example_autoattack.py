@@ -9,20 +9,19 @@ from typing import Any
 import pytest
 import torch
 from margins import Blocks, pixels
+from test_per_example import CPU, EPS, SHAPE
+from test_per_example import check as consistent
 from torch import Tensor, nn
 
 from bench.attacks.autoattack import STANDARD, AutoAttackState, source
-from bench.config.experiment import AutoAttack, Compute, Evaluation, EvaluationSpec, Threat
+from bench.config.experiment import AutoAttack, Evaluation, EvaluationSpec, Threat
 from bench.data.dataset import Images, to_unit
 from bench.evaluation import per_example as module
 from bench.evaluation.per_example import ExampleResults, evaluate_attack
 from bench.runtime.errors import BenchError
 
-SHAPE = (1, 16, 16)
-EPS = 8 / 255
 LEVELS = [6, 20, 6, 20, 6, 20, 6, 20, 6, 20]
 WRONG = 3
-CPU = Compute(device="cpu", threads=1, tf32=False)
 SPEC = EvaluationSpec(
     threat=Threat(eps=EPS),
     evaluation=Evaluation(batch_size=4, autoattack=AutoAttack(seed=7)),
@@ -94,11 +93,7 @@ def truth(call: Call) -> list[str]:
 
 
 def check(results: ExampleResults) -> None:
-    rows = zip(results.clean.tolist(), results.robust.tolist(), results.broken_by, strict=True)
-    for clean, robust, broken_by in rows:
-        assert clean or not robust
-        assert (broken_by == "clean") == (not clean)
-        assert (broken_by == "") == robust
+    consistent(results)
     left = results.details["components"]
     assert list(left) == list(STANDARD)
     assert list(left.values()) == sorted(left.values(), reverse=True)

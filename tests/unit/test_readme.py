@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-import csv
 import re
 from collections import Counter
 from pathlib import Path
+
+from factory import read_csv
 
 from bench.config.method_options import Option, declarations, options_in
 from bench.config.parsing import Amount
@@ -32,8 +33,7 @@ def test_the_method_of_the_documents_can_be_read_and_states_its_equation(tmp_pat
 
 def test_what_was_found_is_what_the_published_claims_say():
     path = ROOT / "results" / "reference" / "digits" / "claims.csv"
-    with path.open(newline="", encoding="utf-8") as file:
-        claims = list(csv.DictReader(file))
+    claims = read_csv(path)
     counts = Counter(claim["verdict"] for claim in claims)
     open_ = ("inconclusive", "not run")
     assert [claim["id"] for claim in claims if claim["verdict"] not in open_] == ["v1-cost"]

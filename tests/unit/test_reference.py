@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import enum
 import json
 import sys
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from factory import edit_json
+from factory import edit_json, read_csv
 from margins import Blocks, pixels
 from torch import nn
 
@@ -223,8 +222,7 @@ def test_a_listed_model_is_evaluated_as_ours_are(robustbench, tmp_path):
         "clean": 5,
         "pgd10": 3,
     }
-    with (folder / "examples" / "best" / "pgd10.csv").open(newline="") as file:
-        fates = [row["broken_by"] for row in csv.DictReader(file)]
+    fates = [row["broken_by"] for row in read_csv(folder / "examples" / "best" / "pgd10.csv")]
     assert fates == ["pgd10", "", "pgd10", "", "", "clean"]
 
 

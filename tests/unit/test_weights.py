@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -103,39 +104,34 @@ def test_a_missing_file_asks_for_training(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.999])
-def test_a_truncated_file_says_so_and_what_to_do(saved, kept):
+def test_a_truncated_file_is_refused(saved, kept):
     content = saved.read_bytes()
     saved.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-    with pytest.raises(BenchError, match=r"best\.safetensors: truncated"):
+    with pytest.raises(BenchError, match=r"best\.safetensors: "):
         weights.load(saved)
 
 
-def test_a_file_of_another_kind_is_no_checkpoint(saved):
-    saved.write_text("epoch,loss\n1,2.3\n" * 20)
-    with pytest.raises(BenchError, match=r"best\.safetensors: "):
-        weights.load(saved)
-    dataset.save(some_data(), saved)
-    with pytest.raises(BenchError, match=r"best\.safetensors: "):
-        weights.load(saved)
+def metadata(text: str | None) -> Callable[[Path], None]:
+    """Return what writes a tensor with that text in our place of the header."""
+    header = None if text is None else {weights.KEY: text}
+    return lambda path: save_file({"linear.bias": torch.zeros(10)}, path, header)
 
 
 @pytest.mark.parametrize(
-    "metadata",
-    [None, {weights.KEY: "{"}, {weights.KEY: "[1]"}, {weights.KEY: '{"model": "small_cnn"}'}],
+    "write",
+    [
+        lambda path: path.write_text("epoch,loss\n1,2.3\n" * 20),
+        lambda path: dataset.save(some_data(), path),
+        *(metadata(text) for text in (None, "{", "[1]", '{"model": "small_cnn"}')),
+        *(
+            metadata(json.dumps({**asdict(ABOUT), **wrong}))
+            for wrong in ({"width": "x"}, {"fingerprint": 3}, {"classes": None}, {"new": 1})
+        ),
+        metadata(json.dumps({**asdict(ABOUT), "model": ["small_cnn"]})),
+    ],
 )
-def test_weights_without_our_description_are_no_checkpoint(saved, metadata):
-    save_file({"linear.bias": torch.zeros(10)}, saved, metadata)
-    with pytest.raises(BenchError, match=r"best\.safetensors: "):
-        weights.load(saved)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"width": "x"}, {"fingerprint": 3}, {"classes": None}, {"model": ["small_cnn"]}, {"new": 1}],
-)
-def test_a_description_of_other_types_is_no_checkpoint(saved, wrong):
-    header = {weights.KEY: json.dumps({**asdict(ABOUT), **wrong})}
-    save_file({"linear.bias": torch.zeros(10)}, saved, header)
+def test_a_file_of_another_kind_is_no_checkpoint(saved, write):
+    write(saved)
     with pytest.raises(BenchError, match=r"best\.safetensors: "):
         weights.load(saved)
 
