@@ -90,22 +90,6 @@ def test_a_record_of_another_experiment_stops_the_summary(made, summarize, confi
     assert "'other'" in said
 
 
-@pytest.mark.parametrize(
-    ("record", "change", "key"),
-    [
-        ("train.json", {"spec__threat__eps": 0.5}, "threat.eps"),
-        ("train.json", {"spec__model__width": 8}, "model.width"),
-        ("evaluation.json", {"spec__evaluation__batch_size": 7}, "evaluation.batch_size"),
-    ],
-)
-def test_without_a_config_the_runs_are_held_against_each_other(
-    made, summarize, record, change, key
-):
-    edit_json(made[1] / record, **change)
-    said = summarize()
-    assert f"{made[1] / record}: its {key} " in said
-
-
 def test_runs_that_are_not_made_are_counted_and_can_be_left_out(
     made, summarize, config, results_factory
 ):

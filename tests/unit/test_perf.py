@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from settings import settings
 
@@ -90,13 +89,6 @@ def test_warm_up_and_loading_are_not_in_the_time_of_a_step(monkeypatch, label):
     measured = bench.measure()
     assert steps == [1, 1, 0]
     assert (measured["images"], measured["seconds"], measured["loading"]) == (8, 2.0, 3.0)
-
-
-def test_peak_memory_on_cuda_is_what_was_reserved(monkeypatch):
-    bench = Bench("eager", chosen("--quick"))
-    bench.device = torch.device("cuda")
-    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 5_000_000)
-    assert bench._peak_mb() == 5.0
 
 
 def test_one_label_of_each_method_is_measured_unless_others_are_named():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from project import ROOT, copy_project, planned, snakemake
+
+from bench.runtime.provenance import reference_digest
 
 ANALYSIS = dict.fromkeys(
     ("data", "summary", "statistics", "claims", "tables", "figures", "report_page", "all"), 1
@@ -99,3 +102,24 @@ def test_a_method_file_of_another_name_stops_the_plan(tmp_path, no_torch):
     (project / "bench/methods/trades.py").rename(project / "bench/methods/mine.py")
     text = stopped(project, no_torch, "--configfile", "config/digits.yaml")
     assert "methods/mine.py: it registers 'trades'" in text
+
+
+def test_the_models_of_the_configuration_are_evaluated_and_summarized(project):
+    names = ["Rice2020Overfitting", "Wong2020Fast"]
+    arguments = ("--configfile", "config/digits.yaml", "--config")
+    done = snakemake(project, "-n", "-p", *arguments, f"reference={{models: [{', '.join(names)}]}}")
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert sorted(re.findall(r"bench reference --name (\w+)", text)) == names
+    (told,) = re.findall(r"bench summarize --spec '(.*?)' --folder", text)
+    assert json.loads(told)["reference"]["models"] == names
+    assert "--reference config/robustbench.csv" in text
+
+
+def test_a_model_is_evaluated_again_when_the_code_changes_that_its_record_names(tmp_path):
+    project = copy_project(tmp_path / "project")
+    with (project / "Snakefile").open("a") as file:
+        file.write('\nprint("code of reference:", rules.reference.params.code)\n')
+    done = snakemake(project, "-n", "--configfile", "config/digits.yaml")
+    text = done.stdout + done.stderr
+    assert re.findall(r"code of reference: (\w+)", text) == [reference_digest()], text
