@@ -64,6 +64,7 @@ def loaded():
     return {stage: set(names) for stage, names in json.loads(done.stdout).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_module_that_a_stage_imports_counts_or_decides_nothing(loaded, stage):
     undeciding = {name for name in loaded[stage] if f"{name}.".startswith(UNDECIDING)}
@@ -111,6 +112,7 @@ def pythons() -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_other_versions_of_python_give_the_same_digest():
     others = pythons()
     if not others:
