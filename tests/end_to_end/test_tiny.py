@@ -153,7 +153,7 @@ def test_another_look_of_the_page_makes_the_page_alone(restored):
 
 
 def test_edited_claims_are_checked_again_and_nothing_else_is_made(project):
-    path = project / "config/claims.yaml"
+    path = project / "config/claims/memloss.yaml"
     text, status = path.read_text(), path.stat()
     try:
         path.write_text(f"{text}# edited\n")

@@ -88,9 +88,9 @@ def test_defaults_are_the_suites_wherever_a_command_is_called(results, tmp_path,
     assert parser().parse_args(["perf"]).config == ROOT / "config" / "paper.yaml"
     chosen = parser().parse_args(["figures", "--folder", "digits"])
     assert chosen.reference == ROOT / "config" / "robustbench.csv"
-    assert of_suite("config/claims.yaml") == ROOT / "config" / "claims.yaml"
+    assert of_suite("config/paper.yaml") == ROOT / "config" / "paper.yaml"
     monkeypatch.chdir(ROOT)
-    assert of_suite("config/claims.yaml") == Path("config/claims.yaml")
+    assert of_suite("config/paper.yaml") == Path("config/paper.yaml")
 
 
 def test_verify_finds_the_suites_configs_from_another_folder(tmp_path, monkeypatch, capsys):
