@@ -48,7 +48,7 @@ def test_the_readme_can_be_read_in_a_few_minutes():
 
 def test_configs_that_documents_name_are_there():
     for path in DOCUMENTS:
-        for name in re.findall(r"config/\w+\.(?:yaml|csv)", path.read_text(encoding="utf-8")):
+        for name in re.findall(r"config/[\w/]+\.(?:yaml|csv)", path.read_text(encoding="utf-8")):
             assert (ROOT / name).exists(), f"{path.name}: {name}"
 
 
@@ -70,7 +70,7 @@ def test_a_flag_is_written_in_one_place():
 
 def test_the_method_of_the_documents_can_be_read_and_states_its_equation(tmp_path):
     text = (ROOT / "docs" / "new-method.md").read_text(encoding="utf-8")
-    (source,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (source,) = re.findall(r'^```python\n(""".*?)^```', text, re.MULTILINE | re.DOTALL)
     path = tmp_path / "mine.py"
     path.write_text(source)
     found = declarations(path)
