@@ -29,7 +29,7 @@ PUBLISHED = Published.read(ROOT / "config" / "reported.csv", ROOT / "config" / "
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile") / "digits"
-    ResultsFactory(folder, dataset=HOSTILE).all(("standard", "trades"), seeds=(0,))
+    ResultsFactory(folder, dataset=HOSTILE).all(("standard", "memloss_v1"), seeds=(0,))
     assert main(["summarize", "--folder", str(folder)]) == 0
     return folder
 
