@@ -6,6 +6,7 @@ flags, docs/open-choices.md from the list that the report shows as well.
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -163,5 +164,6 @@ def generated(name: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for document in PARTS:
         (DOCS / document).write_text(generated(document), encoding="utf-8")

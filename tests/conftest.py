@@ -12,6 +12,8 @@ from factory import ResultsFactory
 # Before anything imports torch: networks as tiny as these are slower on two threads than on one,
 # and much slower where other work shares the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where a job has two threads, one that waits leaves its core to the other test process.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 SLOW = ("workflow", "end_to_end", "gpu")
@@ -20,7 +22,8 @@ SLOW = ("workflow", "end_to_end", "gpu")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs whole jobs as slow; tests that share an experiment run in one process."""
     for item in items:
-        if item.path.parent.name in SLOW:
+        # A job that is killed is a process, and each time that it goes on another.
+        if item.path.parent.name in SLOW or item.name.startswith("test_killed_at_random"):
             item.add_marker(pytest.mark.slow)
         if item.path.parent.name == "end_to_end":
             item.add_marker(pytest.mark.xdist_group(item.path.stem))

@@ -337,6 +337,11 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
         writer.writerows(rows)
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def edit_json(path: Path, **changes: Any) -> None:
     """Replace keys of a record; a dotted key is written with double underscores."""
     record = json.loads(path.read_text(encoding="utf-8"))

@@ -77,7 +77,7 @@ def experiment(folder: Path, *, dataset: str = "digits", seeds: tuple[int, ...] 
             factory.run(method, seed, correct={"best": best, "last": last})
     command("summarize", folder)
     command("statistics", folder)
-    command("claims", folder, "--claims", str(ROOT / "config" / "claims.yaml"))
+    command("claims", folder)
     return folder
 
 

@@ -29,7 +29,7 @@ def read_config(path: Path) -> Experiment:
 
 
 def is_experiment(path: Path) -> bool:
-    """Say whether a YAML file is an experiment; claims.yaml beside them is none.
+    """Say whether a YAML file is an experiment; a file of claims is none.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bench.config import parsing
-from bench.config.method_source import check_method
+from bench.config.method_source import assignments, check_method
 from bench.config.parsing import Label, nearest, suggestion, value_of
 from bench.config.schema import Method
 from bench.runtime.errors import ConfigError, Problems
@@ -108,8 +108,18 @@ def default_width(name: str) -> int | None:
             defaults = [*without, *given.defaults, *given.kw_defaults]
             for argument, default in zip(arguments, defaults, strict=True):
                 if argument.arg == "width" and default is not None:
-                    return int(ast.literal_eval(default))
+                    return _width(name, default)
     return None
+
+
+def _width(name: str, default: ast.expr) -> int:
+    try:
+        return int(ast.literal_eval(default))
+    except ValueError:
+        raise ConfigError(
+            f"{PACKAGE / 'models' / name}.py, line {default.lineno}: the default width cannot be "
+            "read without importing it: make it a literal"
+        ) from None
 
 
 @cache
@@ -188,16 +198,15 @@ def options_in(name: str, method: Declared) -> dict[str, Option]:
 
 def declared_in(method: Declared, what: str) -> Any:
     """Return the literal that the class `method` assigns to `what`; see `declared`."""
-    for node in method.body:
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == what and node.value:
-            try:
-                return ast.literal_eval(node.value)
-            except ValueError:
-                raise ConfigError(
-                    f"`{what}` of {method.name!r} cannot be read without importing it: make it a "
-                    "literal"
-                ) from None
-    return None
+    value = assignments(method).get(what)
+    if value is None:
+        return None
+    try:
+        return ast.literal_eval(value)
+    except ValueError:
+        raise ConfigError(
+            f"`{what}` of {method.name!r} cannot be read without importing it: make it a literal"
+        ) from None
 
 
 def check_only(

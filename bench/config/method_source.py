@@ -13,6 +13,11 @@ from bench.runtime.errors import ConfigError, Problems
 PASSES = ("clean", "adversarial", "memory")
 LISTS = ("passes", "teacher_passes", "statistics_passes")
 KINDS = ("frozen", "trained", "average")
+# What `bench.methods.step.Step` has; a test holds the two equal.
+VERBS = (
+    *("attack", "input_gradient", "random_signs", "random", "recall", "remember", "logits"),
+    *("joint_logits", "network_logits", "weight_gradients", "move_average"),
+)
 # What `bench.attacks.inner.InnerAttack` knows, which only an import of torch could tell.
 ATTACK = {
     "loss": ("kl", "ce"),
@@ -27,22 +32,15 @@ def check_method(path: Path, method: ast.ClassDef | ast.FunctionDef) -> None:
     What it inherits or computes only an import can tell: `bench.methods.base.create` looks then.
     """
     problems, where = Problems(), f"{path}, line {method.lineno}"
-    assigned: dict[str, ast.expr] = {}
-    functions: dict[str, ast.FunctionDef] = {}
-    for node in method.body:
-        if isinstance(node, ast.AnnAssign) and node.value and isinstance(node.target, ast.Name):
-            assigned[node.target.id] = node.value
-        elif isinstance(node, ast.Assign):
-            assigned |= {to.id: node.value for to in node.targets if isinstance(to, ast.Name)}
-        elif isinstance(node, ast.FunctionDef):
-            functions[node.name] = node
+    assigned = assignments(method)
+    functions = {node.name: node for node in method.body if isinstance(node, ast.FunctionDef)}
     bases = [ast.unparse(base).rpartition(".")[2] for base in getattr(method, "bases", [])]
     if bases == ["Method"]:
         for name in ("attack", "passes", "terms"):
             if name in assigned or name in functions:
                 continue
             problems.add(
-                f"{where}: the method declares no {name!r}; see the README's 'A method of your own'"
+                f"{where}: the method declares no {name!r}; docs/new-method.md has a whole one"
             )
         if not any("dataclass" in ast.unparse(node) for node in method.decorator_list):
             problems.add(f"{where}: put @dataclass(frozen=True, kw_only=True) below @register")
@@ -60,13 +58,57 @@ def check_method(path: Path, method: ast.ClassDef | ast.FunctionDef) -> None:
             check_passes(declared, attacked=attacked, own_forward=own, where=where)
             if "terms" in functions:
                 _check_terms(functions["terms"], declared[0], declared[1], path)
+            if "forward" in functions:
+                names = [name for passes in declared for name in passes]
+                networks = _literal(assigned["networks"]) if "networks" in assigned else {}
+                _check_forward(functions["forward"], names, list(networks or ()), path)
     if "networks" in assigned:
+        where = f"{path}, line {assigned['networks'].lineno}"
         options = {
             ast.unparse(node.target)
             for node in method.body
             if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "Label"
         }
         _check_networks(_literal(assigned["networks"]), options, problems, where)
+    problems.settle()
+
+
+def assignments(method: ast.ClassDef | ast.FunctionDef) -> dict[str, ast.expr]:
+    """Return what the class `method` assigns in its body by name, annotated or not."""
+    assigned: dict[str, ast.expr] = {}
+    for node in method.body:
+        if isinstance(node, ast.AnnAssign) and node.value and isinstance(node.target, ast.Name):
+            assigned[node.target.id] = node.value
+        elif isinstance(node, ast.Assign):
+            assigned |= {to.id: node.value for to in node.targets if isinstance(to, ast.Name)}
+    return assigned
+
+
+def _check_forward(
+    forward: ast.FunctionDef, passes: list[str], networks: list[str], path: Path
+) -> None:
+    """Raise ConfigError where `forward` uses no verb of a step, or passes that are not declared."""
+    arguments = [argument.arg for argument in (*forward.args.posonlyargs, *forward.args.args)]
+    problems, step = Problems(), arguments[1] if len(arguments) > 1 else "step"
+    for node in ast.walk(forward):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=verb)) if name == step:
+                where = f"{path}, line {node.lineno}"
+                if verb not in VERBS:
+                    problems.add(f"{where}: a step has no {verb!r}; {nearest(verb, VERBS)}")
+                if verb == "network_logits" and node.args:
+                    network = _literal(node.args[0])
+                    if network is not None and network not in networks:
+                        problems.add(
+                            f"{where}: {network!r} is not in networks; "
+                            f"{nearest(str(network), networks)}"
+                        )
+                for word in node.keywords if verb.endswith("logits") else ():
+                    if word.arg is not None and word.arg not in passes:
+                        problems.add(
+                            f"{where}: the pass {word.arg!r} is in none of the lists of passes; "
+                            f"{nearest(word.arg, passes)}"
+                        )
     problems.settle()
 
 

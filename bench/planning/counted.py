@@ -6,6 +6,7 @@ forward and one backward to the image; a training pass also computes the gradien
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import prod
 
 import torch
@@ -46,6 +47,18 @@ def counted_rates(experiment: Experiment, size: Size, tflops: float) -> Rates:
             (model, "", "autoattack"): [ROBUST * (STEP * GRADIENTS + QUERIES) * second],
         }
     return rates
+
+
+def check_methods(experiment: Experiment, labels: Iterable[str]) -> None:
+    """Make a step of each method on a network of a moment, before anything is trained for hours.
+
+    Raises
+    ------
+    BenchError
+        The method's own code fails; it names the file.
+    """
+    for label in labels:
+        count_passes(experiment.train_spec(label, experiment.seeds[0]))
 
 
 def operations(network: nn.Module, size: Size) -> int:

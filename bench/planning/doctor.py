@@ -218,15 +218,16 @@ def code_checks(folder: Path) -> Iterator[Check]:
 
 def _method_checks(path: Path, name: str, node: Declared) -> Iterator[Check]:
     try:
+        check_method(path, node)
+    except ConfigError as error:
+        yield from (Check("fail", problem) for problem in error.problems)
+        return
+    try:
         options_in(name, node)
         for what in LITERALS:
             declared_in(node, what)
     except ConfigError as error:
         yield Check("note", f"{path}: {error}")
-    try:
-        check_method(path, node)
-    except ConfigError as error:
-        yield from (Check("fail", problem) for problem in error.problems)
 
 
 def _export_checks(name: str, folder: Path) -> Iterator[Check]:

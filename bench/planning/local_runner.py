@@ -139,9 +139,11 @@ class LocalRunner:
         pairs = [*self.runs, *(other for pair in self.runs for other in self._needed(pair))]
         labels = dict.fromkeys(pair[0] for pair in pairs if self.stale.training(*pair))
         if labels:
+            from bench.planning.counted import check_methods
             from bench.training.feasible import check_all
 
             check_all(self.experiment, labels, self.stale.images)
+            check_methods(self.experiment, labels)
 
     @contextmanager
     def _reporting(self, name: str) -> Iterator[None]:

@@ -190,9 +190,10 @@ def _counted(experiment: Experiment, size: Size | None) -> tuple[int, int] | Non
     if size is None:
         return None
     try:
-        from bench.planning.counted import device_bytes, parameters
+        from bench.planning.counted import check_methods, device_bytes, parameters
     except ImportError:
         return None
+    check_methods(experiment, [method.label for method in experiment.methods])
     return max(parameters(model, size) for model in experiment.models), device_bytes(
         experiment, size
     )

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def of_suite(name: str) -> Path:
-    """Return a file of the suite, such as config/claims.yaml, wherever a command is called.
+    """Return a file of the suite, such as config/claims/memloss.yaml, wherever a command is called.
 
     In the checkout itself it is `name`, which is shorter to read.
     """

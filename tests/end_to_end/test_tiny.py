@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import base64
-import csv
 import json
 import os
 import re
@@ -14,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from factory import read_csv
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from project import copy_project, planned, snakemake
@@ -68,11 +68,6 @@ def restored(project):
     shutil.rmtree(kept)
 
 
-def rows(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def without_times(claims):
     """Return the claims that a training made again, which takes other seconds, leaves alone."""
     return [row for row in claims if row["rule"] != "cost"]
@@ -81,7 +76,7 @@ def without_times(claims):
 def test_every_method_seed_checkpoint_and_attack_has_a_row(project):
     found = {
         (row["method"], row["seed"], row["checkpoint"], row["attack"])
-        for row in rows(project / "results/tiny/summary.csv")
+        for row in read_csv(project / "results/tiny/summary.csv")
     }
     evaluated = {
         "best": ("clean", "pgd20", "autoattack", "worst_case"),
@@ -97,11 +92,11 @@ def test_every_method_seed_checkpoint_and_attack_has_a_row(project):
 
 
 def test_accuracies_are_counts_of_the_results(project):
-    for row in rows(project / "results/tiny/summary.csv"):
+    for row in read_csv(project / "results/tiny/summary.csv"):
         if row["attack"] == "worst_case":
             continue
         run = project / f"results/tiny/models/{row['method']}/seed{row['seed']}"
-        examples = rows(run / f"examples/{row['checkpoint']}/{row['attack']}.csv")
+        examples = read_csv(run / f"examples/{row['checkpoint']}/{row['attack']}.csv")
         robust = sum(int(example["robust"]) for example in examples)
         assert row["n"] == str(len(examples)) == "20"
         assert row["accuracy"] == f"{100 * robust / 20:.2f}"
@@ -128,11 +123,11 @@ def test_statistics_and_claims_are_there_and_of_the_digits(project):
     results = project / "results/tiny"
     pairs = {
         (row["method"], row["against"])
-        for row in rows(results / "statistics.csv")
+        for row in read_csv(results / "statistics.csv")
         if row["quantity"] == "accuracy_difference"
     }
     assert pairs == {("trades", "memloss_v1")}
-    claims = {row["id"]: row for row in rows(results / "claims.csv")}
+    claims = {row["id"]: row for row in read_csv(results / "claims.csv")}
     # 20 of the digits' images and two seeds: no verdict of the paper's, and none from what is
     # missing.
     assert not {row["verdict"] for row in claims.values()} & {"reproduced", "not reproduced"}
@@ -143,10 +138,10 @@ def test_statistics_and_claims_are_there_and_of_the_digits(project):
 
 def test_the_page_of_all_results_is_there_and_has_them(project):
     page = (project / "results/tiny/report.html").read_text()
-    for row in rows(project / "results/tiny/summary.csv"):
+    for row in read_csv(project / "results/tiny/summary.csv"):
         assert row["weights_sha256"] in page
         assert f"[{row['ci_low']}, {row['ci_high']}]" in page
-    for claim in rows(project / "results/tiny/claims.csv"):
+    for claim in read_csv(project / "results/tiny/claims.csv"):
         assert claim["verdict"] in page
     assert "Loss by age, at the end of training" in page
 
@@ -158,7 +153,7 @@ def test_another_look_of_the_page_makes_the_page_alone(restored):
 
 
 def test_edited_claims_are_checked_again_and_nothing_else_is_made(project):
-    path = project / "config/claims.yaml"
+    path = project / "config/claims/memloss.yaml"
     text, status = path.read_text(), path.stat()
     try:
         path.write_text(f"{text}# edited\n")
@@ -183,11 +178,11 @@ def test_diagnostics_are_there_and_their_flags_in_the_summary(project):
             if not found["passed"]
         }
     for seed in (0, 1):
-        table = rows(results / f"transfer/seed{seed}.csv")
+        table = read_csv(results / f"transfer/seed{seed}.csv")
         assert len(table) == 4
     flagged = {
         (row["method"], row["seed"], flag)
-        for row in rows(results / "summary.csv")
+        for row in read_csv(results / "summary.csv")
         for flag in row["flags"].split(";")
         if flag.startswith("diagnostics_") and flag != "diagnostics_transfer_stronger"
     }
@@ -311,13 +306,13 @@ def test_the_command_that_verify_prints_makes_a_record_of_a_run_by_hand_again(pr
 def test_made_again_is_byte_equal(project):
     results = project / "results/tiny"
     first = {name: (results / name).read_bytes() for name in ("summary.csv", "statistics.csv")}
-    claims = without_times(rows(results / "claims.csv"))
+    claims = without_times(read_csv(results / "claims.csv"))
     weights = (results / "models/memloss_v1/seed1/best.safetensors").read_bytes()
     shutil.rmtree(results)
     done = snakemake(project, *RUN)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {name: (results / name).read_bytes() for name in first} == first
-    assert without_times(rows(results / "claims.csv")) == claims
+    assert without_times(read_csv(results / "claims.csv")) == claims
     assert (results / "models/memloss_v1/seed1/best.safetensors").read_bytes() == weights
 
 

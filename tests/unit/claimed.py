@@ -24,7 +24,7 @@ from bench.results.paths import Paths
 from bench.results.tables import from_rows
 
 ROOT = Path(__file__).parents[2]
-CLAIMS = ROOT / "config" / "claims.yaml"
+CLAIMS = ROOT / "config" / "claims" / "memloss.yaml"
 MEMLOSS = {"variant": "v1", "beta": 3.0, "memory_beta": 2.0}
 TRAINED = {
     "recycled": ("memloss", MEMLOSS),

@@ -6,46 +6,34 @@ import os
 from pathlib import Path
 from typing import Any
 
+import examinations
 import pytest
 import yaml
+from factory import ResultsFactory, edit_json
 from settings import settings
 
 from bench.__main__ import main
-from bench.config.experiment import Experiment, experiment
+from bench.config.experiment import Experiment, experiment, spec_json
 from bench.config.schema import CHECKPOINTS
 from bench.planning.local_runner import LocalRunner, Pair
-from bench.results.paths import Paths, RunPaths
-from bench.results.records import (
-    AttackRecord,
-    CheckRecord,
-    Checks,
-    DataRecord,
-    DiagnosedCheckpoint,
-    DiagnosticsRecord,
-    EvaluatedCheckpoint,
-    EvaluationRecord,
-    ImagesRecord,
-    ModelRecord,
-    Passes,
-    TrainedCheckpoint,
-    TrainingImages,
-    TrainRecord,
-    TransferRecord,
-)
+from bench.results.paths import Paths
+from bench.results.records import DataRecord
 from bench.results.staleness import (
+    Inputs,
     diagnostics_inputs,
     evaluation_inputs,
     reference_inputs,
     train_inputs,
     transfer_inputs,
-    weights,
 )
-from bench.runtime.files import sha256, write_text
+from bench.runtime.files import read_json
 from bench.runtime.provenance import packages
 
 FINGERPRINT = "f" * 64
-IMAGES = ImagesRecord(name="digits", fingerprint=FINGERPRINT)
+IMAGES = {"name": "digits", "fingerprint": FINGERPRINT}
 TRAINED, HELD_OUT, TEST = 1348, 149, 300  # of the 1,497 digits a tenth is held out
+CORRECT = {"clean": 200, "pgd20": 100}
+SECONDS = {"clean": 3.0, "pgd20": 30.0}
 SIZES: dict[str, Any] = {
     "classes": tuple(map(str, range(10))),
     "test_images": TEST,
@@ -65,7 +53,6 @@ QUICK: dict[str, Any] = {
     "evaluation.pgd.pgd20.steps": 4,
     "methods.standard": {},
 }
-PLACE: dict[str, Any] = {"device": "cpu", "threads": 1, "packages": packages()}
 
 
 def tiny(changes: dict[str, Any] | None = None) -> Experiment:
@@ -101,60 +88,31 @@ def write_run(
     results: Path, of: Experiment, label: str = "trades", seed: int = 0, seconds: float = 60.0
 ) -> Path:
     """Write one run of `of` as its jobs would leave it, and return its folder."""
-    run, inputs = Paths.of(of.experiment, results).run(label, seed), train_inputs(of, label, seed)
-    for checkpoint in CHECKPOINTS:
-        write_text(run.weights(checkpoint), f"{label} {seed} {checkpoint}")
-    write_text(run.history, "epoch\n1\n")
-    training = TrainRecord(
-        experiment=of.experiment,
-        method=label,
-        seed=seed,
-        spec=inputs.spec,
-        needed_sha256={},
-        code_digest=inputs.code,
-        data=TrainingImages(
-            name=of.data.name,
-            fingerprint=FINGERPRINT,
-            train_images=TRAINED,
-            validation_images=HELD_OUT,
+    inputs = train_inputs(of, label, seed)
+    record = {
+        "spec": spec_json(inputs.spec),
+        "code_digest": inputs.code,
+        "data": {
+            **IMAGES,
             **SIZES,
-        ),
-        model=ModelRecord(label=of.model.label, parameters=14458),
-        passes=Passes(forward=12, backward=12),
-        selected_on="validation",
-        selected_by="PGD accuracy",
-        precision="float32",
-        tf32=False,
-        engine="folded",
-        checkpoints={
-            name: TrainedCheckpoint(
-                epoch=2,
-                weights_sha256=sha256(run.weights(name)),
-                validation_clean=80.0,
-                validation_pgd=50.0,
-            )
-            for name in CHECKPOINTS
+            "train_images": TRAINED,
+            "validation_images": HELD_OUT,
         },
-        seconds=seconds,
-        peak_memory_mb=None,
-        **PLACE,
-    )
-    training.write(run.train_record)
-    evaluation = _evaluation(
-        of, run, weights(training), evaluation_inputs(of, label).code, label, seed
-    )
-    evaluation.write(run.evaluation_record)
-    return run.folder
+        "model": {"label": of.model.label, "parameters": 14458},
+        "packages": packages(),
+        "seconds": seconds,
+    }
+    correct = {checkpoint: CORRECT for checkpoint in CHECKPOINTS}
+    run = _factory(results, of).run(label, seed, correct=correct, train=record)
+    _evaluated(run, of, evaluation_inputs(of, label).code)
+    return run
 
 
 def write_reference(results: Path, of: Experiment, name: str) -> Path:
     """Write RobustBench's model `name`, evaluated; return its folder."""
-    run = Paths.of(of.experiment, results).reference(name)
-    digests = {"best": "0" * 64}
-    _evaluation(of, run, digests, reference_inputs(of).code, name, None).write(
-        run.evaluation_record
-    )
-    return run.folder
+    run = _factory(results, of).reference(name, correct=CORRECT)
+    _evaluated(run, of, reference_inputs(of).code)
+    return run
 
 
 def write_data(results: Path, of: Experiment, fingerprint: str = FINGERPRINT) -> None:
@@ -167,47 +125,15 @@ def write_data(results: Path, of: Experiment, fingerprint: str = FINGERPRINT) ->
 
 def write_diagnostics(results: Path, of: Experiment, label: str, seed: int = 0) -> None:
     """Write the diagnostics of a run that is there."""
-    run, inputs = Paths.of(of.experiment, results).run(label, seed), diagnostics_inputs(of, label)
-    for table in (run.curves, run.surfaces):
-        write_text(table, "a table\n")
-    best = weights(TrainRecord.read(run.train_record, ""))["best"]
-    passed = CheckRecord(value=0.0, threshold=0.1, chance=0.1, n=10, passed=True)
-    checked = DiagnosedCheckpoint(
-        weights_sha256=best, checks={"a check": passed}, departure_quartiles_nats=()
-    )
-    DiagnosticsRecord(
-        experiment=of.experiment,
-        method=label,
-        seed=seed,
-        spec=inputs.spec,
-        code_digest=inputs.code,
-        data=IMAGES,
-        seconds=50.0,
-        peak_memory_mb=None,
-        sha256={},
-        checkpoints={"best": checked},
-        **PLACE,
-    ).write(run.diagnostics_record)
+    place = examinations.write_diagnostics(_factory(results, of), label, seed)
+    _examined(place / "record.json", diagnostics_inputs(of, label), seconds=50.0)
 
 
 def write_transfer(results: Path, of: Experiment, seed: int = 0) -> None:
     """Write what transfers between all methods of a seed."""
-    paths, inputs = Paths.of(of.experiment, results), transfer_inputs(of)
-    labels = tuple(method.label for method in of.methods)
-    TransferRecord(
-        experiment=of.experiment,
-        methods=labels,
-        seed=seed,
-        spec=inputs.spec,
-        code_digest=inputs.code,
-        data=IMAGES,
-        seconds=5.0,
-        peak_memory_mb=None,
-        sha256="",
-        checkpoints={"best": {label: Checks(weights_sha256="", checks={}) for label in labels}},
-        **PLACE,
-    ).write(paths.transfer_record(seed))
-    write_text(paths.transfer(seed), "a table\n")
+    labels = [method.label for method in of.methods]
+    path = examinations.write_transfer(_factory(results, of), labels, seed)
+    _examined(path, transfer_inputs(of), seconds=5.0)
 
 
 def make_newer(path: Path, than: Path) -> None:
@@ -216,51 +142,28 @@ def make_newer(path: Path, than: Path) -> None:
     os.utime(path, (later, later))
 
 
-def _evaluation(
-    of: Experiment,
-    run: RunPaths,
-    digests: dict[str, str],
-    code: str,
-    label: str,
-    seed: int | None,
-) -> EvaluationRecord:
-    checkpoints = {
-        name: EvaluatedCheckpoint(
-            weights_sha256=digest,
-            attacks={
-                "clean": _attack(run, name, "clean", 3.0, {}),
-                "pgd20": _attack(run, name, "pgd20", 30.0, {"steps": 20, "restarts": 1}),
-            },
-        )
-        for name, digest in digests.items()
-    }
-    return EvaluationRecord(
-        experiment=None if seed is None else of.experiment,
-        method=label,
-        seed=seed,
-        spec=of.evaluation_spec(),
-        code_digest=code,
-        data=IMAGES,
-        peak_memory_mb=None,
-        checkpoints=checkpoints,
-        **PLACE,
+def _factory(results: Path, of: Experiment) -> ResultsFactory:
+    return ResultsFactory(
+        results / of.experiment,
+        experiment=of.experiment,
+        dataset=of.data.name,
+        model=of.model.label,
+        eps=of.threat.eps,
+        images=TEST,
+        test_images=TEST,
     )
 
 
-def _attack(
-    run: RunPaths, checkpoint: str, name: str, seconds: float, details: dict[str, Any]
-) -> AttackRecord:
-    path = run.examples(checkpoint, name)
-    write_text(path, f"index,label,clean,robust,broken_by\n0,{len(name)},1,1,\n")
-    return AttackRecord(
-        source="suite",
-        seed=0,
-        eps=0.0,
-        n=TEST,
-        correct=TEST,
-        seconds=seconds,
-        peak_memory_mb=None,
-        sha256=sha256(path),
-        flags=(),
-        details=details,
-    )
+def _evaluated(run: Path, of: Experiment, code: str) -> None:
+    """Let the evaluation of a run be of the config, the code and the packages that are here."""
+    path = run / "evaluation.json"
+    now = {"spec": spec_json(of.evaluation_spec()), "code_digest": code, "packages": packages()}
+    edit_json(path, **now, data=IMAGES)
+    for checkpoint in read_json(path)["checkpoints"]:
+        for attack, seconds in SECONDS.items():
+            edit_json(path, **{f"checkpoints__{checkpoint}__attacks__{attack}__seconds": seconds})
+
+
+def _examined(path: Path, inputs: Inputs, seconds: float) -> None:
+    now = {"spec": spec_json(inputs.spec), "code_digest": inputs.code, "packages": packages()}
+    edit_json(path, **now, data=IMAGES, seconds=seconds)

@@ -82,30 +82,12 @@ def test_a_record_of_other_settings_stops_the_summary(
     said = summarize(*config(**changes))
     assert said.startswith(f"error: {made[0] / record}: made with another {key}")
     assert f"--forcerun {made[0] / record}`" in said
-    assert said.rstrip().endswith("or give the changed config another name under `experiment`")
 
 
 def test_a_record_of_another_experiment_stops_the_summary(made, summarize, config):
     said = summarize(*config(experiment="other"))
-    assert (
-        f"{made[0] / 'train.json'}: it is of the experiment 'tiny', the config of 'other'" in said
-    )
-
-
-@pytest.mark.parametrize(
-    ("record", "change", "key"),
-    [
-        ("train.json", {"spec__threat__eps": 0.5}, "threat.eps"),
-        ("train.json", {"spec__model__width": 8}, "model.width"),
-        ("evaluation.json", {"spec__evaluation__batch_size": 7}, "evaluation.batch_size"),
-    ],
-)
-def test_without_a_config_the_runs_are_held_against_each_other(
-    made, summarize, record, change, key
-):
-    edit_json(made[1] / record, **change)
-    said = summarize()
-    assert f"{made[1] / record}: its {key} is not that of trades seed 0; they cannot share" in said
+    assert said.startswith(f"error: {made[0] / 'train.json'}: ")
+    assert "'other'" in said
 
 
 def test_runs_that_are_not_made_are_counted_and_can_be_left_out(
@@ -113,10 +95,9 @@ def test_runs_that_are_not_made_are_counted_and_can_be_left_out(
 ):
     flag, path = config(methods={"trades": {}, "mart": {}, "standard": {}})
     said = summarize(flag, path)
-    what = f"4 of the 6 runs of {path} are not trained and evaluated (mart seed 0 and 3 more)"
-    assert said.startswith(f"error: {results_factory.folder}: {what}; ")
+    assert said.startswith(f"error: {results_factory.folder}: 4 of the 6 runs of {path} ")
+    assert "(mart seed 0 and 3 more)" in said
     assert f"`snakemake --cores all --configfile {path}`" in said
-    assert said.rstrip().endswith(f"`python -m bench summarize --folder {results_factory.folder}`")
     assert not summarize()
 
 
@@ -125,7 +106,6 @@ def test_a_run_that_is_not_evaluated_cannot_be_left_out(made, summarize, config)
     said = summarize(*config())
     assert "1 of the 2 runs" in said
     assert "(trades seed 1); " in said
-    assert "leave them out" not in said
 
 
 def test_a_folder_or_a_config_is_needed(capsys):

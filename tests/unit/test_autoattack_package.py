@@ -56,7 +56,7 @@ def test_a_package_installed_from_a_folder_has_no_commit(monkeypatch):
 
 def test_neither_package_is_an_error_that_says_what_to_install(monkeypatch):
     pretend(monkeypatch)
-    with pytest.raises(BenchError, match="install pyautoattack, or autoattack"):
+    with pytest.raises(BenchError, match="pyautoattack"):
         installed()
 
 
@@ -123,5 +123,5 @@ def test_a_log_file_is_written_as_by_gits_package(shim, tmp_path: Path, capsys):
 
 
 def test_tensorflow_models_are_refused(shim):
-    with pytest.raises(BenchError, match="no TensorFlow"):
+    with pytest.raises(BenchError, match="TensorFlow"):
         shim.AutoAttack(Blocks((1, 16, 16)), is_tf_model=True)

@@ -10,9 +10,13 @@ from claimed import ROOT, repository_claims
 
 from bench.analysis.claims.file import read_claims
 from bench.analysis.claims.rules import RULES
+from bench.config.claims import claim_files, proposed
+from bench.config.method_options import method_names
 from bench.results.columns import CLAIMS, STATISTICS
 from bench.results.published import find, read_reported
-from bench.runtime.errors import BenchError
+from bench.runtime.errors import BenchError, ConfigError
+
+PAPERS = sorted((ROOT / "config" / "claims").glob("*.yaml"))
 
 VALUE = {
     "id": "one",
@@ -54,10 +58,37 @@ def refusal(tmp_path, content):
 
 
 def test_the_repositorys_claims_have_sources_and_rules_of_every_kind():
-    claims = repository_claims().claims
+    claims = [claim for path in PAPERS for claim in read_claims(path, ()).claims]
     assert all(claim.source and claim.text for claim in claims)
+    assert len({claim.id for claim in claims}) == len(claims)
     assert {claim.rule for claim in claims} == set(RULES)
     assert {claim.kind for claim in claims} == {"number", "order"}
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
+def test_a_paper_proposes_methods_that_are_there(path):
+    assert proposed(path)
+    assert set(proposed(path)) <= set(method_names())
+
+
+@pytest.mark.parametrize(
+    ("methods", "names", "papers"),
+    [
+        (["trades", "memloss_hat", "cure"], None, ["cure", "memloss"]),
+        (["trades", "pgd_at"], None, []),
+        (["trades"], ("sat", "memloss"), ["sat", "memloss"]),
+        (["memloss"], (), []),
+    ],
+)
+def test_an_experiment_is_held_against_papers_of_its_methods_or_those_it_names(
+    methods, names, papers
+):
+    assert [path.stem for path in claim_files(methods, names)] == papers
+
+
+def test_an_unknown_paper_is_named_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"claims: 'memlos' .*'memloss'"):
+        claim_files(["memloss"], ["memlos"])
 
 
 def test_claimed_numbers_are_the_reported_ones():

@@ -20,6 +20,13 @@ def test_a_method_is_named_by_what_is_trained(measured_folder):
     )
 
 
+def test_a_number_of_other_data_says_so_before_what_is_missing(tmp_path):
+    present = {name: of for name, of in AS_CLAIMED.items() if name != "recycled"}
+    one = verdicts(made(present, tmp_path, dataset="digits"))["v1-clean"]
+    assert one.verdict == "not run"
+    assert one.detail.endswith("the data set here is digits")
+
+
 def test_an_attack_is_named(measured_folder):
     whole = made(AS_CLAIMED, measured_folder)
     of = replace(whole, outcomes={"best": {"clean": whole.outcomes["best"]["clean"]}})
@@ -121,7 +128,7 @@ def test_a_column_of_epochs_that_is_absent_or_empty_is_named(measured_folder, re
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("0.51", "many", "forgetting_rate holds 'many'"),
+        ("0.51", "many", "row 2: forgetting_rate: "),
         ("\n3,", "\n3\n3,", "row 3 has not as many cells"),
     ],
 )

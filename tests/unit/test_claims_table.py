@@ -9,7 +9,7 @@ import pytest
 import yaml
 from claimed import CLAIMS, ROOT, repository_claims
 from factory import ResultsFactory
-from paged import command, rows
+from paged import command, rows, shown
 
 from bench.__main__ import main
 from bench.analysis.claims.verdict import MEANINGS
@@ -137,6 +137,56 @@ def test_a_wrong_word_ends_in_one_sentence_and_writes_nothing(
     assert error.count("\n") == 1
     assert not (folder / "claims.csv").exists()
     assert not (folder / "tables").exists()
+
+
+def test_an_experiment_with_no_method_of_a_paper_has_no_claims_and_no_section_of_them(
+    results_factory,
+):
+    folder = results_factory.all(("trades", "mart"))
+    command("summarize", folder)
+    command("claims", folder)
+    assert rows(folder / "claims.csv") == []
+    assert (folder / "tables" / "claims.md").is_file()
+    page = shown(folder)
+    assert "claims-section" not in {attributes.get("id") for attributes in page.named("section")}
+    assert "#claims-section" not in {attributes.get("href") for attributes in page.named("a")}
+
+
+def test_an_id_of_two_files_is_refused(digits, tmp_path, capsys):
+    again = shutil.copy(CLAIMS, tmp_path / "again.yaml")
+    files = ("--claims", str(CLAIMS), str(again))
+    assert main(["claims", "--folder", str(digits), *files]) == 1
+    assert f"{again}: claims.v1-clean: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("bound", "verdict"), [("above", "reproduced"), ("below", "not reproduced")]
+)
+def test_overfitting_is_the_loss_from_best_to_last_beside_that_of_another(tmp_path, bound, verdict):
+    factory = ResultsFactory(tmp_path / "digits", images=200, test_images=200)
+    # In two seeds PGD-AT loses 9 and 11 percent of the images, and TRADES 2.
+    for method, seed, best, last in (
+        ("pgd_at", 0, 120, 102),
+        ("pgd_at", 1, 120, 98),
+        ("trades", 0, 110, 106),
+        ("trades", 1, 112, 108),
+    ):
+        counts = {"best": {"clean": 180, "pgd20": best}, "last": {"clean": 180, "pgd20": last}}
+        factory.run(method, seed, correct=counts)
+    command("summarize", factory.folder)
+    content = {
+        "scope": {"dataset": "digits", "model": "resnet18", "eps": "8/255"},
+        "methods": {"A": {"method": "pgd_at"}, "B": {"method": "trades", "beta": 6}},
+        "claims": [
+            {"id": "one", "text": "A overfits", "source": "a paper", "kind": "order"}
+            | {"rule": "overfitting", "method": "A", "against": "B", "metric": "pgd20", bound: 0}
+        ],
+    }
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(content))
+    (found,) = claims(factory.folder, file)
+    assert (found["estimate"], found["n_seeds"], found["n_images"]) == ("8.00", "2", "200")
+    assert (found["paper"], found["rule"], found["verdict"]) == ("mine", "overfitting", verdict)
 
 
 def test_claims_of_another_paper_need_no_code(tmp_path):

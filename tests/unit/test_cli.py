@@ -87,93 +87,63 @@ def test_a_spec_alone_does_not_say_where(capsys, arguments, missing):
     assert error_of(capsys, *arguments) == f"{missing} is needed with --spec"
 
 
+COMMANDS = [["data"], ["train", *RUN], ["evaluate", *RUN], ["reference", "--name", "n"]]
+PLACES = {
+    "data": ["--out", "o"],
+    "train": ["--data", "d", "--folder", "f", "--experiment", "e"],
+    "evaluate": ["--data", "d", "--folder", "f"],
+    "reference": ["--data", "d", "--folder", "f"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_command_takes_either_a_config_or_a_spec(capsys, tmp_path, command):
+    assert "--config --spec" in usage_error_of(capsys, *command)
+    assert "argument --spec: " in usage_error_of(capsys, *command, "--spec", "{'a': 1}")
+    for spec in ("{}", "[]", "3", '{"threat": {"eps": 8}}'):
+        assert error_of(capsys, *command, "--spec", spec, *PLACES[command[0]])
+    path = tmp_path / "missing.yaml"
+    assert error_of(capsys, *command, "--config", str(path)).startswith(f"--config {path}: ")
+
+
 @pytest.mark.parametrize(
-    "arguments",
-    [["data"], ["train", *RUN], ["evaluate", *RUN], ["reference", "--name", "n"]],
-    ids=lambda arguments: arguments[0],
+    "content",
+    [
+        *(b"a: [1\nb: {", b"a: b: c", b"\xff\xfe\x00", b"\tx: 1"),  # not YAML
+        *(b"", b"text", b"- a\n- b"),  # no keys
+        None,  # a folder
+    ],
 )
-class TestWhatToDo:
-    def test_either_a_config_or_a_spec_is_needed(self, capsys, arguments):
-        line = usage_error_of(capsys, *arguments)
-        assert line.endswith("one of the arguments --config --spec is required")
-
-    def test_a_spec_that_is_not_json_is_shown(self, capsys, arguments):
-        line = usage_error_of(capsys, *arguments, "--spec", "{'a': 1}")
-        assert "argument --spec: not JSON (" in line
-        assert line.endswith("""got "{'a': 1}\"""")
-
-    @pytest.mark.parametrize("spec", ["{}", "[]", "3", '{"threat": {"eps": 8}}'])
-    def test_a_spec_of_something_else_is_named(self, capsys, arguments, spec):
-        assert error_of(capsys, *arguments, "--spec", spec, *elsewhere(arguments[0]))
-
-    def test_a_missing_config_is_named(self, capsys, tmp_path, arguments):
-        path = tmp_path / "missing.yaml"
-        message = error_of(capsys, *arguments, "--config", str(path))
-        assert message.startswith(f"--config {path}: cannot be read (")
-
-    def test_a_folder_is_not_a_config(self, capsys, tmp_path, arguments):
-        message = error_of(capsys, *arguments, "--config", str(tmp_path))
-        assert message.startswith(f"--config {tmp_path}: cannot be read (")
-
-    @pytest.mark.parametrize("content", [b"a: [1\nb: {", b"a: b: c", b"\xff\xfe\x00", b"\tx: 1"])
-    def test_a_config_that_is_not_yaml_is_named(self, capsys, tmp_path, arguments, content):
-        path = tmp_path / "broken.yaml"
-        path.write_bytes(content)
-        message = error_of(capsys, *arguments, "--config", str(path))
-        assert message.startswith(f"--config {path}: not YAML (")
-        assert message.endswith(("; correct it there", "; save it as UTF-8 text"))
-        assert "string>" not in message
-
-    @pytest.mark.parametrize(
-        ("content", "said"),
-        [
-            (
-                "methods:\n  trades: {}\n  mart: {}\n  trades: {beta: 3}\n",
-                "4: the key methods.trades",
-            ),
-            ("a: 1\nb: {c: 2, c: 3}\n", "2: the key b.c"),
-            ("a:\n- {x: 1}\n- {x: 1,\n  x: 2}\n", "4: the key a[1].x"),
-        ],
-    )
-    def test_a_key_given_twice_is_named_with_its_line(
-        self, capsys, tmp_path, arguments, content, said
-    ):
-        path = tmp_path / "twice.yaml"
-        path.write_text(content)
-        message = error_of(capsys, *arguments, "--config", str(path))
-        assert message.startswith(f"--config {path}: line {said} is in line ")
-        assert message.endswith("already; rename or remove one of the two")
-
-    @pytest.mark.parametrize("content", ["", "text", "- a\n- b"])
-    def test_a_config_without_keys_is_refused(self, capsys, tmp_path, arguments, content):
-        path = tmp_path / "empty.yaml"
-        path.write_text(content)
-        message = error_of(capsys, *arguments, "--config", str(path))
-        assert message.startswith(f"--config {path}: expected keys and values, got ")
-
-    def test_a_wrong_value_is_named_with_its_key(self, capsys, tmp_path, arguments):
-        path = tmp_path / "wrong.yaml"
-        path.write_text(yaml.safe_dump(settings({"threat.eps": 8})))
-        message = error_of(capsys, *arguments, "--config", str(path))
-        assert message.startswith("threat.eps: expected a distance in (0, 1] such as 8/255")
+def test_what_is_no_config_is_named(capsys, tmp_path, content):
+    path = tmp_path / "broken.yaml"
+    path.mkdir() if content is None else path.write_bytes(content)
+    assert error_of(capsys, "plan", "--config", str(path)).startswith(f"--config {path}: ")
 
 
-def elsewhere(command: str) -> list[str]:
-    if command == "data":
-        return ["--out", "o"]
-    places = ["--data", "d", "--folder", "f"]
-    return [*places, "--experiment", "e"] if command == "train" else places
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("methods:\n  trades: {}\n  trades: {beta: 3}\n", "line 3: the key methods.trades"),
+        ("a: 1\nb: {c: 2, c: 3}\n", "line 2: the key b.c"),
+        ("a:\n- {x: 1}\n- {x: 1,\n  x: 2}\n", "line 4: the key a[1].x"),
+    ],
+)
+def test_a_key_given_twice_is_named_with_its_line(capsys, tmp_path, content, said):
+    path = tmp_path / "twice.yaml"
+    path.write_text(content)
+    message = error_of(capsys, "plan", "--config", str(path))
+    assert message.startswith(f"--config {path}: {said}")
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 def test_a_run_that_is_not_in_the_config_is_refused(capsys, config, command):
     message = error_of(capsys, command, "--config", config, "--method", "trade", "--seed", "0")
-    assert message.startswith("methods: 'trade' is not in this config; did you mean 'trades'?")
+    assert message.startswith("methods: 'trade' ")
     message = error_of(capsys, command, "--config", config, "--method", "trades", "--seed", "7")
-    assert message == "seeds: 7 is not in this config; it has [0, 1]"
+    assert message.startswith("seeds: 7 ")
 
 
-@pytest.mark.parametrize("command", ["summarize", "tables", "figures"])
+@pytest.mark.parametrize("command", ["summarize", "tables"])
 def test_results_that_are_not_there_are_named(capsys, tmp_path, monkeypatch, command):
     monkeypatch.chdir(ROOT)
     assert str(tmp_path / "nothing") in error_of(
@@ -186,22 +156,48 @@ def test_a_run_that_is_not_there_cannot_be_exported(capsys, tmp_path):
     assert "train.json" in error_of(capsys, "export", *arguments)
 
 
-def test_training_by_config_and_by_spec_is_the_same(calls, config):
-    assert main(["train", "--config", config, *RUN]) == 0
-    places = ["--data", "results/tiny/data.safetensors"]
-    places += ["--folder", "results/tiny/models/trades/seed1"]
-    assert main(["train", "--spec", TRAIN, *RUN, "--experiment", "tiny", *places]) == 0
-    assert calls[0] == calls[1]
-    assert calls[0] == (
-        "train",
-        (READ.train_spec("trades", 1),),
-        {
-            "experiment": "tiny",
-            "label": "trades",
-            "data": Path("results/tiny/data.safetensors"),
-            "folder": Path("results/tiny/models/trades/seed1"),
-        },
-    )
+FOLDER = Path("results/tiny")
+RUN_PATHS = {"data": FOLDER / "data.safetensors", "folder": FOLDER / "models/trades/seed1"}
+
+
+@pytest.mark.parametrize(
+    ("command", "spec", "call"),
+    [
+        (
+            ["train", *RUN],
+            ["--spec", TRAIN, "--experiment", "tiny"],
+            (
+                "train",
+                (READ.train_spec("trades", 1),),
+                {"experiment": "tiny", "label": "trades", **RUN_PATHS},
+            ),
+        ),
+        (
+            ["evaluate", *RUN],
+            ["--spec", EVALUATION, "--train-spec", TRAIN],
+            (
+                "evaluate",
+                (READ.evaluation_spec(),),
+                {"training": READ.train_spec("trades", 1), **RUN_PATHS},
+            ),
+        ),
+        (
+            ["reference", "--name", "RN18"],
+            ["--spec", EVALUATION],
+            (
+                "evaluate_reference",
+                ("RN18", READ.evaluation_spec()),
+                {**RUN_PATHS, "folder": FOLDER / "reference/RN18"},
+            ),
+        ),
+    ],
+    ids=["train", "evaluate", "reference"],
+)
+def test_a_job_by_config_and_by_spec_is_the_same(calls, config, command, spec, call):
+    assert main([*command, "--config", config]) == 0
+    places = ["--data", str(call[2]["data"]), "--folder", str(call[2]["folder"])]
+    assert main([*command, *spec, *places]) == 0
+    assert calls == [call, call]
 
 
 @pytest.mark.parametrize(
@@ -214,25 +210,6 @@ def test_a_job_asks_cublas_for_reproducible_sums_unless_told_otherwise(calls, co
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"
     main([*arguments, "--config", config])
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
-
-
-def test_evaluation_by_config_and_by_spec_is_the_same(calls, config):
-    assert main(["evaluate", "--config", config, *RUN]) == 0
-    places = ["--data", "results/tiny/data.safetensors"]
-    places += ["--folder", "results/tiny/models/trades/seed1"]
-    assert main(["evaluate", "--spec", EVALUATION, "--train-spec", TRAIN, *RUN, *places]) == 0
-    assert calls[0] == calls[1]
-    assert calls[0][:2] == ("evaluate", (READ.evaluation_spec(),))
-    assert calls[0][2]["training"] == READ.train_spec("trades", 1)
-
-
-def test_a_reference_by_config_and_by_spec_is_the_same(calls, config):
-    assert main(["reference", "--config", config, "--name", "RN18"]) == 0
-    places = ["--data", "results/tiny/data.safetensors"]
-    places += ["--folder", "results/tiny/reference/RN18"]
-    assert main(["reference", "--spec", EVALUATION, "--name", "RN18", *places]) == 0
-    assert calls[0] == calls[1]
-    assert calls[0][:2] == ("evaluate_reference", ("RN18", READ.evaluation_spec()))
 
 
 def test_paths_that_are_given_are_taken(calls, config):

@@ -19,56 +19,40 @@ def refusal(methods: object, changes: dict[str, object] | None = None) -> str:
 
 @pytest.mark.parametrize("methods", [{}, [], None, ["trades"], "trades"])
 def test_there_must_be_a_method(methods):
-    message = refusal(methods)
-    assert message == f"methods: expected at least one, such as trades: {{}}, got {methods!r}"
+    assert refusal(methods).startswith("methods: ")
 
 
 @pytest.mark.parametrize(
-    ("methods", "message"),
+    ("methods", "key"),
     [
-        ({"tradse": {}}, "methods.tradse.method: 'tradse' is unknown; did you mean 'trades'? kno"),
-        ({"mine": {"method": "mrat"}}, "methods.mine.method: 'mrat' is unknown; did you mean 'ma"),
-        ({"mine": {"method": None}}, "methods.mine.method: None is unknown; known: "),
-        ({"trades": 6}, "methods.trades: expected options such as beta: 6, got 6"),
-        ({"trades": []}, "methods.trades: expected options such as beta: 6, got []"),
-        ({"trades": {"beta": "big"}}, "methods.trades.beta: expected a number of at least 0, got"),
-        ({"memloss": {"beta": 3, "memory_beta": 2}}, "methods.memloss: the method 'memloss' needs"),
-        ({"a/b": {"method": "trades"}}, "methods.a/b: 'a/b' cannot name a folder; try letters"),
-        ({"..": {"method": "trades"}}, "methods...: '..' cannot name a folder; try letters"),
-        ({"a b": {"method": "trades"}}, "methods.a b: 'a b' cannot name a folder; try letters"),
-        ({1: {"method": "trades"}}, "methods.1: 1 cannot name a folder; try letters"),
-        ({True: {"method": "trades"}}, "methods.True: True cannot name a folder; try letters"),
-        (
-            {"trades": {}, "Trades": {"method": "trades"}},
-            "methods.Trades: another label differs only in capitals; rename one",
-        ),
-        ({"trades": {"training": []}}, "methods.trades.training: expected keys of training, got"),
-        ({"trades": {"training": None}}, "methods.trades.training: expected keys of training, g"),
-        (
-            {"trades": {"training": {"optimizer": {"lr": 1}}}},
-            "methods.trades.training.optimizer: unknown key 'lr'; ",
-        ),
-        (
-            {"trades": {"training": {"schedule": None}}},
-            "methods.trades.training.schedule: expected keys and values, got None; remove the key",
-        ),
-        (
-            {"trades": {"training": {"epochs": 0}}},
-            "methods.trades.training.epochs: expected a whole number of at least 1, got 0",
-        ),
-        (
-            {"trades": {"training": {"attack": {"steps": 2}}}},
-            "methods.trades.training.attack: 2 steps of 0.00784314 cannot reach eps 0.0313725; ",
-        ),
+        ({"tradse": {}}, "tradse.method"),
+        ({"mine": {"method": "mrat"}}, "mine.method"),
+        ({"mine": {"method": None}}, "mine.method"),
+        ({"trades": 6}, "trades"),
+        ({"trades": []}, "trades"),
+        ({"trades": {"beta": "big"}}, "trades.beta"),
+        ({"memloss": {"beta": 3, "memory_beta": 2}}, "memloss"),
+        ({"a/b": {"method": "trades"}}, "a/b"),
+        ({"..": {"method": "trades"}}, ".."),
+        ({"a b": {"method": "trades"}}, "a b"),
+        ({1: {"method": "trades"}}, "1"),
+        ({True: {"method": "trades"}}, "True"),
+        ({"trades": {}, "Trades": {"method": "trades"}}, "Trades"),
+        ({"trades": {"training": []}}, "trades.training"),
+        ({"trades": {"training": None}}, "trades.training"),
+        ({"trades": {"training": {"optimizer": {"lr": 1}}}}, "trades.training.optimizer"),
+        ({"trades": {"training": {"schedule": None}}}, "trades.training.schedule"),
+        ({"trades": {"training": {"epochs": 0}}}, "trades.training.epochs"),
+        ({"trades": {"training": {"attack": {"steps": 2}}}}, "trades.training.attack"),
     ],
 )
-def test_what_is_wrong_is_named_where_it_stands(methods, message):
-    assert refusal(methods).startswith(message)
+def test_what_is_wrong_is_named_where_it_stands(methods, key):
+    assert refusal(methods).startswith(f"methods.{key}: ")
 
 
 def test_a_label_is_not_the_name_of_a_reference_model():
     message = refusal({"RN18": {"method": "trades"}}, {"reference.models": ["RN18"]})
-    assert message == "methods.RN18: a model of reference.models has this name; rename one"
+    assert message.startswith("methods.RN18: ")
 
 
 def test_a_label_left_empty_is_the_method_with_its_defaults():
@@ -130,7 +114,7 @@ def test_runs_are_every_method_with_every_seed_in_order():
 
 def test_a_run_that_is_not_in_the_configuration_is_refused():
     read = experiment(settings())
-    with pytest.raises(ConfigError, match=r"methods: 'trade' is not .*; did you mean 'trades'\?"):
+    with pytest.raises(ConfigError, match=r"^methods: 'trade' .*'trades'"):
         read.train_spec("trade", 0)
-    with pytest.raises(ConfigError, match=r"seeds: 7 is not in this config; it has \[0, 1\]"):
+    with pytest.raises(ConfigError, match=r"^seeds: 7 "):
         read.train_spec("trades", 7)

@@ -76,10 +76,9 @@ def test_verify_and_plan_notice_another_section(project):
     assert noticed(FEW) == []
     assert make_plan(experiment(settings(FEW)), results).data_ready
     changes = {**FEW, "data.train_images": 61}
-    assert noticed(changes) == [
-        f"{PLACE}: the config has another data.train_images; `snakemake --cores all --configfile "
-        f"tiny.yaml --forcerun {PLACE}` reads the images again"
-    ]
+    (said,) = noticed(changes)
+    assert "data.train_images" in said
+    assert f"--forcerun {PLACE}`" in said
     assert not make_plan(experiment(settings(changes)), results).data_ready
 
 
@@ -87,7 +86,7 @@ def test_a_record_beside_other_images_is_noticed(project):
     of = experiment(settings(FEW))
     edit_json(PLACE.with_suffix(".json"), fingerprint="o")
     (reason,) = Staleness(of).data()
-    assert reason == "data.json is about other images than data.safetensors has"
+    assert reason.startswith("data.json ")
 
 
 @pytest.mark.parametrize(
@@ -106,10 +105,8 @@ def test_a_command_refuses_images_of_another_section(project, capsys, command):
     configure(changes)
     assert main([*command, "--config", "tiny.yaml"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == (
-        f"error: {PLACE}: tiny.yaml has another data.test_images than these images were read for; "
-        f"run `python -m bench data --config tiny.yaml --out {PLACE}`"
-    )
+    assert line.startswith(f"error: {PLACE}: tiny.yaml has another data.test_images ")
+    assert line.endswith(f"`python -m bench data --config tiny.yaml --out {PLACE}`")
 
 
 def test_the_same_images_from_another_folder_leave_the_record_as_it_is(tmp_path):

@@ -92,14 +92,14 @@ def test_a_truncated_file_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "data.safetensors"
     save(dataset, path)
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(BenchError, match=r"data\.safetensors: damaged or not a dataset"):
+    with pytest.raises(BenchError, match=r"data\.safetensors: "):
         load(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors at all"])
 def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "data").write_bytes(content)
-    with pytest.raises(BenchError, match="damaged or not a dataset"):
+    with pytest.raises(BenchError, match="data: "):
         load(tmp_path / "data")
 
 
@@ -110,12 +110,12 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_tensors_of_something_else_are_refused(tmp_path: Path) -> None:
     save_file({"weights": torch.zeros(3)}, tmp_path / "weights")
-    with pytest.raises(BenchError, match="not a dataset"):
+    with pytest.raises(BenchError, match="weights: "):
         load(tmp_path / "weights")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="absent: there is no such file"):
+    with pytest.raises(BenchError, match="absent: "):
         load(tmp_path / "absent")
 
 
@@ -127,7 +127,7 @@ def test_pixels_changed_after_saving_are_noticed(dataset: Dataset, tmp_path: Pat
     with safe_open(path, framework="pt") as file:
         about = file.metadata()
     save_file(tensors, path, about)
-    with pytest.raises(BenchError, match="not the ones that were written"):
+    with pytest.raises(BenchError, match="data: "):
         load(path)
 
 
@@ -137,19 +137,19 @@ def test_a_file_whose_labels_have_no_class_is_named(dataset: Dataset, tmp_path: 
     with safe_open(path, framework="pt") as file:
         about = json.loads(file.metadata()["dataset"])
     save_file(load_file(path), path, {"dataset": json.dumps(about | {"classes": ["ant"]})})
-    with pytest.raises(BenchError, match=f"^{path}: .*labels run from"):
+    with pytest.raises(BenchError, match=f"^{path}: .*labels"):
         load(path)
 
 
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_without_a_class_is_refused(label: int) -> None:
     bad = Images(images(2).pixels, torch.tensor([0, label]))
-    with pytest.raises(BenchError, match="the test labels run from"):
+    with pytest.raises(BenchError, match="test labels"):
         Dataset("tiny", ("ant", "bee", "cow"), images(3), bad)
 
 
 def test_parts_of_two_sizes_are_refused() -> None:
-    with pytest.raises(BenchError, match=r"training images are \(3, 4, 5\).*test images are"):
+    with pytest.raises(BenchError, match=r"\(3, 4, 5\).*\(3, 5, 4\)"):
         Dataset("tiny", ("ant", "bee", "cow"), images(3), images(3, size=(3, 5, 4)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import signal
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from factory import edit_json
+from factory import edit_json, read_csv
 from settings import settings
 from synthetic import CPU, EPS, settings_kept, some_data, some_images, some_spec
 
@@ -94,11 +93,6 @@ def transferred(results: Path, spec: DiagnosticsSpec = SPEC) -> Any:
     return json.loads((results / "transfer" / "seed0.json").read_text())
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def timeless(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key != "seconds"}
 
@@ -127,7 +121,7 @@ def test_the_record_says_what_was_examined_and_what_each_check_found(results, fo
 
 def test_every_curve_is_in_the_table_with_its_accuracies_in_percent_of_all_images(results, folder):
     diagnosed(results)
-    found = rows(folder / "diagnostics" / "curves.csv")
+    found = read_csv(folder / "diagnostics" / "curves.csv")
     assert list(dict.fromkeys(row["check"] for row in found)) == [
         "eps",
         "fgsm",
@@ -153,14 +147,14 @@ def test_pictures_have_a_row_for_each_point(results, folder, count):
     diagnosed(results, replace(SPEC, diagnostics=replace(SPEC.diagnostics, surfaces=count)))
     place = folder / "diagnostics" / "surfaces.csv"
     assert place.read_text().splitlines()[0] == ",".join(SURFACES.columns)
-    assert len(rows(place)) == count * geometry.SIDE**2
+    assert len(read_csv(place)) == count * geometry.SIDE**2
 
 
 def test_both_checkpoints_can_be_examined(results, folder):
     asked = replace(SPEC.diagnostics, checkpoints=("best", "last"))
     record = diagnosed(results, replace(SPEC, diagnostics=asked))
     assert list(record["checkpoints"]) == ["best", "last"]
-    found = rows(folder / "diagnostics" / "curves.csv")
+    found = read_csv(folder / "diagnostics" / "curves.csv")
     assert {row["checkpoint"] for row in found} == {"best", "last"}
 
 
@@ -203,7 +197,7 @@ def test_the_gap_to_autoattack_is_counted_in_the_results(results, folder):
 
 def test_every_network_is_tried_with_the_images_of_every_other(results):
     record = transferred(results)
-    found = rows(results / "transfer" / "seed0.csv")
+    found = read_csv(results / "transfer" / "seed0.csv")
     assert [(row["source"], row["target"]) for row in found] == [
         (source, target) for target in METHODS for source in METHODS
     ]
@@ -223,9 +217,9 @@ def test_every_network_is_tried_with_the_images_of_every_other(results):
 def test_what_a_network_faces_from_itself_is_the_first_restart_of_its_own_curve(results, folder):
     transferred(results)
     diagnosed(results)
-    found = rows(results / "transfer" / "seed0.csv")
+    found = read_csv(results / "transfer" / "seed0.csv")
     (own,) = (row for row in found if row["source"] == row["target"] == "trades")
-    curve = rows(folder / "diagnostics" / "curves.csv")
+    curve = read_csv(folder / "diagnostics" / "curves.csv")
     first = next(row for row in curve if row["check"] == "restarts")
     assert own["accuracy"] == first["accuracy"]
 
@@ -250,7 +244,7 @@ def refused(results: Path, message: str, **given: Any) -> None:
 @pytest.mark.parametrize("name", ["best.safetensors", "train.json", "evaluation.json"])
 def test_a_missing_file_of_the_run_is_named(results, folder, name):
     (folder / name).unlink()
-    refused(results, rf"{name}: (there is no such file; train|missing; make it again)")
+    refused(results, rf"{name}: ")
 
 
 def test_other_weights_than_those_on_record_are_refused(results, folder):
@@ -259,30 +253,25 @@ def test_other_weights_than_those_on_record_are_refused(results, folder):
     with torch.no_grad():
         model.linear.bias[0] += 1
     weights.save(path, model.state_dict(), about)
-    refused(results, r"best\.safetensors: not the weights that train\.json records; train this run")
+    refused(results, r"best\.safetensors: .*train\.json")
 
 
 def test_another_data_set_is_refused(results):
     whole = load(results / "data.safetensors")
     other = results / "other.safetensors"
     save(Dataset("other", whole.classes, whole.train, some_images(20, seed=9)), other)
-    refused(results, r"train\.json: trained on other images than other", data=other)
+    refused(results, r"train\.json: .*other images", data=other)
 
 
-def test_more_images_than_there_are_are_refused(results):
+def test_more_images_than_there_are_and_another_radius_are_refused(results):
     asked = replace(SPEC.diagnostics, images=21)
-    message = r"diagnostics\.images: 21 are asked for and the test set has 20; lower it"
-    refused(results, message, spec=replace(SPEC, diagnostics=asked))
-
-
-def test_a_run_trained_for_another_radius_is_refused(results):
-    spec = replace(SPEC, threat=Threat(eps=0.5))
-    refused(results, r"trained with threat.eps 0.1, and the config says 0.5", spec=spec)
+    refused(results, r"diagnostics\.images: 21 ", spec=replace(SPEC, diagnostics=asked))
+    refused(results, r"threat\.eps", spec=replace(SPEC, threat=Threat(eps=0.5)))
 
 
 def test_transfer_names_the_run_that_is_missing(results):
     shutil.rmtree(results / "models" / "mart")
-    with pytest.raises(BenchError, match=r"mart/seed0/train\.json: missing; make it again"):
+    with pytest.raises(BenchError, match=r"mart/seed0/train\.json: "):
         transferred(results)
     assert not (results / "transfer").exists()
 
@@ -291,8 +280,8 @@ def test_transfer_names_the_run_that_is_missing(results):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"spec__threat__eps": 0.5}, r"trained with threat\.eps 0\.5, and the config says 0\.1"),
-        ({"data__fingerprint": "0" * 64}, r"trained on other images than"),
+        ({"spec__threat__eps": 0.5}, r"threat\.eps"),
+        ({"data__fingerprint": "0" * 64}, "other images"),
     ],
 )
 def test_transfer_names_any_run_of_another_radius_or_other_images(results, method, change, said):
@@ -300,7 +289,7 @@ def test_transfer_names_any_run_of_another_radius_or_other_images(results, metho
     edit_json(folder / "train.json", **change)
     if "data__fingerprint" in change:
         edit_json(folder / "evaluation.json", **change)
-    with pytest.raises(BenchError, match=rf"{method}/seed0/train\.json: {said}"):
+    with pytest.raises(BenchError, match=rf"{method}/seed0/train\.json: .*{said}"):
         transferred(results)
     assert not (results / "transfer").exists()
 
@@ -320,8 +309,8 @@ def test_the_commands_take_a_spec(results, folder):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("diagnose", "--method", "trades"), "diagnostics: this config has none; add the section"),
-        (("transfer",), "diagnostics: this config has none; add the section"),
+        (("diagnose", "--method", "trades"), "error: diagnostics: "),
+        (("transfer",), "error: diagnostics: "),
         (("diagnose", "--method", "trads"), "did you mean 'trades'"),
         (("transfer", "--methods", "trads"), "did you mean 'trades'"),
     ],
@@ -337,6 +326,4 @@ def test_transfer_to_oneself_is_refused(capsys):
     text = json.dumps(spec_json(SPEC))
     given = ("--seed", "0", "--data", "none", "--folder", "none", "--methods", "trades")
     assert main(["transfer", "--spec", text, *given]) == 1
-    assert (
-        "--methods: images transfer between networks; name at least two" in capsys.readouterr().err
-    )
+    assert capsys.readouterr().err.startswith("error: --methods: ")

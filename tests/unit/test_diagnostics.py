@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from margins import Blocks
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from bench.attacks.pgd import pgd
 from bench.diagnostics import curves, geometry
 from bench.diagnostics import target as module
-from bench.diagnostics.job import run_checks
+from bench.diagnostics.job import evaluation_target, run_checks
 from bench.diagnostics.target import EvaluationTarget
 
 
@@ -71,52 +73,42 @@ def test_radii_are_even_then_doubling_and_end_where_any_image_can_become_any_oth
     assert EPS in curves.radii(EPS)
 
 
+def standing(lent: EvaluationTarget, **budget: int) -> Tensor:
+    """Return which images PGD of that budget leaves."""
+    budgets = {"eps": EPS, "step": EPS / 4, **budget}
+    stands = []
+    for images, labels, generator in lent.batches():
+        moved = pgd(lent.model, images, labels, **budgets, generator=generator)
+        stands.append(lent.evaluated(moved, labels)[0])
+    return torch.cat(stands)
+
+
 def test_the_points_of_the_curve_over_steps_are_attacks_with_so_many_steps(honest):
     curve = curves.against_steps(honest, 20)
     assert curve.x == (1, 2, 5, 10, 20)
     for place, steps in enumerate(curve.x):
-        stands = [
-            honest.evaluated(
-                pgd(
-                    honest.model,
-                    images,
-                    labels,
-                    eps=EPS,
-                    step=EPS / 4,
-                    steps=steps,
-                    generator=generator,
-                ),
-                labels,
-            )[0]
-            for images, labels, generator in honest.batches()
-        ]
-        assert torch.equal(curve.robust[place], torch.cat(stands))
+        assert torch.equal(curve.robust[place], standing(honest, steps=steps))
 
 
 def test_the_curve_over_restarts_is_pgd_with_so_many_restarts_and_never_rises():
     # Ripples make every restart find something else.
     with target(networks()["shattered"]) as lent:
         curve = curves.against_restarts(lent, 3)
-        stands = [
-            lent.evaluated(
-                pgd(
-                    lent.model,
-                    images,
-                    labels,
-                    eps=EPS,
-                    step=EPS / 4,
-                    steps=lent.steps,
-                    restarts=3,
-                    generator=generator,
-                ),
-                labels,
-            )[0]
-            for images, labels, generator in lent.batches()
-        ]
-    assert torch.equal(curve.robust[-1], torch.cat(stands))
+        stands = standing(lent, steps=lent.steps, restarts=3)
+    assert torch.equal(curve.robust[-1], stands)
     assert not (curve.robust[1:] & ~curve.robust[:-1]).any()
     assert curve.losses is not None
     assert (curve.losses.diff(dim=0) >= 0).all()
+
+
+def test_a_network_is_examined_as_the_spec_asks():
+    asked = replace(SPEC.diagnostics, steps=5, max_steps=6, restarts=3, square_queries=7, seed=4)
+    spec = replace(SPEC, diagnostics=asked, batch_size=3)
+    with evaluation_target(Blocks(SHAPE), some_images(), spec) as lent:
+        assert (lent.steps, lent.seed, lent.batch_size, lent.eps) == (5, 4, 3, EPS)
+        drawn, _, _ = run_checks(lent, spec)
+    ends = {curve.name: curve.x[-1] for curve in drawn}
+    assert (ends["steps"], ends["restarts"], ends["square"]) == (6, 3, 7)
 
 
 def test_an_image_that_is_wrong_unattacked_stands_nowhere():

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import generate
 import pytest
+from factory import read_csv
+
+from bench.config.method_options import Option, declarations, options_in
+from bench.config.parsing import Amount
+from bench.results import flags
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,5 +48,45 @@ def test_the_readme_can_be_read_in_a_few_minutes():
 
 def test_configs_that_documents_name_are_there():
     for path in DOCUMENTS:
-        for name in re.findall(r"config/\w+\.(?:yaml|csv)", path.read_text(encoding="utf-8")):
+        for name in re.findall(r"config/[\w/]+\.(?:yaml|csv)", path.read_text(encoding="utf-8")):
             assert (ROOT / name).exists(), f"{path.name}: {name}"
+
+
+DECLARED = {word for name, word in vars(flags).items() if name.isupper() and isinstance(word, str)}
+
+
+def test_every_flag_has_a_meaning():
+    assert set(flags.MEANINGS) == DECLARED - {flags.DIAGNOSTICS}
+    assert "linearity" in flags.meaning("diagnostics_linearity")
+
+
+def test_a_flag_is_written_in_one_place():
+    # Behind the beginning stands the name of a check; the record of diagnostics is none.
+    ends = [f"{word}(?!record).*" if word == flags.DIAGNOSTICS else word for word in DECLARED]
+    written = re.compile(f'"({"|".join(ends)})"')
+    files = [file for file in (ROOT / "bench").rglob("*.py") if written.search(file.read_text())]
+    assert files == [ROOT / "bench" / "results" / "flags.py"]
+
+
+def test_the_method_of_the_documents_can_be_read_and_states_its_equation(tmp_path):
+    text = (ROOT / "docs" / "new-method.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r'^```python\n(""".*?)^```', text, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    found = declarations(path)
+    assert {name: options_in(name, node) for name, node in found.items()} == {
+        "mine": {"share": Option(Amount, 0.5)}
+    }
+    # As the contract asks of every method.
+    assert re.search(r"^ +L = ", ast.get_docstring(ast.parse(source), clean=False) or "", re.M)
+
+
+def test_what_was_found_is_what_the_published_claims_say():
+    path = ROOT / "results" / "reference" / "digits" / "claims.csv"
+    claims = read_csv(path)
+    counts = Counter(claim["verdict"] for claim in claims)
+    open_ = ("inconclusive", "not run")
+    assert [claim["id"] for claim in claims if claim["verdict"] not in open_] == ["v1-cost"]
+    said = f"{counts['inconclusive']} are inconclusive and {counts['not run']} not run"
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"of {len(claims)} claims {said}" in text

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from synthetic import CPU, EPS, settings_kept, some_data, some_spec
+from synthetic import CPU, EPS, settings_kept, some_data
 
 from bench.config.experiment import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.data.dataset import load, save
@@ -18,7 +18,6 @@ from bench.evaluation.per_example import ExampleResults
 from bench.models import checkpoint as weights
 from bench.runtime.files import read_json, sha256, write_json
 from bench.runtime.provenance import packages
-from bench.training.job import train
 
 PGD = Pgd(steps=2, step_size=EPS / 2)
 SPEC = EvaluationSpec(
@@ -31,23 +30,23 @@ ALL = ["clean", "pgd20", "autoattack", "clean", "pgd20"]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    data = folder / "data.safetensors"
-    save(some_data(), data)
-    with settings_kept():
-        train(some_spec(epochs=1), experiment="tiny", label="trades", data=data, folder=folder)
-    return folder
+def evaluated_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained run with the results of SPEC."""
+    run = Path(shutil.copytree(trained_once, tmp_path_factory.mktemp("evaluated") / "run"))
+    with settings_kept(), pytest.MonkeyPatch.context() as patch:
+        made = watched(patch)
+        job.evaluate(SPEC, data=run / "data.safetensors", folder=run)
+    assert made == ALL
+    return run
 
 
 @pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+def run(evaluated_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(evaluated_once, tmp_path / "run"))
 
 
-@pytest.fixture
-def evaluated(run, monkeypatch):
-    """Evaluate the run as the workflow does, and return the attacks that were made."""
+def watched(patch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that each attack joins that is made."""
     real, made = batch_halving.evaluate_attack, []
 
     def counted(model: Any, test: Any, name: str, spec: Any, state: Any) -> ExampleResults:
@@ -55,7 +54,14 @@ def evaluated(run, monkeypatch):
         # A PGD in AutoAttack's place, which takes seconds.
         return real(model, test, "pgd20" if name == "autoattack" else name, spec, state)
 
-    monkeypatch.setattr(batch_halving, "evaluate_attack", counted)
+    patch.setattr(batch_halving, "evaluate_attack", counted)
+    return made
+
+
+@pytest.fixture
+def evaluated(run, monkeypatch):
+    """Evaluate the run as the workflow does, and return the attacks that were made."""
+    made = watched(monkeypatch)
 
     def evaluated(spec: EvaluationSpec = SPEC) -> list[str]:
         # Snakemake deletes what a rule has made before the rule's job runs again.
@@ -65,7 +71,6 @@ def evaluated(run, monkeypatch):
         job.evaluate(spec, data=run / "data.safetensors", folder=run)
         return list(made)
 
-    assert evaluated() == ALL
     return evaluated
 
 

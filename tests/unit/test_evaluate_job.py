@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from dataclasses import replace
@@ -9,16 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from factory import ResultsFactory
+from factory import ResultsFactory, read_csv
 from synthetic import CPU, EPS, settings_kept, some_data, some_images, some_spec
 from torch import Tensor, nn
 
 from bench.analysis.summary import costs_table
 from bench.attacks import autoattack
 from bench.attacks.autoattack import STANDARD, AutoAttackState, source
-from bench.config.experiment import AutoAttack, Compute, Evaluation, EvaluationSpec, Pgd, Threat
+from bench.config.experiment import AutoAttack, Evaluation, EvaluationSpec, Pgd, Threat
 from bench.config.parsing import parse
-from bench.data.dataset import Dataset, load, save, to_unit
+from bench.data.dataset import load, save, to_unit
 from bench.evaluation import batch_halving
 from bench.evaluation.job import attacks_on, evaluate
 from bench.models import checkpoint as weights
@@ -87,11 +86,6 @@ def evaluated(
     folder = results / "models" / "mine" / "seed0"
     evaluate(spec, data=data or results / "data.safetensors", folder=folder)
     return json.loads((folder / "evaluation.json").read_text())  # type: ignore[no-any-return]
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def keys(record: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +165,7 @@ def test_the_record_of_an_attack_counts_its_results(results, folder):
     for name, checkpoint in record["checkpoints"].items():
         for attack, entry in checkpoint["attacks"].items():
             path = folder / "examples" / name / f"{attack}.csv"
-            found = rows(path)
+            found = read_csv(path)
             assert entry["sha256"] == sha256(path)
             assert entry["n"] == len(found) == (6 if attack == "cw" else 20)
             assert entry["correct"] == sum(int(row["robust"]) for row in found)
@@ -198,7 +192,7 @@ def test_a_result_file_has_a_row_for_each_image_in_order(results, folder):
         with torch.no_grad():
             right = model(to_unit(data.test.pixels)).argmax(dim=1) == data.test.labels
         for attack in attacks:
-            found = rows(folder / "examples" / name / f"{attack}.csv")
+            found = read_csv(folder / "examples" / name / f"{attack}.csv")
             assert list(found[0]) == ["index", "label", "clean", "robust", "broken_by"]
             assert [int(row["index"]) for row in found] == list(range(len(found)))
             assert [int(row["label"]) for row in found] == data.test.labels[: len(found)].tolist()
@@ -238,27 +232,11 @@ def test_the_weights_are_left_alone(results, folder):
     assert {name: sha256(folder / f"{name}.safetensors") for name in EVALUATED} == before
 
 
-def other_data(results: Path) -> Path:
-    """Write a data file whose test images differ from the run's in one pixel."""
-    data = load(results / "data.safetensors")
-    pixels = data.test.pixels.clone()
-    pixels[3, 0, 2, 2] ^= 1
-    test = replace(data.test, pixels=pixels)
-    save(Dataset(data.name, data.classes, data.train, test), results / "other.safetensors")
-    return results / "other.safetensors"
-
-
-def test_other_images_than_those_of_the_run_are_refused(results):
-    refused(
-        results, r"train\.json: trained on other images than synthetic", data=other_data(results)
-    )
-
-
 def test_weights_of_other_images_are_refused(results, folder):
     model, about = weights.load(folder / "best.safetensors")
-    about = replace(about, fingerprint=load(other_data(results)).fingerprint)
-    weights.save(folder / "best.safetensors", model.state_dict(), about)
-    refused(results, r"best\.safetensors: trained on other images")
+    other = replace(about, fingerprint="0" * 64)
+    weights.save(folder / "best.safetensors", model.state_dict(), other)
+    refused(results, r"best\.safetensors: ")
 
 
 def test_weights_that_the_record_does_not_know_are_refused(results, folder):
@@ -266,40 +244,13 @@ def test_weights_that_the_record_does_not_know_are_refused(results, folder):
     with torch.no_grad():
         model.linear.bias[0] += 1
     weights.save(folder / "last.safetensors", model.state_dict(), about)
-    refused(results, r"last\.safetensors: not the weights that train\.json records; train")
-
-
-def test_truncated_weights_are_refused(results, folder):
-    path = folder / "best.safetensors"
-    path.write_bytes(path.read_bytes()[:-1])
-    refused(results, r"best\.safetensors: truncated")
+    refused(results, r"last\.safetensors: .*train\.json")
 
 
 @pytest.mark.parametrize("name", ["best.safetensors", "last.safetensors", "train.json"])
 def test_a_missing_file_of_the_run_is_named(results, folder, name):
     (folder / name).unlink()
-    refused(results, rf"{name}: (there is no such file|missing)")
-
-
-def test_a_truncated_record_or_data_file_is_named(results, folder):
-    data = results / "data.safetensors"
-    whole = data.read_bytes()
-    data.write_bytes(whole[:-1])
-    refused(results, r"data\.safetensors: damaged")
-    data.write_bytes(whole)
-    (folder / "train.json").write_text("{")
-    refused(results, r"train\.json: not JSON")
-
-
-def test_more_images_than_there_are_end_without_a_record(results):
-    attack = AutoAttack(images=21)
-    spec = replace(SPEC, evaluation=replace(SPEC.evaluation, autoattack=attack))
-    refused(results, "21 images are asked for and the test set has 20", spec=spec)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_device_that_is_not_there_is_refused(results):
-    refused(results, r"compute\.device is cuda", spec=replace(SPEC, compute=Compute()))
+    refused(results, rf"{name}: ")
 
 
 def test_the_reference_package_evaluates_a_run(tmp_path, monkeypatch):
@@ -322,12 +273,8 @@ def test_the_reference_package_evaluates_a_run(tmp_path, monkeypatch):
     assert not (found.examples["robust"] & ~clean["robust"]).any()
 
 
-def test_a_run_trained_in_another_ball_is_not_evaluated(results, folder):
-    refused(
-        results,
-        r"trained with another threat\.eps than",
-        spec=replace(SPEC, threat=Threat(eps=0.5)),
-    )
+def test_a_run_trained_in_another_ball_is_not_evaluated(results):
+    refused(results, r"threat\.eps", spec=replace(SPEC, threat=Threat(eps=0.5)))
 
 
 def test_a_run_trained_under_other_settings_than_the_configs_is_not_evaluated(results, folder):
@@ -336,6 +283,6 @@ def test_a_run_trained_under_other_settings_than_the_configs_is_not_evaluated(re
     evaluate(SPEC, data=data, folder=folder, training=asked)
     (folder / "evaluation.json").unlink()
     for changed in (some_spec("memloss", epochs=3), some_spec("memloss", seed=1)):
-        with pytest.raises(BenchError, match=r"train\.json: trained with another (seed|.*epochs)"):
+        with pytest.raises(BenchError, match=r"train\.json: .*(seed|epochs)"):
             evaluate(SPEC, data=data, folder=folder, training=changed)
         assert not (folder / "evaluation.json").exists()

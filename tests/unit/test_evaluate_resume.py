@@ -43,9 +43,13 @@ SPEC = EvaluationSpec(
 
 def quicken(patch: pytest.MonkeyPatch) -> list[str]:
     """Let AutoAttack take few steps and write its state after every batch; return what runs."""
-    few = {"n_iter": 4}
+    few, targets = {"n_iter": 4}, {"n_target_classes": 2}
     brief = brief_autoattack(
-        patch, apgd=few, apgd_targeted=few, fab={"n_iter": 2}, square={"n_queries": 5}
+        patch,
+        apgd=few,
+        apgd_targeted=few | targets,
+        fab={"n_iter": 2} | targets,
+        square={"n_queries": 5},
     )
     run, ran = brief.run_standard_evaluation, []
 

@@ -42,95 +42,92 @@ def test_leftovers_of_another_configuration_stay_out(results_factory):
     assert [(run.training.method, run.training.seed) for run in runs] == [("trades", 1)]
 
 
-def test_an_expected_run_that_is_missing_is_named(results_factory):
-    folder = results_factory.all(methods=("trades",), seeds=(0,))
-    with pytest.raises(
-        BenchError, match=r"mart/seed0/train\.json: missing.*--forcerun .*mart/seed0/train\.json`"
-    ):
-        collect(folder, expected=[("trades", 0), ("mart", 0)])
-
-
 def test_an_empty_folder_is_an_error(tmp_path):
-    with pytest.raises(BenchError, match="no trained models"):
+    with pytest.raises(BenchError, match=str(tmp_path)):
         collect(tmp_path)
 
 
-def test_a_missing_file_of_examples_is_named_with_its_remedy(results_factory):
-    run = results_factory.run()
-    (run / "examples" / "best" / "pgd20.csv").unlink()
-    pattern = r"best/pgd20\.csv: missing.*--forcerun .*seed0/evaluation\.json`"
-    with pytest.raises(BenchError, match=pattern):
-        collect(results_factory.folder)
+@pytest.fixture
+def refused(results_factory):
+    """Collect, and return what it says: the file that is wrong first, then the one to remake."""
+
+    def refused(expected=None):
+        with pytest.raises(BenchError) as caught:
+            collect(results_factory.folder, expected)
+        return str(caught.value)
+
+    return refused
 
 
-def test_a_file_of_examples_that_was_edited_is_refused(results_factory):
+def test_an_expected_run_that_is_missing_is_named(results_factory, refused):
+    folder = results_factory.all(methods=("trades",), seeds=(0,))
+    path = folder / "models" / "mart" / "seed0" / "train.json"
+    said = refused([("trades", 0), ("mart", 0)])
+    assert said.startswith(f"{path}: ")
+    assert f"--forcerun {path}`" in said
+
+
+@pytest.mark.parametrize("edited", [True, False])
+def test_a_file_of_examples_that_is_missing_or_edited_is_refused(results_factory, refused, edited):
     run = results_factory.run()
     path = run / "examples" / "best" / "pgd20.csv"
-    # The count of robust images stays as it was: only the digest can tell.
-    text = path.read_text().replace("\n0,0,1,1,\n", "\n0,0,1,0,pgd20\n")
-    path.write_text(text.replace("\n15,5,1,0,pgd20\n", "\n15,5,1,1,\n"))
-    with pytest.raises(
-        BenchError, match=r"best/pgd20\.csv: changed since.*--forcerun .*evaluation\.json`"
-    ):
-        collect(results_factory.folder)
+    if edited:
+        # The count of robust images stays as it was: only the digest can tell.
+        text = path.read_text().replace("\n0,0,1,1,\n", "\n0,0,1,0,pgd20\n")
+        path.write_text(text.replace("\n15,5,1,0,pgd20\n", "\n15,5,1,1,\n"))
+    else:
+        path.unlink()
+    said = refused()
+    assert said.startswith(f"{path}: ")
+    assert f"--forcerun {run / 'evaluation.json'}`" in said
 
 
-@pytest.mark.parametrize("key", ["correct", "n"])
-def test_a_count_that_the_examples_do_not_bear_out_is_refused(results_factory, key):
-    run = results_factory.run()
-    edit_json(run / "evaluation.json", **{f"checkpoints__best__attacks__autoattack__{key}": 19})
-    with pytest.raises(BenchError, match=r"autoattack\.csv: it holds 10 robust of 20 images.* 19"):
-        collect(results_factory.folder)
-
-
-def test_an_evaluation_of_other_weights_is_refused(results_factory):
-    run = results_factory.run()
-    edit_json(run / "train.json", checkpoints__last__weights_sha256="0" * 64)
-    with pytest.raises(BenchError, match=r"evaluation\.json: it is about other weights.*'last'"):
-        collect(results_factory.folder)
-
-
-def test_a_checkpoint_that_training_does_not_know_is_refused(results_factory):
-    run = results_factory.run()
-    edit_json(run / "train.json", checkpoints={})
-    with pytest.raises(BenchError, match=r"evaluation\.json: it is about other weights.*'best'"):
-        collect(results_factory.folder)
+ATTACK = "checkpoints__best__attacks__autoattack"
 
 
 @pytest.mark.parametrize(
-    ("change", "what"),
+    ("record", "change", "where", "what"),
     [
-        ({"data__fingerprint": "0" * 64}, "data fingerprint"),
-        ({"method": "mart"}, "method"),
-        ({"seed": 3}, "seed"),
-        ({"experiment": "paper"}, "experiment"),
+        # A count that the examples do not bear out.
+        ("evaluation", {f"{ATTACK}__correct": 19}, "examples/best/autoattack.csv", " 19"),
+        ("evaluation", {f"{ATTACK}__n": 19}, "examples/best/autoattack.csv", " 19"),
+        # An evaluation of other weights, or of a checkpoint that training does not know.
+        ("train", {"checkpoints__last__weights_sha256": "0"}, "evaluation.json", "'last'"),
+        ("train", {"checkpoints": {}}, "evaluation.json", "'best'"),
+        # An evaluation of another run.
+        ("evaluation", {"data__fingerprint": "0"}, "evaluation.json", "data fingerprint"),
+        ("evaluation", {"method": "mart"}, "evaluation.json", "method"),
+        ("evaluation", {"seed": 3}, "evaluation.json", "seed"),
+        ("evaluation", {"experiment": "paper"}, "evaluation.json", "experiment"),
+        # Keys that are missing or of another type.
+        ("evaluation", {f"{ATTACK}__n": "many"}, "evaluation.json", ".n: "),
+        ("train", {"spec": {}}, "train.json", "'method'"),
     ],
 )
-def test_an_evaluation_that_belongs_to_another_run_is_refused(results_factory, change, what):
+def test_records_that_do_not_agree_are_refused(
+    results_factory, refused, record, change, where, what
+):
     run = results_factory.run()
-    edit_json(run / "evaluation.json", **change)
-    with pytest.raises(
-        BenchError, match=rf"evaluation\.json: its {what} is .*--forcerun .*evaluation\.json`"
-    ):
-        collect(results_factory.folder)
+    edit_json(run / f"{record}.json", **change)
+    said = refused()
+    assert said.startswith(f"{run / where}: ")
+    assert what in said
 
 
-def test_a_run_copied_to_another_place_is_refused(results_factory):
+def test_a_run_copied_to_another_place_is_refused(results_factory, refused):
     run = results_factory.run("trades", 0)
     run.rename(run.with_name("seed1"))
-    with pytest.raises(BenchError, match=r"seed1/train\.json: it is the record of trades seed 0"):
-        collect(results_factory.folder)
+    assert refused().startswith(f"{run.with_name('seed1') / 'train.json'}: ")
 
 
 @pytest.mark.parametrize(
     ("attribute", "what"), [("dataset", "data fingerprint"), ("experiment", "experiment")]
 )
-def test_runs_on_different_data_cannot_share_a_table(results_factory, attribute, what):
+def test_runs_on_different_data_cannot_share_a_table(results_factory, refused, attribute, what):
     results_factory.run("mart", 0)
     setattr(results_factory, attribute, "another")
-    results_factory.run("trades", 0)
-    with pytest.raises(BenchError, match=rf"trades/seed0/train\.json: its {what} is"):
-        collect(results_factory.folder)
+    run = results_factory.run("trades", 0)
+    assert refused().startswith(f"{run / 'train.json'}: its {what} ")
 
 
 @pytest.mark.parametrize(
@@ -140,12 +137,12 @@ def test_runs_on_different_data_cannot_share_a_table(results_factory, attribute,
         ("evaluation.json", "spec__evaluation__shards", 2),
     ],
 )
-def test_runs_of_other_settings_cannot_share_a_table(results_factory, record, key, value):
+def test_runs_of_other_settings_cannot_share_a_table(results_factory, refused, record, key, value):
     results_factory.run("mart", 0)
-    edit_json(results_factory.run("trades", 0) / record, **{key: value})
-    name = key.removeprefix("spec__").replace("__", r"\.")
-    with pytest.raises(BenchError, match=rf"trades/seed0/{record}: its {name} is not that of mart"):
-        collect(results_factory.folder)
+    run = results_factory.run("trades", 0)
+    edit_json(run / record, **{key: value})
+    name = key.removeprefix("spec__").replace("__", ".")
+    assert refused().startswith(f"{run / record}: its {name} ")
 
 
 def test_methods_of_several_networks_share_a_table(results_factory):
@@ -164,50 +161,35 @@ def test_seeds_of_one_method_have_one_network(results_factory):
 
 
 @pytest.mark.parametrize("record", ["train.json", "evaluation.json"])
-def test_a_record_cut_short_is_named(results_factory, record):
+def test_a_record_cut_short_is_named(results_factory, refused, record):
     path = results_factory.run() / record
     path.write_text(path.read_text()[:-100])
-    with pytest.raises(
-        BenchError, match=rf"seed0/{record}: not JSON .*; make it again with"
-    ) as refused:
-        collect(results_factory.folder)
-    # Once in front, and once in the one remedy.
-    assert str(refused.value).count(str(path)) == 2
-    assert "delete" not in str(refused.value)
+    said = refused()
+    # Once in front, and once in the one fix.
+    assert said.startswith(f"{path}: ")
+    assert said.count(str(path)) == 2
 
 
-def test_a_record_without_a_key_names_file_and_key(results_factory):
-    run = results_factory.run(attack={"n": "many"})
-    with pytest.raises(
-        BenchError, match=r"(?s)seed0/evaluation\.json: damaged or of another version.*\.n: "
-    ):
-        collect(results_factory.folder)
-    edit_json(run / "train.json", spec={})
-    with pytest.raises(BenchError, match=r"(?s)seed0/train\.json: .*'method' is missing"):
-        collect(results_factory.folder)
-
-
-def test_an_index_outside_the_test_set_is_refused(results_factory):
+def test_an_index_outside_the_test_set_is_refused(results_factory, refused):
     results_factory.test_images = 19
     results_factory.run()
-    with pytest.raises(BenchError, match="an index is outside the 19 test images"):
-        collect(results_factory.folder)
+    assert "19 test images" in refused()
 
 
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    "rows",
     [
-        ([], "not per-example results"),
-        ([[0, 0, 1, "yes", ""]], "not per-example results"),
-        ([[0, 0, 1, 1, ""], [0, 0, 1, 1, ""]], "an image is there twice"),
-        ([[0, 0, 0, 1, ""]], "clean and robust must be 0 or 1"),
-        ([[0, 0, 2, 1, ""]], "clean and robust must be 0 or 1"),
+        [],
+        [[0, 0, 1, "yes", ""]],
+        [[0, 0, 1, 1, ""], [0, 0, 1, 1, ""]],  # an image twice
+        [[0, 0, 0, 1, ""]],  # robust and wrong
+        [[0, 0, 2, 1, ""]],
     ],
 )
-def test_what_is_no_list_of_examples_is_refused(tmp_path, rows, message):
+def test_what_is_no_list_of_examples_is_refused(tmp_path, rows):
     path = tmp_path / "pgd20.csv"
     write_csv(path, COLUMNS, rows)
-    with pytest.raises(BenchError, match=rf"pgd20\.csv: .*{message}"):
+    with pytest.raises(BenchError, match=f"^{path}: "):
         read_examples(path, "make it again")
 
 

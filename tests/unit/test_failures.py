@@ -54,8 +54,7 @@ def test_what_nobody_foresaw_has_a_traceback_and_then_what_to_do(capsys, error):
     *log, last = capsys.readouterr().err.splitlines()
     assert log[0] == "Traceback (most recent call last):"
     assert last.startswith(f"error: {type(error).__name__}: ")
-    assert "(unexpected); what was finished is kept: run the same command again" in last
-    assert last.endswith("report it with this log")
+    assert "run the same command again" in last
 
 
 def test_a_reader_that_has_read_enough_is_no_error():
@@ -72,9 +71,8 @@ def test_a_package_that_is_not_installed_is_one_line(capsys):
 
     assert exit_code(command) == 1
     line = last_line(capsys)
-    assert line.startswith("error: the package no_such_package is not installed for ")
-    assert "`make demo` builds .venv" in line
-    assert "`python -m bench doctor` shows" in line
+    assert "no_such_package" in line
+    assert "`python -m bench doctor`" in line
 
 
 def test_a_module_of_ours_that_is_not_there_is_a_mistake_in_code():
@@ -112,10 +110,11 @@ def test_a_command_that_is_told_to_stop_says_how_it_goes_on(capsys, told, code):
 def test_a_disk_that_refuses_is_one_line_with_the_path(capsys, number, fix):
     assert exit_code(raising(OSError(number, os.strerror(number), "results/x"))) == 1
     line = last_line(capsys)
-    assert line.startswith(f"error: results/x: cannot be read or written: {os.strerror(number)}; ")
+    assert line.startswith("error: results/x: ")
+    assert os.strerror(number) in line
     assert fix in line
     assert exit_code(raising(OSError(number, os.strerror(number)))) == 1
-    assert last_line(capsys).startswith("error: a file: cannot be read or written: ")
+    assert last_line(capsys).startswith("error: a file: ")
 
 
 @pytest.mark.parametrize(

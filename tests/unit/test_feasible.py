@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_a_batch_of_one_image_is_fine_where_maps_are_larger():
 
 
 def test_one_training_image_in_all_has_no_batch_size_that_works():
-    with pytest.raises(ConfigError, match="train on more images"):
+    with pytest.raises(ConfigError, match=r"^training\.batch_size: "):
         check(DEEP, 1, images=5)
 
 
@@ -95,15 +96,27 @@ def narrow(monkeypatch):
 )
 def test_images_that_a_network_cannot_take_are_refused(narrow, width, side, said):
     check(Model(name=narrow), 6)
-    with pytest.raises(ConfigError, match=r"^model\.name: narrow cannot be trained on") as caught:
+    with pytest.raises(ConfigError, match=r"^model\.name: narrow ") as caught:
         check(Model(name=narrow, width=width), 6, side=side)
     assert said in str(caught.value)
 
 
-def test_a_batch_of_more_images_than_there_are_is_refused():
-    check_training(shell(36), "mine", 40, (1, 8, 8))
-    with pytest.raises(ConfigError, match=r"^training\.batch_size: methods\.mine .*36 images"):
-        check_training(shell(37), "mine", 40, (1, 8, 8))
+@pytest.mark.parametrize(
+    ("largest", "refused"),
+    [({"batch_size": 36}, {"batch_size": 37}), ({"crop_padding": 7}, {"crop_padding": 8})],
+)
+def test_more_images_or_padding_than_there_is_room_for_is_refused(largest, refused):
+    training = shell(36)
+    check_training(replace(training, **largest), "mine", 40, (1, 8, 8))
+    (key,) = refused
+    with pytest.raises(ConfigError, match=rf"^training\.{key}: methods\.mine "):
+        check_training(replace(training, **refused), "mine", 40, (1, 8, 8))
+
+
+def test_selection_on_the_test_set_leaves_all_images_to_train_on():
+    training = some_spec(batch_size=13, checkpoint_selection="test").training
+    assert smallest_batch(training, 40) == 1
+    check_training(replace(training, batch_size=40), "mine", 40, (1, 8, 8))
 
 
 @pytest.mark.parametrize(
@@ -139,5 +152,5 @@ def test_every_command_before_a_training_says_it(tmp_path, monkeypatch, capsys, 
     run = ("--method", "trades", "--seed", "0") if command == "train" else ()
     assert main([command, "--config", "config.yaml", *run]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: training.batch_size: methods.trades: 36 training images")
+    assert line.startswith("error: training.batch_size: methods.trades: ")
     assert not Path("results/tiny/models").exists()

@@ -83,7 +83,7 @@ def test_a_claim_shows_cuda_one_device(monkeypatch):
 
 def test_no_device_is_a_sentence_that_names_the_digits(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(BenchError, match=r"no CUDA device here.*config/digits\.yaml"):
+    with pytest.raises(BenchError, match=r"config/digits\.yaml"):
         gpus.claim()
 
 

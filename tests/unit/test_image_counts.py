@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+from matplotlib.text import Text
 from paged import command, rows, shown
 from piped import tables
 
 from bench.analysis.ablations import ablations_sheet, ablations_table
-from bench.analysis.plots.draw import draw_figures
+from bench.analysis.plots.ablations import ablations, draw
+from bench.analysis.plots.context import Context
 from bench.analysis.sheets import with_images
 from bench.config.schema import Ablation
 from bench.results.columns import ABLATIONS
@@ -112,7 +114,7 @@ def test_an_ablation_says_what_each_difference_is_of(made):
     columns = list(ablations_sheet(results, table).body)
     assert columns[3:] == ["clean (n = 20)", "AutoAttack (n = 10)", "harmonic mean (n = 10)"]
     ABLATIONS.write(results.paths.ablations, table)
-    figures = draw_figures(ExperimentResults(folder), Published(), folder / "figures")
-    (figure,) = (path for path in figures if path.name == "ablations.svg")
-    assert "(n = 10)" in figure.read_text("utf-8")
+    differences = ablations(Context(ExperimentResults(folder), Published()))
+    assert differences is not None
+    assert any("(n = 10)" in text.get_text() for text in draw(differences).findobj(Text))
     assert "AutoAttack (n = 10)" in shown(folder).text

@@ -218,3 +218,26 @@ def test_an_unknown_word_is_refused(word):
         ConfigError, match=f"InnerAttack.{next(iter(word))}: .* is unknown; .*known"
     ):
         InnerAttack(**{"loss": "ce", "start": "uniform", **word})
+
+
+# A more exact network opens the attack that a coarser one goes on with
+
+
+@pytest.mark.parametrize("attack", [KL, CE_GAUSSIAN])
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_a_more_exact_network_gives_the_target_and_the_first_gradient(attack, steps):
+    exact, coarse = Linear(), Linear()
+    coarse.weight.data.round_()
+    images, labels = batch()
+    noise = attack.noise(images.shape, eps=0.1, generator=generator(1))
+    budget = Budget(eps=0.1, step=0.03, steps=steps)
+    moved = attack(coarse, images, labels, budget, noise, exact)
+    targets = 1 if attack is KL else 0
+    assert len(exact.seen) == targets + min(steps, 1)
+    assert len(coarse.seen) == max(steps - 1, 0)
+    first = Budget(eps=0.1, step=0.03, steps=min(steps, 1))
+    begun = attack(exact, images, labels, first, noise)
+    if steps < 2:
+        assert torch.equal(moved, begun)
+    else:
+        assert torch.equal(coarse.seen[0], begun)

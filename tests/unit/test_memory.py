@@ -184,7 +184,7 @@ def test_an_image_that_was_never_stored_is_named(alignment: Alignment) -> None:
     run.memory.check()
     run.recall(2, EVERY)
     run.recall(2, stored)
-    with pytest.raises(RuntimeError, match="image 17 was never stored"):
+    with pytest.raises(RuntimeError, match="image 17 "):
         run.memory.check()
 
 
@@ -208,7 +208,7 @@ def test_a_state_of_another_run_is_refused(change: str) -> None:
         state["perturbation"] = state["perturbation"][1:]
     else:
         del state["frame"]
-    with pytest.raises(BenchError, match="the saved memory has"):
+    with pytest.raises(BenchError, match="saved memory"):
         Run("int8").memory.load_state_dict(state)
 
 
@@ -221,7 +221,7 @@ def test_storing_keeps_no_graph() -> None:
 
 
 def test_wrong_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown storage 'int4'"):
+    with pytest.raises(ValueError, match="'int4'"):
         Memory(PIXELS, EPS, "int4")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="alignment 'aligned'"):
+    with pytest.raises(ValueError, match="'aligned'"):
         Memory(PIXELS, EPS, "int8", "aligned")  # type: ignore[arg-type]

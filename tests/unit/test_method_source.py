@@ -12,7 +12,7 @@ import torch
 from synthetic import some_data, some_spec
 
 from bench.attacks.inner import InnerAttack
-from bench.config.method_options import PACKAGE, declarations
+from bench.config.method_options import PACKAGE, declarations, declared_in
 from bench.config.method_source import ATTACK, check_method
 from bench.methods import base
 from bench.methods.base import create
@@ -120,7 +120,11 @@ def test_what_a_method_must_have_is_missed(tmp_path, missing):
         {"more": 'networks = {"helper": "frozen"}; helper: Label = "standard"'},
         # What a forward of its own passes over has any name, and may be made without an attack.
         {"more": FORWARD, "attack": "None"},
-        {"more": FORWARD, "passes": '("guide",)', "terms": 'return {"a": logits["guide"].mean()}'},
+        {
+            "more": "def forward(self, step): return step.logits(guide=step.x)",
+            "passes": '("guide",)',
+            "terms": 'return {"a": logits["guide"].mean()}',
+        },
     ],
 )
 def test_what_training_can_do_is_accepted(tmp_path, change):
@@ -220,3 +224,37 @@ def test_a_full_memory_in_terms_is_not_the_methods_mistake(monkeypatch):
     monkeypatch.setattr(Trades, "terms", full)
     with pytest.raises(torch.OutOfMemoryError):
         Run(some_spec(), some_data(), torch.device("cpu")).epoch(1, lambda *_: None)
+
+
+def test_the_verbs_that_are_known_are_those_of_a_step():
+    from bench.config.method_source import VERBS
+    from bench.methods.step import Step
+
+    named = {name for name in vars(Step) if not name.startswith("_")}
+    assert set(VERBS) == named - {"weights"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("step.logits(cleann=step.x)", "'cleann'"),
+        ("step.attak()", "'attak'"),
+        ("step.network_logits('helpr', teacher=step.x)", "'helpr'"),
+    ],
+)
+def test_a_forward_that_no_step_could_make_is_refused_by_its_line(tmp_path, line, said):
+    more = "networks = {'helper': 'average'}\n    teacher_passes = ('teacher',)\n    "
+    terms = 'return {"a": sum(value.mean() for value in logits.values())}'
+    path = source(tmp_path, more=f"{more}def forward(self, step): return {line}\n", terms=terms)
+    (problem,) = problems(path)
+    assert said in problem
+    assert f"{path}, line " in problem
+
+
+def test_what_a_class_assigns_is_read_with_and_without_an_annotation(tmp_path):
+    path = source(tmp_path, more="pretrained = True\n    at_most: ClassVar = {'a': 'b'}\n")
+    method = declarations(path)["mine"]
+    assert declared_in(method, "passes") == ("clean", "adversarial")
+    assert declared_in(method, "pretrained") is True
+    assert declared_in(method, "at_most") == {"a": "b"}
+    assert declared_in(method, "only") is None

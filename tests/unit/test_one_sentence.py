@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +16,12 @@ import torch
 import yaml
 from pictures import picture, png
 from settings import settings
-from synthetic import EPS, settings_kept, some_data, some_images, some_spec
+from synthetic import EPS, some_data, some_images, some_spec
 
 from bench.__main__ import main
 from bench.config.experiment import EvaluationSpec, Threat, experiment, spec_json
 from bench.data.dataset import Dataset, load, save
 from bench.models import checkpoint as weights
-from bench.training.job import train
 
 HTML = b"<!DOCTYPE html><html><body>Quota exceeded</body></html>"
 RUN = ("--method", "trades", "--seed", "0")
@@ -166,19 +164,9 @@ def test_a_file_of_the_users_own_is_neither_deleted_nor_moved(line, tmp_path, ar
 # The runs
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    data = folder / "data.safetensors"
-    save(some_data(), data)
-    with settings_kept():
-        train(some_spec(epochs=1), experiment="tiny", label="trades", data=data, folder=folder)
-    return folder
-
-
 @pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+def run(trained_run: Path) -> Path:
+    return trained_run
 
 
 @pytest.fixture

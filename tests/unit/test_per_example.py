@@ -127,13 +127,13 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_pgd_is_run_once_as_configured_and_stays_in_the_ball(data, searches):
-    spec = with_pgd(seed=3, restarts=2, loss="margin")
+    spec = with_pgd(seed=3, restarts=2, loss="margin", step_size=EPS / 3)
     evaluate_attack(Blocks(SHAPE), data, "pgd20", spec)
     assert [len(call["images"]) for call in searches] == [5, 5, 2]
     shown = torch.cat([call["images"] for call in searches])
     assert torch.equal(shown, to_unit(data.pixels))
     for call in searches:
-        assert (call["eps"], call["step"], call["steps"]) == (EPS, EPS / 4, 6)
+        assert (call["eps"], call["step"], call["steps"]) == (EPS, EPS / 3, 6)
         assert (call["restarts"], call["loss"], call["tf32"]) == (2, "margin", False)
         assert (call["moved"] - call["images"]).abs().max() <= EPS + 1e-6
         assert call["moved"].min() >= 0
@@ -158,21 +158,22 @@ def test_a_subset_is_the_first_images_of_the_test_set(data, count):
 
 
 def test_more_images_than_the_test_set_has_are_refused(data):
-    with pytest.raises(BenchError, match=r"13 images are asked for and the test set has 12; lower"):
+    with pytest.raises(BenchError, match="13 images"):
         evaluate_attack(Blocks(SHAPE), data, "pgd20", with_pgd(images=13))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "what"),
+    "spoil",
     [
-        (lambda images: (images + 2 * EPS).clamp(0, 1), "left its ball"),
-        (lambda images: images - images.max() - 1e-3, "left its ball"),
-        (lambda images: images + float("nan"), "left its ball"),
+        lambda images: (images + 2 * EPS).clamp(0, 1),
+        lambda images: (images + EPS + 1e-5).clamp(0, 1),
+        lambda images: images - images.max() - 1e-3,
+        lambda images: images + float("nan"),
     ],
 )
-def test_an_image_outside_its_ball_stops_the_evaluation(monkeypatch, data, spoil, what):
+def test_an_image_outside_its_ball_stops_the_evaluation(monkeypatch, data, spoil):
     monkeypatch.setattr(module, "pgd", lambda model, images, labels, **_: spoil(images))
-    with pytest.raises(BenchError, match=rf"^pgd20: .*{what} .* no result was written; .* again"):
+    with pytest.raises(BenchError, match=r"^pgd20: .*left its ball"):
         evaluate_attack(Blocks(SHAPE), data, "pgd20", SPEC)
 
 

@@ -9,20 +9,19 @@ from typing import Any
 import pytest
 import torch
 from margins import Blocks, pixels
+from test_per_example import CPU, EPS, SHAPE
+from test_per_example import check as consistent
 from torch import Tensor, nn
 
 from bench.attacks.autoattack import STANDARD, AutoAttackState, source
-from bench.config.experiment import AutoAttack, Compute, Evaluation, EvaluationSpec, Threat
+from bench.config.experiment import AutoAttack, Evaluation, EvaluationSpec, Threat
 from bench.data.dataset import Images, to_unit
 from bench.evaluation import per_example as module
 from bench.evaluation.per_example import ExampleResults, evaluate_attack
 from bench.runtime.errors import BenchError
 
-SHAPE = (1, 16, 16)
-EPS = 8 / 255
 LEVELS = [6, 20, 6, 20, 6, 20, 6, 20, 6, 20]
 WRONG = 3
-CPU = Compute(device="cpu", threads=1, tf32=False)
 SPEC = EvaluationSpec(
     threat=Threat(eps=EPS),
     evaluation=Evaluation(batch_size=4, autoattack=AutoAttack(seed=7)),
@@ -94,11 +93,7 @@ def truth(call: Call) -> list[str]:
 
 
 def check(results: ExampleResults) -> None:
-    rows = zip(results.clean.tolist(), results.robust.tolist(), results.broken_by, strict=True)
-    for clean, robust, broken_by in rows:
-        assert clean or not robust
-        assert (broken_by == "clean") == (not clean)
-        assert (broken_by == "") == robust
+    consistent(results)
     left = results.details["components"]
     assert list(left) == list(STANDARD)
     assert list(left.values()) == sorted(left.values(), reverse=True)
@@ -166,7 +161,7 @@ def test_a_subset_is_the_first_images_and_no_more_than_there_are(scripted, data)
     calls = scripted(truth)
     results = evaluate_attack(Blocks(SHAPE), data, "autoattack", under(images=6))
     assert results.broken_by == TRUTH[:6]
-    with pytest.raises(BenchError, match="11 images are asked for and the test set has 10"):
+    with pytest.raises(BenchError, match="11 images"):
         evaluate_attack(Blocks(SHAPE), data, "autoattack", under(images=11))
     assert len(calls) == 1
 
@@ -231,7 +226,7 @@ def test_what_falls_without_a_component_saying_so_is_put_down_to_the_whole(scrip
 
 def test_an_image_outside_its_ball_stops_the_evaluation(scripted, data):
     scripted(truth, lambda images, *_: (images + 2 * EPS).clamp(0, 1))
-    with pytest.raises(BenchError, match=r"left its ball .* no result was written"):
+    with pytest.raises(BenchError, match="left its ball"):
         evaluate_attack(Blocks(SHAPE), data, "autoattack", SPEC)
 
 

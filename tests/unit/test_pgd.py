@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -116,6 +118,29 @@ def test_where_none_fools_the_highest_loss_is_kept():
     assert not ((lower > 0.5) & (higher < 0.5)).any()
 
 
+class ThreeClasses(Linear):
+    """A third class keeps the losses apart. Counts its calls."""
+
+    calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return torch.cat((super().forward(images), images.flatten(1)[:, :1].cos()), dim=1)
+
+
+def test_unless_told_otherwise_there_is_one_start_and_the_cross_entropy_is_raised(images):
+    def found(**options: Any) -> tuple[Tensor, int]:
+        model, labels = ThreeClasses(), torch.full((16,), 2)
+        budget = {"eps": 0.1, "step": 0.01, "steps": 3}
+        moved = pgd(model, images, labels, **budget, **options, generator=generator())
+        return moved, model.calls
+
+    default, calls = found()
+    assert calls == 3 + 1
+    assert torch.equal(default, found(restarts=1, loss="ce")[0])
+    assert not torch.equal(default, found(loss="margin")[0])
+
+
 def test_the_same_generator_gives_the_same_images_and_another_gives_others(images):
     model, labels = Linear(), torch.zeros(16, dtype=torch.int64)
     options = {"eps": 0.1, "step": 0.01, "steps": 1}
@@ -172,7 +197,7 @@ def test_an_error_of_the_model_does_not_keep_it_in_eval():
 
 def test_an_unknown_loss_and_no_restart_are_refused_by_name(images):
     labels = torch.zeros(16, dtype=torch.int64)
-    with pytest.raises(ConfigError, match=r"'margn' is unknown; did you mean 'margin'"):
+    with pytest.raises(ConfigError, match="'margn'"):
         pgd(Linear(), images, labels, **BUDGET, loss="margn", generator=generator())
-    with pytest.raises(ConfigError, match="at least 1 restart, got 0"):
+    with pytest.raises(ConfigError, match="restart"):
         pgd(Linear(), images, labels, **BUDGET, restarts=0, generator=generator())

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from factory import edit_json
 from planned import tiny, write_data, write_run
+from torch import nn
 
 from bench.config.experiment import Model
+from bench.config.loading import read_config
 from bench.data.sources import read
-from bench.planning.costs import kind_of, recorded_rates
+from bench.planning.costs import kind_of, method_kind, recorded_rates
+from bench.planning.counted import counted_rates, device_bytes, operations
 from bench.planning.sizes import Size, disk_bytes, size_of
 from bench.planning.text import amount, hours, table
 from bench.results.staleness import Staleness
 from bench.training.held_out import ENOUGH, held_out
 
+ROOT = Path(__file__).parents[2]
 CNN = Model(name="small_cnn", width=4)
 DIGITS = Size(train=1497, test=300, shape=(1, 8, 8), classes=10)
 
@@ -164,3 +170,42 @@ def test_what_adds_a_pass_is_another_kind_of_training():
 def test_networks_beside_the_trained_one_count_while_training(method, kept):
     disk = disk_bytes(tiny({"methods": {"mine": method}}), DIGITS, 1000)
     assert disk["while_training"] == kept * 4000
+
+
+# Hours and memory counted from operations, where no device can be asked
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return read_config(ROOT / "config" / "digits.yaml")
+
+
+def test_operations_are_those_that_a_hand_counts(digits):
+    size = size_of(digits, None)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(256, 10))
+    # A multiplication and an addition for each weight and place.
+    assert operations(network, size) == 2 * (4 * 9 * 64 + 256 * 10)
+
+
+def test_a_training_costs_its_attack_its_passes_and_its_selection(digits):
+    size = size_of(digits, None)
+    rates = counted_rates(digits, size, 1.0)
+    (image,) = rates.attacks["small_cnn", "", "clean"]
+    methods = {method.label: method for method in digits.methods}
+    cost = {label: rates.training[method_kind(one)][0] / image for label, one in methods.items()}
+    selection = 41 * 149 / 1348
+    assert cost["standard"] == pytest.approx(3 + selection)
+    assert cost["pgd_at"] == pytest.approx(3 + 20 + selection)
+    assert cost["trades"] == pytest.approx(6 + 20 + 1 + selection)
+    assert cost["memloss_v1"] == pytest.approx(9 + 20 + 1 + selection)
+    assert rates.attacks["small_cnn", "", "pgd"] == [2 * image]
+
+
+def test_hours_fall_with_the_stated_rate_and_memory_does_not(digits):
+    size = size_of(digits, None)
+    slow, fast = (
+        counted_rates(digits, size, rate).attacks["small_cnn", "", "autoattack"][0]
+        for rate in (1.0, 4.0)
+    )
+    assert slow == pytest.approx(4 * fast)
+    assert device_bytes(digits, size) > size.train * size.values

@@ -31,12 +31,14 @@ UNLIKE = {
 
 
 @pytest.fixture
-def copy(tmp_path, monkeypatch):
+def copy(tmp_path_factory, monkeypatch):
     """A copy of the package that a test may edit."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "bench", tmp_path / "bench", ignore=ignored)
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    return tmp_path / "bench"
+    # At the same place for every test: what a file means is read once as long as it is the same.
+    root = tmp_path_factory.getbasetemp() / "copied"
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(ROOT / "bench", root / "bench", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "ROOT", root)
+    return root / "bench"
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -50,29 +52,28 @@ def digests() -> dict[str, str]:
     return found | {"evaluation": evaluate_digest("resnet18")}
 
 
+@pytest.fixture(scope="module")
+def before():
+    """The digests of the package as it is."""
+    return digests()
+
+
 def changed(before: dict[str, str]) -> set[str]:
     return {name for name, value in digests().items() if before[name] != value}
 
 
-def test_a_copy_elsewhere_has_the_same_digest(copy, monkeypatch):
-    there = digests()
-    monkeypatch.setattr(provenance, "ROOT", ROOT)
-    assert digests() == there
+def test_a_copy_elsewhere_has_the_same_digest(before, copy):
+    assert digests() == before
 
 
 @pytest.mark.parametrize("kind", UNLIKE)
-@pytest.mark.parametrize(
-    "file",
-    ["methods/memloss.py", "training/run.py", "attacks/linf.py", "evaluation/per_example.py"],
-)
-def test_what_does_not_run_leaves_every_digest(copy, file, kind):
-    before = digests()
-    edit(copy / file, *UNLIKE[kind])
+def test_what_does_not_run_leaves_every_digest(before, copy, kind):
+    for file in ("methods/memloss", "training/run", "attacks/linf", "evaluation/per_example"):
+        edit(copy / f"{file}.py", *UNLIKE[kind])
     assert changed(before) == set()
 
 
-def test_the_whole_package_written_another_way_has_the_same_digests(copy):
-    before = digests()
+def test_the_whole_package_written_another_way_has_the_same_digests(before, copy):
     for path in copy.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         path.write_text(f"# No comment survives.\n{ast.unparse(tree)}\n", encoding="utf-8")
@@ -107,8 +108,7 @@ def test_the_whole_package_written_another_way_has_the_same_digests(copy):
         ("training/progress.py", set()),
     ],
 )
-def test_a_statement_makes_stale_what_runs_it_and_nothing_else(copy, file, stale):
-    before = digests()
+def test_a_statement_makes_stale_what_runs_it_and_nothing_else(before, copy, file, stale):
     path = copy / file
     path.write_text(path.read_text(encoding="utf-8") + "\nEXTRA = 1\n", encoding="utf-8")
     assert changed(before) == stale
@@ -141,8 +141,7 @@ def test_the_digests_of_the_other_stages_are_of_their_own_code(copy, file, stale
     assert {name for name, value in digests().items() if before[name] != value} == stale
 
 
-def test_a_new_method_leaves_the_digests_of_the_others(copy):
-    before = digests()
+def test_a_new_method_leaves_the_digests_of_the_others(before, copy):
     (copy / "methods" / "mine.py").write_text("from bench.methods.base import register\n")
     assert changed(before) == set()
     assert train_digest("mine", "resnet18", "folded") not in before.values()
@@ -182,17 +181,13 @@ def test_modules_that_import_each_other_are_followed_once(copy):
 
 
 def test_a_module_that_is_not_there_is_named(copy):
-    with pytest.raises(ModuleNotFoundError, match=r"no source file for bench\.methods\.nothing"):
+    with pytest.raises(ModuleNotFoundError, match=r"bench\.methods\.nothing"):
         train_digest("nothing", "resnet18", "folded")
 
 
-@pytest.mark.parametrize("method", method_names())
-@pytest.mark.parametrize("model", model_names())
-def test_every_method_on_every_model_has_a_digest_of_its_own(method, model):
-    others = [(m, n) for m in method_names() for n in model_names() if (m, n) != (method, model)]
-    assert train_digest(method, model, "folded") not in [
-        train_digest(*other, "folded") for other in others
-    ]
+def test_every_method_on_every_model_has_a_digest_of_its_own():
+    pairs = [(method, model) for method in method_names() for model in model_names()]
+    assert len({train_digest(*pair, "folded") for pair in pairs}) == len(pairs)
 
 
 def same(one: str, other: str) -> bool:

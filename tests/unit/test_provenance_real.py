@@ -41,6 +41,14 @@ print(json.dumps([
     [meaning(ast.parse(source)) for source in ODD],
 ]))
 """
+# Methods that a method's module imports, and those that they import.
+IMPORTED = {
+    "cure": ("trades",),
+    "hat": ("trades",),
+    "memloss": ("trades",),
+    "memloss_hat": ("hat", "memloss", "trades"),
+    "memory_mart": ("mart",),
+}
 STAGES = (
     "bench.training.job",
     "bench.evaluation.job",
@@ -64,6 +72,7 @@ def loaded():
     return {stage: set(names) for stage, names in json.loads(done.stdout).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_module_that_a_stage_imports_counts_or_decides_nothing(loaded, stage):
     undeciding = {name for name in loaded[stage] if f"{name}.".startswith(UNDECIDING)}
@@ -87,7 +96,7 @@ def test_a_methods_module_counts_and_only_what_it_imports(name):
     counted = set(sources(["bench.training.job", f"bench.methods.{name}"]))
     others = {f"bench.methods.{other}" for other in method_names() if other != name}
     assert f"bench.methods.{name}" in counted
-    assert counted & others == ({"bench.methods.trades"} if name == "memloss" else set())
+    assert counted & others == {f"bench.methods.{other}" for other in IMPORTED.get(name, ())}
 
 
 @pytest.mark.parametrize("name", model_names())
@@ -111,6 +120,7 @@ def pythons() -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_other_versions_of_python_give_the_same_digest():
     others = pythons()
     if not others:

@@ -6,12 +6,12 @@ import re
 
 import paged
 import pytest
-from factory import edit_json, published
+from factory import published
 from summed import CONFIG, table, written
 
 from bench.analysis.plots.context import Context
 from bench.config.parsing import parse
-from bench.data.published import PUBLISHED, difference
+from bench.data.published import PUBLISHED, difference, robustbench_name
 from bench.results.experiment import ExperimentResults
 from bench.results.flags import OTHER_IMAGES
 from bench.results.published import Published, read_reported
@@ -52,6 +52,17 @@ def test_the_published_images_are_known_whatever_their_source():
 
 def test_a_name_of_which_nothing_is_published_promises_nothing():
     assert difference(data("cifar10-jpeg", lossless=None)) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        *((name, name.split("-")[0]) for name in ("cifar10", "cifar10-jpeg", "cifar100-jpeg")),
+        *((other, None) for other in ("cifar10.1", "cifar10c", "cifar100_coarse", "my-cifar10")),
+    ],
+)
+def test_only_a_listed_name_or_its_variant_behind_a_hyphen_is_robustbenchs(name, listed):
+    assert robustbench_name(name) == listed
 
 
 @pytest.mark.parametrize(
@@ -129,10 +140,10 @@ def test_beside_the_published_images_it_does(results_factory):
     assert context.cards("autoattack")
 
 
-def test_page_and_claims_say_that_the_images_are_others(tmp_path):
-    folder = paged.experiment(tmp_path / "noise", dataset="cifar10", seeds=(0, 1))
-    for path in folder.glob("models/*/*/train.json"):
-        edit_json(path, data__lossless=False)
+def test_page_and_claims_say_that_the_images_are_others(results_factory):
+    results_factory.dataset = "cifar10"
+    results_factory.origin = {**published("cifar10"), "lossless": False}
+    folder = results_factory.all()
     for command in ("summarize", "statistics", "claims"):
         paged.command(command, folder)
     with (folder / "claims.csv").open() as file:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import enum
 import json
 import sys
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from factory import edit_json
+from factory import edit_json, read_csv
 from margins import Blocks, pixels
 from torch import nn
 
@@ -51,11 +50,6 @@ MODELS = {
     BenchmarkDataset.cifar_100: {ThreatModel.Linf: {}},
 }
 Install = Callable[..., None]
-UNAVAILABLE = (
-    "RobustBench's Rice2020Overfitting could not be fetched (ConnectionError: no route); put its "
-    "checkpoint by hand at {} and rerun with `snakemake --cores all --forcerun reference` and the "
-    "--configfile of this experiment"
-)
 
 
 def arriving(download: str, path: Path) -> None:
@@ -124,18 +118,13 @@ def test_what_is_there_already_needs_no_network(robustbench, tmp_path):
     assert path.read_bytes() == b"weights"
 
 
-def test_without_a_network_the_error_says_where_the_file_goes(robustbench, tmp_path):
-    robustbench(fetch=offline)
+@pytest.mark.parametrize("fetch", [offline, lambda *_: None])
+def test_without_a_network_the_error_says_where_the_file_goes(robustbench, tmp_path, fetch):
+    robustbench(fetch=fetch)
     with pytest.raises(UnavailableError) as caught:
         load_reference("Rice2020Overfitting", folder=tmp_path)
-    path = tmp_path / "cifar10" / "Linf" / "Rice2020Overfitting.pt"
-    assert str(caught.value) == UNAVAILABLE.format(path)
-
-
-def test_a_download_that_leaves_no_file_is_no_model(robustbench, tmp_path):
-    robustbench(fetch=lambda *_: None)
-    with pytest.raises(UnavailableError, match=r"could not be fetched \(no file arrived\)"):
-        load_reference("Rice2020Overfitting", folder=tmp_path)
+    assert str(tmp_path / "cifar10" / "Linf" / "Rice2020Overfitting.pt") in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_each_part_of_an_ensemble_is_fetched_to_its_own_place(robustbench, tmp_path):
@@ -164,30 +153,25 @@ def test_a_web_page_in_place_of_the_weights_is_named(robustbench, tmp_path):
         raise ValueError("invalid load key, '<'.")
 
     robustbench(loader)
-    with pytest.raises(BenchError, match="web page in its place: delete it") as caught:
+    path = tmp_path / "cifar10" / "Linf" / "Rice2020Overfitting.pt"
+    with pytest.raises(BenchError, match=f"^{path} ") as caught:
         load_reference("Rice2020Overfitting", folder=tmp_path)
     assert not isinstance(caught.value, UnavailableError)
-    assert str(tmp_path / "cifar10" / "Linf" / "Rice2020Overfitting.pt") in str(caught.value)
 
 
-def test_an_unknown_name_gets_the_nearest_ones(robustbench, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "dataset", "said"),
+    [
+        ("Rice2020Overfiting", "cifar10", "did you mean Rice2020Overfitting"),
+        ("Rice2020Overfitting", "cifar100", "cifar100"),
+        ("Rice2020Overfitting", "digits", r"'digits'.*cifar10, cifar100"),
+        ("Debenedetti2022Light_XCiT-S12", "cifar10", "timm"),
+    ],
+)
+def test_a_model_that_is_not_listed_is_refused(robustbench, tmp_path, name, dataset, said):
     robustbench(fetch=offline)
-    with pytest.raises(ConfigError, match="did you mean Rice2020Overfitting"):
-        load_reference("Rice2020Overfiting", folder=tmp_path)
-    with pytest.raises(ConfigError, match="no cifar100 Linf model"):
-        load_reference("Rice2020Overfitting", folder=tmp_path, dataset="cifar100")
-
-
-def test_an_unknown_data_set_is_named(robustbench, tmp_path):
-    robustbench(fetch=offline)
-    with pytest.raises(ConfigError, match="no models for 'digits'; it knows cifar10, cifar100"):
-        load_reference("Rice2020Overfitting", folder=tmp_path, dataset="digits")
-
-
-def test_a_model_that_timm_keeps_is_refused(robustbench, tmp_path):
-    robustbench()
-    with pytest.raises(ConfigError, match=r"leaves it to timm.*choose another"):
-        load_reference("Debenedetti2022Light_XCiT-S12", folder=tmp_path)
+    with pytest.raises(ConfigError, match=said):
+        load_reference(name, folder=tmp_path, dataset=dataset)
 
 
 def test_a_robustbench_that_does_not_import_is_named(monkeypatch, tmp_path: Path):
@@ -195,7 +179,7 @@ def test_a_robustbench_that_does_not_import_is_named(monkeypatch, tmp_path: Path
     monkeypatch.setitem(sys.modules, "robustbench", None)
     for name in [name for name in sys.modules if name.startswith("robustbench.")]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(BenchError, match="RobustBench cannot be imported"):
+    with pytest.raises(BenchError, match="RobustBench"):
         load_reference("Rice2020Overfitting", folder=tmp_path)
 
 
@@ -238,8 +222,7 @@ def test_a_listed_model_is_evaluated_as_ours_are(robustbench, tmp_path):
         "clean": 5,
         "pgd10": 3,
     }
-    with (folder / "examples" / "best" / "pgd10.csv").open(newline="") as file:
-        fates = [row["broken_by"] for row in csv.DictReader(file)]
+    fates = [row["broken_by"] for row in read_csv(folder / "examples" / "best" / "pgd10.csv")]
     assert fates == ["pgd10", "", "pgd10", "", "", "clean"]
 
 
@@ -261,7 +244,7 @@ def test_the_analysis_reads_what_was_evaluated_and_what_was_not(robustbench, res
 def test_images_that_robustbench_has_no_models_for_are_refused(robustbench, tmp_path):
     robustbench(fetch=offline)
     data = prepared(tmp_path / "digits.safetensors", "digits")
-    with pytest.raises(ConfigError, match=r"no models for 'digits'.*remove reference\.models"):
+    with pytest.raises(ConfigError, match=r"'digits'.*reference\.models"):
         evaluate_reference("Rice2020Overfitting", short(), data=data, folder=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -272,12 +255,10 @@ def test_without_a_network_the_record_says_so_and_the_job_ends_well(robustbench,
     folder = tmp_path / "reference" / "Rice2020Overfitting"
     evaluate_reference("Rice2020Overfitting", short(), data=data, folder=folder)
     (path,) = reference_files("Rice2020Overfitting", folder=tmp_path / "robustbench")
-    reason = UNAVAILABLE.format(path)
-    assert json.loads((folder / "evaluation.json").read_text()) == {
-        "method": "Rice2020Overfitting",
-        "unavailable": reason,
-    }
-    assert capsys.readouterr().out == f"{reason}\n"
+    record = json.loads((folder / "evaluation.json").read_text())
+    assert set(record) == {"method", "unavailable"}
+    assert str(path) in record["unavailable"]
+    assert capsys.readouterr().out == f"{record['unavailable']}\n"
     assert not (folder / "examples").exists()
 
 

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pictures import picture, pixels_of
 
-from bench.data.dataset import Dataset
 from bench.data.sources import cifar, read
 from bench.runtime.errors import BenchError, ConfigError
 
@@ -172,66 +170,3 @@ def test_an_svhn_file_that_is_another_is_refused_by_name(
     (tmp_path / "train_32x32.mat").write_bytes(b"a page of a provider")
     with pytest.raises(BenchError, match=r"train_32x32\.mat could not be had"):
         read("svhn", path=tmp_path, name="few")
-
-
-# folder
-
-
-def write_folder(root: Path, part: str, shades: dict[str, list[int]]) -> None:
-    for name, numbers in shades.items():
-        (root / part / name).mkdir(parents=True)
-        for shade in numbers:
-            picture(shade).save(root / part / name / f"{shade:03d}.png")
-
-
-def read_folder(path: Path) -> Dataset:
-    return read("folder", path=path, name="mine")
-
-
-def test_a_folder_is_read_in_sorted_order(tmp_path: Path) -> None:
-    write_folder(tmp_path, "train", {"dog": [7, 3], "ant": [5]})
-    write_folder(tmp_path, "test", {"dog": [1], "ant": [2]})
-    (tmp_path / "train" / "dog" / "notes.txt").write_text("not an image")
-    dataset = read_folder(tmp_path)
-    assert dataset.classes == ("ant", "dog")
-    assert dataset.train.labels.tolist() == [0, 1, 1]
-    for number, shade in enumerate([5, 3, 7]):
-        assert torch.equal(dataset.train.pixels[number], pixels_of(shade))
-    assert torch.equal(dataset.test.pixels[1], pixels_of(1))
-
-
-def test_jpeg_files_count_whatever_the_case_of_their_ending(tmp_path: Path) -> None:
-    write_folder(tmp_path, "train", {"ant": [1]})
-    write_folder(tmp_path, "test", {"ant": [1]})
-    picture(1).save(tmp_path / "train" / "ant" / "002.JPG")
-    picture(1).save(tmp_path / "train" / "ant" / "003.jpeg")
-    assert len(read_folder(tmp_path).train) == 3
-
-
-def test_images_of_two_sizes_are_named(tmp_path: Path) -> None:
-    write_folder(tmp_path, "train", {"ant": [1], "dog": [1]})
-    write_folder(tmp_path, "test", {"ant": [1], "dog": [1]})
-    picture(1, (8, 8)).save(tmp_path / "train" / "dog" / "big.png")
-    with pytest.raises(BenchError, match=r"big\.png: 8 x 8 pixels"):
-        read_folder(tmp_path)
-
-
-def test_a_test_class_without_training_images_is_named(tmp_path: Path) -> None:
-    write_folder(tmp_path, "train", {"ant": [1]})
-    write_folder(tmp_path, "test", {"ant": [1], "bee": [1]})
-    with pytest.raises(BenchError, match="no training images for bee"):
-        read_folder(tmp_path)
-
-
-@pytest.mark.parametrize("empty", ["train", "test"])
-def test_a_class_without_images_is_named(tmp_path: Path, empty: str) -> None:
-    write_folder(tmp_path, "train", {"ant": [1], "bee": [] if empty == "train" else [1]})
-    write_folder(tmp_path, "test", {"ant": [1]})
-    with pytest.raises(BenchError, match=rf"{empty}.bee: it holds no"):
-        read_folder(tmp_path)
-
-
-def test_a_missing_part_is_named(tmp_path: Path) -> None:
-    write_folder(tmp_path, "train", {"ant": [1]})
-    with pytest.raises(BenchError, match="test does not exist or has no folders"):
-        read_folder(tmp_path)

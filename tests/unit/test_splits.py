@@ -64,8 +64,7 @@ def test_holding_out_does_not_depend_on_the_state_of_global_randomness() -> None
 
 @pytest.mark.parametrize("count", [-1, 100, 101])
 def test_something_must_be_left_to_train_on(count: int) -> None:
-    said = f"^training.validation_images: cannot hold out {count} of 100 training images; ask"
-    with pytest.raises(BenchError, match=said):
+    with pytest.raises(BenchError, match=rf"^training\.validation_images: .* {count} of 100 "):
         hold_out(LABELS, count)
 
 

@@ -98,7 +98,7 @@ def test_a_radius_that_a_quoted_table_does_not_state_is_from_a_place_that_is_nam
             assert row.eps == pytest.approx(8 / 255)
 
 
-PLACE = r"commit [0-9a-f]{7}\), \S|Table \d|model card|table unknown: .*was not read"
+PLACE = r"commit [0-9a-f]{7}|Tables? \d|ablation, |card|table unknown: .*was not read"
 
 
 @pytest.mark.parametrize("read", [read_reported, read_cards])
@@ -109,16 +109,8 @@ def test_every_source_names_a_place_that_can_be_opened_or_says_that_it_is_unknow
 
 def test_numbers_that_their_author_withdrew_are_gone():
     found = [r for r in read_reported(CONFIG / "reported.csv") if "PyTorch-Robust" in r.source]
-    assert {(r.dataset, r.method, r.checkpoint_rule, r.metric): r.value for r in found} == {
-        ("cifar10", "trades", "best", "clean"): 82.04,
-        ("cifar10", "trades", "best", "autoattack"): 48.39,
-        ("cifar10", "trades", "last", "clean"): 82.04,
-        ("cifar10", "trades", "last", "autoattack"): 48.39,
-        ("cifar10", "mart", "best", "clean"): 79.23,
-        ("cifar10", "mart", "best", "autoattack"): 47.83,
-        ("cifar10", "mart", "last", "clean"): 82.77,
-        ("cifar10", "mart", "last", "autoattack"): 47.29,
-    }
+    withdrawn = {81.11, 47.07, 81.72, 47.76, 54.95, 21.70}
+    assert not withdrawn & {row.value for row in found}
     assert all("commit 1ba0a96" in row.source for row in found)
 
 
@@ -212,7 +204,8 @@ def test_the_baselines_have_an_anchor_in_our_own_file(cifar):
 
 def test_one_source_gives_one_number_a_cell():
     known = read_reported(CONFIG / "reported.csv")
-    cells = [(row.dataset, row.model, row.method, row.metric, row.source) for row in known]
+    keys = ("dataset", "model", "method", "metric", "checkpoint_rule", "source")
+    cells = [tuple(getattr(row, key) for key in keys) for row in known]
     assert len(set(cells)) == len(cells)
 
 

@@ -29,14 +29,9 @@ PUBLISHED = Published.read(ROOT / "config" / "reported.csv", ROOT / "config" / "
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile") / "digits"
-    ResultsFactory(folder, dataset=HOSTILE).all(("standard", "trades"), seeds=(0,))
+    ResultsFactory(folder, dataset=HOSTILE).all(("standard", "memloss_v1"), seeds=(0,))
     assert main(["summarize", "--folder", str(folder)]) == 0
     return folder
-
-
-@pytest.fixture(scope="module")
-def plain(results: Path) -> list[Path]:
-    return draw_figures(ExperimentResults(results), PUBLISHED, results / "plain")
 
 
 def bench(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
@@ -50,7 +45,12 @@ def bench(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.C
     )
 
 
-def test_figures_are_the_same_whatever_backend_and_settings_a_user_has(results, plain, tmp_path):
+@pytest.mark.slow
+def test_figures_are_the_same_whatever_backend_and_settings_a_user_has(results, tmp_path):
+    plain = draw_figures(ExperimentResults(results), PUBLISHED, tmp_path / "plain")
+    # An SVG has each text in a comment beside its outlines.
+    texts = next(path for path in plain if path.name == "frontier.svg").read_text("utf-8")
+    assert "US$ notes x_1$ %" in texts
     (tmp_path / "matplotlibrc").write_text(
         "text.usetex: True\nfont.size: 40\nsavefig.dpi: 20\nsvg.fonttype: none\n"
     )
@@ -65,16 +65,10 @@ def test_figures_are_the_same_whatever_backend_and_settings_a_user_has(results, 
         assert (tmp_path / "own" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def test_free_text_is_drawn_as_text(plain):
-    # An SVG has each text in a comment beside its outlines.
-    texts = next(path for path in plain if path.name == "frontier.svg").read_text("utf-8")
-    assert "US$ notes x_1$ %" in texts
-
-
-@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}])
-def test_what_an_encoding_lacks_is_printed_in_escapes(results, tmp_path, environment):
-    out = tmp_path / "β猫.html"
-    done = bench("report", "--folder", str(results), "--out", str(out), **environment)
+@pytest.mark.slow
+def test_what_an_encoding_lacks_is_printed_in_escapes(results, tmp_path):
+    out, plain = tmp_path / "β猫.html", {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = bench("report", "--folder", str(results), "--out", str(out), **plain)
     assert done.returncode == 0, done.stderr
     assert b".html" in done.stdout
     assert out.is_file()
@@ -94,9 +88,9 @@ def test_defaults_are_the_suites_wherever_a_command_is_called(results, tmp_path,
     assert parser().parse_args(["perf"]).config == ROOT / "config" / "paper.yaml"
     chosen = parser().parse_args(["figures", "--folder", "digits"])
     assert chosen.reference == ROOT / "config" / "robustbench.csv"
-    assert of_suite("config/claims.yaml") == ROOT / "config" / "claims.yaml"
+    assert of_suite("config/paper.yaml") == ROOT / "config" / "paper.yaml"
     monkeypatch.chdir(ROOT)
-    assert of_suite("config/claims.yaml") == Path("config/claims.yaml")
+    assert of_suite("config/paper.yaml") == Path("config/paper.yaml")
 
 
 def test_verify_finds_the_suites_configs_from_another_folder(tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -98,51 +99,46 @@ def test_a_save_that_fails_leaves_the_earlier_file_and_no_other(saved):
 
 
 def test_a_missing_file_asks_for_training(tmp_path):
-    with pytest.raises(BenchError, match=r"best.safetensors: there is no such file; train"):
+    with pytest.raises(BenchError, match=r"best\.safetensors: "):
         weights.load(tmp_path / "best.safetensors")
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.999])
-def test_a_truncated_file_says_so_and_what_to_do(saved, kept):
+def test_a_truncated_file_is_refused(saved, kept):
     content = saved.read_bytes()
     saved.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-    with pytest.raises(BenchError, match=r"best.safetensors: truncated .* delete the file"):
+    with pytest.raises(BenchError, match=r"best\.safetensors: "):
         weights.load(saved)
 
 
-def test_a_file_of_another_kind_is_no_checkpoint(saved):
-    saved.write_text("epoch,loss\n1,2.3\n" * 20)
-    with pytest.raises(BenchError, match="truncated or not a checkpoint"):
-        weights.load(saved)
-    dataset.save(some_data(), saved)
-    with pytest.raises(BenchError, match="not a checkpoint of this suite; train this run again"):
-        weights.load(saved)
+def metadata(text: str | None) -> Callable[[Path], None]:
+    """Return what writes a tensor with that text in our place of the header."""
+    header = None if text is None else {weights.KEY: text}
+    return lambda path: save_file({"linear.bias": torch.zeros(10)}, path, header)
 
 
 @pytest.mark.parametrize(
-    "metadata",
-    [None, {weights.KEY: "{"}, {weights.KEY: "[1]"}, {weights.KEY: '{"model": "small_cnn"}'}],
+    "write",
+    [
+        lambda path: path.write_text("epoch,loss\n1,2.3\n" * 20),
+        lambda path: dataset.save(some_data(), path),
+        *(metadata(text) for text in (None, "{", "[1]", '{"model": "small_cnn"}')),
+        *(
+            metadata(json.dumps({**asdict(ABOUT), **wrong}))
+            for wrong in ({"width": "x"}, {"fingerprint": 3}, {"classes": None}, {"new": 1})
+        ),
+        metadata(json.dumps({**asdict(ABOUT), "model": ["small_cnn"]})),
+    ],
 )
-def test_weights_without_our_description_are_no_checkpoint(saved, metadata):
-    save_file({"linear.bias": torch.zeros(10)}, saved, metadata)
-    with pytest.raises(BenchError, match="not a checkpoint of this suite"):
-        weights.load(saved)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"width": "x"}, {"fingerprint": 3}, {"classes": None}, {"model": ["small_cnn"]}, {"new": 1}],
-)
-def test_a_description_of_other_types_is_no_checkpoint(saved, wrong):
-    header = {weights.KEY: json.dumps({**asdict(ABOUT), **wrong})}
-    save_file({"linear.bias": torch.zeros(10)}, saved, header)
-    with pytest.raises(BenchError, match=r"best\.safetensors: not a checkpoint of this suite; tr"):
+def test_a_file_of_another_kind_is_no_checkpoint(saved, write):
+    write(saved)
+    with pytest.raises(BenchError, match=r"best\.safetensors: "):
         weights.load(saved)
 
 
 def test_an_unknown_architecture_is_named_with_the_file_and_what_to_do(model, saved):
     weights.save(saved, model.state_dict(), replace(ABOUT, model="nope"))
-    with pytest.raises(BenchError, match=r"best\.safetensors: .*'nope'.*put its file back into b"):
+    with pytest.raises(BenchError, match=r"best\.safetensors: .*'nope'"):
         weights.load(saved)
 
 
@@ -152,7 +148,7 @@ def test_a_width_that_the_architecture_no_longer_has_is_named(model, saved, monk
 
     monkeypatch.setitem(base._BUILDERS, ABOUT.model, narrow)
     weights.save(saved, model.state_dict(), replace(ABOUT, width=4))
-    with pytest.raises(BenchError, match=r"best\.safetensors: .* has no width, and 4 is asked for"):
+    with pytest.raises(BenchError, match=r"best\.safetensors: .*width"):
         weights.load(saved)
 
 
@@ -162,7 +158,7 @@ def test_a_width_that_the_architecture_no_longer_has_is_named(model, saved, monk
 def test_weights_of_another_architecture_are_refused(model, saved, other):
     about = replace(ABOUT, **other)
     weights.save(saved, model.state_dict(), about)
-    with pytest.raises(BenchError, match=f"not weights of {about.model} .*; train this run again"):
+    with pytest.raises(BenchError, match=rf"best\.safetensors: .*{about.model}"):
         weights.load(saved)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import subprocess
 import sys
 from pathlib import Path
+
+from factory import read_csv
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,7 +19,7 @@ def test_the_minimal_experiment_ends_in_a_report(tmp_path):
     )
     results = tmp_path / "results" / "minimal"
     assert "MemLoss" in (results / "report.html").read_text(encoding="utf-8")
-    with (results / "summary.csv").open(newline="", encoding="utf-8") as file:
-        rows = [(row["method"], row["checkpoint"], row["attack"]) for row in csv.DictReader(file)]
+    summary = read_csv(results / "summary.csv")
+    rows = [(row["method"], row["checkpoint"], row["attack"]) for row in summary]
     assert len(rows) == len(set(rows)) == 8
     assert {method for method, _, _ in rows} == {"trades", "memloss"}

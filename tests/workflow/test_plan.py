@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from project import ROOT, copy_project, planned, snakemake
+
+from bench.runtime.provenance import reference_digest
 
 ANALYSIS = dict.fromkeys(
     ("data", "summary", "statistics", "claims", "tables", "figures", "report_page", "all"), 1
@@ -47,18 +50,12 @@ def test_plan_has_every_method_and_seed(project, no_torch, config):
     assert total == sum(counts.values())
 
 
-def test_bare_run_is_the_paper(project, no_torch):
-    done = snakemake(project, "-n", "--cores", "8", path=no_torch)
-    assert done.returncode == 0, done.stderr
-    text = done.stdout + done.stderr
-    assert "results/paper/models/memloss_v1/seed2/best.safetensors" in text
-    assert "results/summary.csv" in text
-
-
-def test_another_seed_list_is_one_flag_away(project, no_torch):
-    arguments = ("--configfile", "config/digits.yaml", "--config", "seeds=[7]")
+def test_other_seeds_and_no_diagnostics_are_a_flag_away(project, no_torch):
+    flags = ("--config", "seeds=[7]", "diagnostics=null")
+    arguments = ("--configfile", "config/digits.yaml", *flags)
     counts = planned(project, "--cores", "2", *arguments, path=no_torch)
     assert counts["train"] == counts["evaluate"] == 11
+    assert not {"diagnose", "transfer"} & set(counts)
 
 
 def test_the_full_demo_examines_every_seed(project, no_torch):
@@ -70,54 +67,59 @@ def test_the_full_demo_examines_every_seed(project, no_torch):
     assert counts["train"] == counts["evaluate"] == 22
 
 
-def test_a_config_without_diagnostics_examines_nothing(project, no_torch):
-    arguments = ("--configfile", "config/digits.yaml", "--config", "diagnostics=null")
-    done = snakemake(project, "-n", "--cores", "2", *arguments, path=no_torch)
-    assert done.returncode == 0, done.stderr
-    assert "diagnose" not in done.stdout + done.stderr
-
-
 def test_a_single_run_can_be_asked_for(project, no_torch):
     target = "results/digits/models/mart/seed1/train.json"
     arguments = ("--cores", "2", "--configfile", "config/digits.yaml", "--", target)
     assert planned(project, *arguments, path=no_torch) == {"data": 1, "train": 1, "total": 2}
 
 
-@pytest.mark.parametrize(
-    ("flag", "sentence"),
-    [
-        ("threat={eps: 8}", "threat.eps"),
-        ("methods={tradse: {}}", "did you mean 'trades'"),
-        ("seeds=[]", "seeds:"),
-        ("epochs=3", "unknown key 'epochs'"),
-        ("diagnostics={imgaes: 3}", "diagnostics: unknown key 'imgaes'"),
-    ],
-)
-def test_a_bad_key_stops_the_plan_with_a_sentence(project, no_torch, flag, sentence):
-    arguments = ("-n", "--configfile", "config/digits.yaml", "--config", flag)
-    done = snakemake(project, *arguments, path=no_torch)
-    assert done.returncode != 0
+def stopped(project, no_torch, *arguments):
+    """Return what a plan says that ends without a traceback."""
+    done = snakemake(project, "-n", *arguments, path=no_torch)
     text = done.stdout + done.stderr
-    assert sentence in text
+    assert done.returncode != 0
     assert "Traceback" not in text
+    return text
 
 
-def test_a_key_given_twice_stops_the_plan_with_a_sentence(project, no_torch, tmp_path):
+def test_bad_keys_stop_the_plan(project, no_torch):
+    flags = ("--config", "threat={eps: 8}", "epochs=3", "diagnostics={imgaes: 3}")
+    text = stopped(project, no_torch, "--configfile", "config/digits.yaml", *flags)
+    for key in ("threat.eps: ", "'epochs'", "diagnostics: unknown key 'imgaes'"):
+        assert key in text
+
+
+def test_a_key_given_twice_stops_the_plan(project, no_torch, tmp_path):
     path = tmp_path / "twice.yaml"
     path.write_text((ROOT / "config/digits.yaml").read_text() + "\nseeds: [4]\n")
-    done = snakemake(project, "-n", "--configfile", str(path), path=no_torch)
-    assert done.returncode != 0
-    text = done.stdout + done.stderr
+    text = stopped(project, no_torch, "--configfile", str(path))
     assert f"--configfile {path}: line " in text
-    assert "the key seeds is in line " in text
-    assert "Traceback" not in text
+    assert "seeds" in text
 
 
-def test_a_method_file_of_another_name_stops_the_plan_with_a_sentence(tmp_path, no_torch):
+def test_a_method_file_of_another_name_stops_the_plan(tmp_path, no_torch):
     project = copy_project(tmp_path / "project")
     (project / "bench/methods/trades.py").rename(project / "bench/methods/mine.py")
-    done = snakemake(project, "-n", "--configfile", "config/digits.yaml", path=no_torch)
-    assert done.returncode != 0
+    text = stopped(project, no_torch, "--configfile", "config/digits.yaml")
+    assert "methods/mine.py: it registers 'trades'" in text
+
+
+def test_the_models_of_the_configuration_are_evaluated_and_summarized(project):
+    names = ["Rice2020Overfitting", "Wong2020Fast"]
+    arguments = ("--configfile", "config/digits.yaml", "--config")
+    done = snakemake(project, "-n", "-p", *arguments, f"reference={{models: [{', '.join(names)}]}}")
     text = done.stdout + done.stderr
-    assert "methods/mine.py: it registers 'trades', and a file is called as what it" in text
-    assert "Traceback" not in text
+    assert done.returncode == 0, text
+    assert sorted(re.findall(r"bench reference --name (\w+)", text)) == names
+    (told,) = re.findall(r"bench summarize --spec '(.*?)' --folder", text)
+    assert json.loads(told)["reference"]["models"] == names
+    assert "--reference config/robustbench.csv" in text
+
+
+def test_a_model_is_evaluated_again_when_the_code_changes_that_its_record_names(tmp_path):
+    project = copy_project(tmp_path / "project")
+    with (project / "Snakefile").open("a") as file:
+        file.write('\nprint("code of reference:", rules.reference.params.code)\n')
+    done = snakemake(project, "-n", "--configfile", "config/digits.yaml")
+    text = done.stdout + done.stderr
+    assert re.findall(r"code of reference: (\w+)", text) == [reference_digest()], text

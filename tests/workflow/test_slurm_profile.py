@@ -6,7 +6,7 @@ import re
 
 import pytest
 import yaml
-from project import ROOT, copy_project, planned, snakemake
+from project import ROOT, copy_project, job_counts, snakemake
 
 README = ROOT / "profiles/README.md"
 SLURM = ("--profile", "profiles/slurm")
@@ -32,6 +32,15 @@ def project(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def plan(project):
+    """What a dry run with the profile says."""
+    done = snakemake(project, "-n", *SLURM)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    return text
+
+
 def profile(name):
     return yaml.safe_load((ROOT / f"profiles/{name}/profile.yaml").read_text())
 
@@ -46,14 +55,11 @@ def resources(text, rule):
     return dict(pair.split("=", 1) for pair in line.partition(":")[2].strip().split(", "))
 
 
-def test_a_dry_run_plans_the_paper_with_its_requests(project):
-    done = snakemake(project, "-n", *SLURM)
-    text = done.stdout + done.stderr
-    assert done.returncode == 0, text
+def test_a_dry_run_plans_the_paper_with_its_requests(plan):
     for rule, minutes in MINUTES.items():
-        asked = resources(text, rule)
+        asked = resources(plan, rule)
         assert (asked["gpu"], asked["mem_mb"], asked["runtime"]) == ("1", "16000", minutes)
-    summary = resources(text, "summary")
+    summary = resources(plan, "summary")
     assert "gpu" not in summary
     assert (summary["mem_mb"], summary["runtime"]) == ("4000", "60")
 
@@ -67,28 +73,23 @@ def test_every_rule_that_asks_for_a_gpu_is_in_the_profile_and_its_readme():
     assert set(re.findall("`(.*?)`", gres)) == asking
 
 
-def test_the_plan_is_that_of_the_default_profile(project):
-    assert planned(project, *SLURM) == planned(project)
+def test_the_plan_is_that_of_the_default_profile_with_more_jobs_at_once(project, plan):
+    done = snakemake(project, "-n")
+    text = done.stdout + done.stderr
+    assert job_counts(plan) == job_counts(text)
+    # The bare command is the paper.
+    assert "results/paper/models/memloss_v1/seed2/best.safetensors" in text
+    assert "results/summary.csv" in text
+    assert "GPU limit: 1\n" in text
+    assert "GPU limit: 16\n" in plan
+    done = snakemake(project, "-n", *SLURM, "--resources", "gpu=4")
+    assert "GPU limit: 4\n" in done.stdout + done.stderr
 
 
 def test_what_makes_a_job_run_again_is_the_same_everywhere():
     default = profile("default")
     assert default["rerun-triggers"] == ["input", "mtime", "params"]
     assert default.items() <= profile("slurm").items()
-
-
-@pytest.mark.parametrize(
-    ("flags", "limit"),
-    [
-        ((), 1),
-        (SLURM, 16),
-        (("--workflow-profile", "slurm"), 16),
-        ((*SLURM, "--resources", "gpu=4"), 4),
-    ],
-)
-def test_gpu_jobs_at_once(project, flags, limit):
-    done = snakemake(project, "-n", *flags)
-    assert f"GPU limit: {limit}\n" in done.stdout + done.stderr
 
 
 def test_without_the_executor_nothing_trains_on_a_login_node(project, monkeypatch):

@@ -247,7 +247,8 @@ class Cost(RuledClaim):
         """Refuse a ratio that no times can have."""
         Claim.__post_init__(self)
         if min(self.region.ends) <= 0:
-            raise ValueError("expected: a ratio of times is above 0, and so is every end of it")
+            given = next(k for k in ("expected", "above", "below") if getattr(self, k) is not None)
+            raise ValueError(f"{given}: a ratio of times is above 0, and so is every end of it")
 
     @property
     def images_too(self) -> bool:

@@ -139,6 +139,7 @@ def content(context: Context, citations: list[Citation] | None) -> dict[str, Any
         "title": _title(context, name),
         "answer": answer(context),
         "claims": tables.claims_page(context, results.claims) if claimed(context) else None,
+        "claims_missing": results.claims is None,
         **_frontier(context, charts),
         "comparison": comparison_sheet(results, table),
         "summary": tables.summary_sheet(context),
