@@ -10,6 +10,7 @@ from settings import settings
 
 from bench.__main__ import main
 from bench.planning.verify import configs_of, verify
+from bench.results.staleness import Staleness
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
 from bench.runtime.provenance import packages
@@ -108,6 +109,18 @@ def test_a_run_whose_start_has_other_weights_now_is_named(tmp_path):
     (finding,) = verify(of, CONFIG, tmp_path)
     assert finding.where == str(second / "train.json")
     assert "standard" in finding.what
+
+
+def test_a_run_is_as_stale_as_the_one_that_it_starts_from(tmp_path):
+    methods = {"trades": {"training": {"start": "standard"}}, "standard": {}}
+    of = tiny({**ONLY, "methods": methods})
+    first, second = write_run(tmp_path, of, "standard"), write_run(tmp_path, of)
+    write_data(tmp_path, of)
+    edit_json(second / "train.json", needed_sha256={"start": sha256(first / "best.safetensors")})
+    edit_json(first / "train.json", spec__training__batch_size=7)
+    stale = Staleness(of, tmp_path)
+    assert stale.training("standard", 0) == ["the config has another training.batch_size"]
+    assert stale.training("trades", 0) == ["its start, standard, must be trained again"]
 
 
 def test_runs_that_are_not_made_share_a_line(run):
