@@ -144,7 +144,8 @@ def own_recipes(runs: Sequence[EvaluatedRun], experiment: Experiment | None) -> 
     that most labels have; where no recipe has more labels than every other, nothing says which one
     is shared, and no run counts as trained by it.
     """
-    recipes = {_pair(run): _recipe_of(run.training.spec) for run in runs}
+    standard = {run.training.method for run in runs if run.training.spec.method == "standard"}
+    recipes = {_pair(run): _recipe_of(run.training.spec, standard) for run in runs}
     if experiment:
         shared = _recipe(experiment.training)
         # Records were checked against the config, so their recipe is its.
@@ -393,10 +394,16 @@ def _pair(run: EvaluatedRun) -> Pair:
     return run.training.method, run.training.seed
 
 
-def _recipe_of(spec: TrainSpec) -> str:
-    """Return the recipe of a run; where it starts is the method's, if its paper pretrains."""
-    known = spec.method in method_names() and declared(spec.method, "pretrained")
-    return _recipe(replace(spec.training, start=None) if known else spec.training)
+def _recipe_of(spec: TrainSpec, standard: Collection[str]) -> str:
+    """Return the recipe of a run; `standard` are the labels of standard training.
+
+    A method whose paper begins with standard training has the shared recipe where it does so, and
+    one of its own where it begins with anything else or from scratch.
+    """
+    if not (spec.method in method_names() and declared(spec.method, "pretrained")):
+        return _recipe(spec.training)
+    recipe, start = _recipe(replace(spec.training, start=None)), spec.training.start
+    return recipe if start in standard else f"{recipe} from {start}"
 
 
 def _recipe(training: Any) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.config.claims import claim_files
 from bench.config.experiment import Experiment, Method
 from bench.planning.costs import (
     Rates,
@@ -16,7 +17,7 @@ from bench.planning.costs import (
     recorded_rates,
     training_seconds,
 )
-from bench.planning.sizes import Size, disk_bytes, size_of
+from bench.planning.sizes import Size, check_average, disk_bytes, size_of
 from bench.planning.text import amount, hours, table
 from bench.results.staleness import Staleness
 from bench.runtime.errors import Problems
@@ -135,7 +136,11 @@ def make_plan(
         for method in experiment.methods:
             with problems.collecting():
                 check_training(method.training, method.label, size.train, size.shape)
+            with problems.collecting():
+                check_average(method, size.train)
         problems.settle()
+    if experiment.claims is not None:
+        claim_files((), experiment.claims)
     past = recorded_rates(experiment, size, results) if size else Rates()
     if size:
         _check_networks(experiment, size, tried=bool(past.parameters))

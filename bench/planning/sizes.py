@@ -9,6 +9,8 @@ from typing import Any
 from bench.config.experiment import Experiment, Method, Training
 from bench.config.method_options import declared
 from bench.results.records import DataRecord
+from bench.runtime.errors import ConfigError
+from bench.training.held_out import held_out
 from bench.training.sizes import check_training
 
 # Images and shapes of sources that are always the same; the others' are known once data.json is.
@@ -20,6 +22,7 @@ SOURCES: dict[str, tuple[int, int, tuple[int, ...], int]] = {
 }
 STORAGE = {"int8": 1, "float16": 2, "float32": 4}
 FLOAT = 4
+INITIAL = 0.1  # share of the initial weights that an average of weights may end with
 LABEL = 8
 
 
@@ -66,6 +69,22 @@ def check_beside(training: Training, label: str, data: Path) -> None:
     about = DataRecord.find(data.with_suffix(".json"))
     if about is not None and about.image_shape:
         check_training(training, label, about.train_images, about.image_shape)
+
+
+def check_average(method: Method, train_images: int) -> None:
+    """Raise ConfigError where an average of the weights would be of the initial ones still."""
+    recipe = method.training
+    if recipe.weight_averaging is None:
+        return
+    images = train_images - held_out(recipe, train_images)
+    steps = recipe.epochs * -(-images // recipe.batch_size)
+    share = recipe.weight_averaging.decay**steps
+    if share > INITIAL:
+        raise ConfigError(
+            f"training.weight_averaging.decay: methods.{method.label}: after {steps} steps "
+            f"{share:.0%} of the average would still be initial weights; choose at most "
+            f"{INITIAL ** (1 / steps):.4f}"
+        )
 
 
 def disk_bytes(experiment: Experiment, size: Size, parameters: int) -> dict[str, int]:

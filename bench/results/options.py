@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.config.method_options import REQUIRED, declared_options, method_names, method_options
+from bench.config.parsing import Label
 from bench.runtime.errors import ConfigError
 
 
 def options_text(method: str, given: Mapping[str, Any]) -> str:
     """Return all options of `method` as "variant=v1;beta=3", defaults included.
 
-    A method that this version does not know has the options that are given.
+    What another method is labelled is left out: it says nothing of the method. A method that this
+    version does not know has the options that are given.
     """
     known = method_options(method) if method in method_names() else {}
-    values = {**_defaults(method), **given}
+    labels = {name for name, option in known.items() if option.type is Label}
+    values = {k: v for k, v in {**_defaults(method), **given}.items() if k not in labels}
     order = [*(name for name in known if name in values), *sorted(set(values) - set(known))]
     return ";".join(f"{name}={_text(values[name])}" for name in order)
 

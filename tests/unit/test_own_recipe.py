@@ -67,8 +67,14 @@ def test_where_no_recipe_is_that_of_most_none_is_taken_for_the_shared_one(traine
 
 def test_a_start_is_no_recipe_of_its_own_where_the_methods_paper_pretrains(trained):
     late = {"start": "standard"}
-    runs = trained(trades={}, mart={}, cure=late, pgd_at=late)
+    runs = trained(standard={}, trades={}, mart={}, cure=late, pgd_at=late)
     assert labels(own_recipes(runs, None)) == {"pgd_at"}
+
+
+@pytest.mark.parametrize("start", [None, "trades"])
+def test_begun_otherwise_than_its_paper_does_it_is_another_recipe(trained, start):
+    runs = trained(standard={}, trades={}, mart={}, cure={"start": start})
+    assert labels(own_recipes(runs, None)) == {"cure"}
 
 
 def test_the_engine_is_no_recipe(trained):

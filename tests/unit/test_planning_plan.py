@@ -13,6 +13,7 @@ from bench.__main__ import main
 from bench.planning.costs import Rates
 from bench.planning.plan import ASSUMED, KEPT, UNKNOWN, UNREAD, as_text, make_plan
 from bench.planning.sizes import Size
+from bench.runtime.errors import ConfigError
 
 
 @pytest.fixture
@@ -167,3 +168,15 @@ def test_planning_needs_no_torch(monkeypatch, results):
     plan = make_plan(tiny(), results)
     assert plan.disk is None
     assert f"disk: {UNKNOWN}" in as_text(plan)
+
+
+def test_an_average_that_would_be_of_initial_weights_is_refused(results):
+    averaged = {"training.weight_averaging": {"decay": 0.9999}}
+    with pytest.raises(ConfigError, match=r"weight_averaging\.decay: methods\.trades"):
+        make_plan(tiny(averaged), results)
+    make_plan(tiny({"training.weight_averaging": {"decay": 0.9}}), results)
+
+
+def test_claims_of_no_paper_are_refused(results):
+    with pytest.raises(ConfigError, match=r"claims: 'memlos' is unknown; did you mean 'memloss'"):
+        make_plan(tiny({"claims": ["memlos"]}), results)

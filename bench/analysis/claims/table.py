@@ -48,7 +48,7 @@ def claims_table(results: ExperimentResults, files: Iterable[Path]) -> pd.DataFr
 def claims_sheet(table: pd.DataFrame) -> Sheet:
     """Return the claims as readers see them."""
     if table.empty:
-        note = "No paper whose claims are known proposes a method of this experiment."
+        note = "This experiment is held against the claims of no paper."
         body = pd.DataFrame(columns=["Claim", "Verdict"])
         return Sheet(name="claims", caption="What is claimed.", body=body, notes=[note])
     rows, first = table.to_dict("records"), table.iloc[0]
