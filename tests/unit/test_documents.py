@@ -85,8 +85,7 @@ def test_what_was_found_is_what_the_published_claims_say():
     path = ROOT / "results" / "reference" / "digits" / "claims.csv"
     claims = read_csv(path)
     counts = Counter(claim["verdict"] for claim in claims)
-    open_ = ("inconclusive", "not run")
-    assert [claim["id"] for claim in claims if claim["verdict"] not in open_] == ["v1-cost"]
+    assert set(counts) <= {"inconclusive", "not run"}, "the README says what is decided"
     said = f"{counts['inconclusive']} are inconclusive and {counts['not run']} not run"
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"of {len(claims)} claims {said}" in text
