@@ -170,7 +170,7 @@ def test_a_missing_key_is_named(tmp_path, key):
         (
             {key: ORDER[key] for key in ("id", "text", "source", "kind", "method", "above")}
             | {"rule": "cost", "against": "T"},
-            "claims.one.expected: a ratio of times is above 0",
+            "claims.one.above: a ratio of times is above 0",
         ),
         ({**ORDER, "rule": "frontier", "against": []}, "against: name the methods of the front"),
     ],

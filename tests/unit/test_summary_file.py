@@ -40,7 +40,7 @@ def damaged(tmp_path: Path) -> Callable[[Callable[[Rows], object]], Path]:
     [
         ({"accuracy": "abc"}, "row 2: accuracy: .*'abc'"),
         ({"accuracy": ""}, "row 2: accuracy: .*''"),
-        ({"accuracy": "62.68"}, "row 2 .*accuracy 62.68, 188 of 300 images"),
+        ({"accuracy": "62.68"}, "row 2 .*accuracy 62.68, \d+ of 300 images"),
         ({"correct": "301"}, "row 2 .*301 of 300 images"),
         ({"n": "0", "correct": "0"}, "row 2 .*0 of 0 images"),
         ({"n": "300.5"}, "row 2: n: .*'300.5'"),
