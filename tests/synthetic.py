@@ -19,7 +19,7 @@ from bench.config.experiment import (
     Training,
     TrainSpec,
 )
-from bench.config.method_options import declared_options
+from bench.config.method_options import declared_options, default_width
 from bench.config.schema import WeightAveraging, WeightPerturbation
 from bench.data.dataset import Dataset, Images
 
@@ -98,6 +98,11 @@ def some_spec(
         training=replace(shell, **training),
         compute=compute,
     )
+
+
+def narrow_width(name: str, width: int = 4) -> int | None:
+    """Return `width` for an architecture that takes one, else None."""
+    return None if default_width(name) is None else width
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 import torch
 from factory import ResultsFactory, edit_json
 from safetensors.torch import save_file
+from synthetic import narrow_width
 from torch import nn
 
 from bench.config.schema import Normalization
@@ -59,7 +60,8 @@ def imported(folder: Path) -> ModuleType:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", names())
 def test_every_architecture_loads_alone_and_gives_the_same_logits(tmp_path, name, channels):
-    run, model = finished(tmp_path / "results", name=name, channels=channels)
+    width = narrow_width(name)
+    run, model = finished(tmp_path / "results", name=name, channels=channels, width=width)
     out = export(run, "best", tmp_path / "out").parent
 
     loaded = imported(out).load()
@@ -73,7 +75,7 @@ def test_every_architecture_loads_alone_and_gives_the_same_logits(tmp_path, name
 
 @pytest.mark.parametrize("name", names())
 def test_an_exported_module_imports_torch_and_safetensors_only(tmp_path, name):
-    run, _ = finished(tmp_path / "results", name=name)
+    run, _ = finished(tmp_path / "results", name=name, width=narrow_width(name))
     tree = ast.parse((export(run, "best", tmp_path / "out").parent / "model.py").read_text())
     roots = set()
     for node in ast.walk(tree):

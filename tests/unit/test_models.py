@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from synthetic import narrow_width
 from torch import nn
 
 from bench.models import base
@@ -37,7 +38,7 @@ class Flat(nn.Module):
 
 
 def narrow(name: str, *, seed: int = 0, **changes: int) -> nn.Module:
-    options = {"classes": 10, "channels": 3, "width": 8} | changes
+    options = {"classes": 10, "channels": 3, "width": narrow_width(name, 8)} | changes
     return build(name, seed=seed, **options)
 
 
