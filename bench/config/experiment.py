@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from bench.config.job_specs import DiagnosticsSpec, EvaluationSpec, Experiment, TrainSpec, spec_json
 from bench.config.method_options import (
+    check_epochs,
     declared_options,
     default_width,
     in_pixels,
@@ -321,6 +322,7 @@ def _method(label: Any, given: Any, before: set[str], shared: Shared) -> list[Me
         return []
     needed = needs(name, parts["options"], parts["training"].start)
     method = Method(label=label, name=name, needs=needed, **parts)
+    check_epochs(method, where=where)
     threat = shared.threat
     return [method if threat is None else in_pixels(method, threat.eps, where=where)]
 

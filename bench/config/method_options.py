@@ -26,6 +26,7 @@ TYPES: dict[str, Any] = {
 LITERALS = (
     *("passes", "teacher_passes", "statistics_passes"),
     *("networks", "only", "share_of_eps", "at_most", "pretrained"),
+    "below_epochs",
 )
 Declared = ast.ClassDef | ast.FunctionDef
 
@@ -236,6 +237,17 @@ def check_at_most(at_most: Mapping[str, str], options: Mapping[str, Any], *, whe
             raise ConfigError(
                 f"{where}.{low}: {options[low]:.6g} is above {high}, which is {options[high]:.6g}; "
                 "exchange or change them"
+            )
+
+
+def check_epochs(method: Method, *, where: str) -> None:
+    """Raise ConfigError where epochs that an option counts leave none for the method itself."""
+    for key in declared(method.name, "below_epochs") or ():
+        if method.options[key] >= method.training.epochs:
+            epochs = method.training.epochs
+            raise ConfigError(
+                f"{where}.{key}: {method.options[key]} of {epochs} epochs leave none that train "
+                f"{method.name}; lower it"
             )
 
 

@@ -13,6 +13,7 @@ from bench.runtime.errors import ConfigError, Problems
 PASSES = ("clean", "adversarial", "memory")
 LISTS = ("passes", "teacher_passes", "statistics_passes")
 KINDS = ("frozen", "trained", "average")
+AVERAGED = "averaged"  # what a state file calls the average of weights
 # What `bench.methods.step.Step` has; a test holds the two equal.
 VERBS = (
     *("attack", "input_gradient", "random_signs", "random", "recall", "remember", "logits"),
@@ -117,6 +118,8 @@ def _check_networks(networks: Any, options: set[str], problems: Problems, where:
         problems.add(f'{where}: networks: expected a literal such as {{"guide": "trained"}}')
         return
     for name, kind in networks.items():
+        if name == AVERAGED:
+            problems.add(f"{where}: networks: {name!r} is the average of weights; rename it")
         if kind not in KINDS:
             problems.add(f"{where}: networks: unknown kind {kind!r}; {nearest(str(kind), KINDS)}")
         if kind == "frozen" and name not in options:

@@ -67,6 +67,7 @@ class Cure(Method):
     networks: ClassVar[Mapping[str, Kind]] = {"revision": "average"}
     # Its paper begins with a standard network, which is no recipe of its own then.
     pretrained: ClassVar[bool] = True
+    below_epochs: ClassVar[tuple[str, ...]] = ("natural_epochs",)
 
     gamma: Amount = 1.0
     percentile: Share = 0.3

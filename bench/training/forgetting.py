@@ -170,7 +170,8 @@ class ForgettingTracker:
                 for percent in QUANTILES:
                     quantile = torch.quantile(weight_P, percent / 100)
                     found[f"replay_weight_p{percent}"] = float(quantile)
-                found["replay_cosine"] = self._cosine(epoch)
+                if epoch in self._made:
+                    found["replay_cosine"] = self._cosine(epoch)
         return found
 
     def _cosine(self, epoch: int) -> float:

@@ -35,6 +35,7 @@ def refused(changes: dict[str, object]) -> str:
             "methods.cure.training.start",
         ),
         ({"cure": {"percentile": 30}}, "methods.cure.percentile"),
+        ({"cure": {"natural_epochs": 1000}}, "methods.cure.natural_epochs"),
         ({"sat": {"variant": "r3", "eps_lo": 0.2, "eps_hi": 0.1}}, "methods.sat.eps_lo"),
         # eps_hi is eps where it is not given.
         ({"sat": {"variant": "r3", "eps_lo": 0.9}}, "methods.sat.eps_lo"),

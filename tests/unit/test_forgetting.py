@@ -169,3 +169,14 @@ def test_a_method_without_an_attack_has_no_examples():
     run = Run(some_spec("standard"), some_data(), CPU)
     assert run.probe is None
     assert run.epoch(1, lambda *_: None).replay == {}
+
+
+def test_an_epoch_that_attacks_nothing_has_no_cosine():
+    probe, views = a_probe()
+    epoch(probe, views, 1, constant(0.1))
+    probe.measure(Threshold(10.0), 1)
+    probe.expect(2, EVERY.split(7))
+    found = probe.measure(Threshold(10.0), 2)
+    assert found["replay_cosine"] is None
+    assert found["replay_loss_age0"] is None
+    assert found["replay_success_rate"] == 0

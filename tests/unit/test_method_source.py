@@ -79,6 +79,7 @@ def problems(path: Path) -> tuple[str, ...]:
         ({"more": 'teacher_passes = ("guide",)'}, "unknown pass 'guide'"),
         ({"more": 'statistics_passes = ("clean",)'}, "names one twice"),
         ({"more": "statistics_passes = 1"}, "statistics_passes: expected a tuple"),
+        ({"more": 'networks = {"averaged": "trained"}'}, "'averaged' is the average of weights"),
         ({"more": 'networks = {"guide": "trianed"}'}, "unknown kind 'trianed'; did you mean 'tr"),
         ({"more": 'networks = {"helper": "frozen"}'}, "the frozen 'helper' needs an option"),
         ({"more": "networks = NETWORKS"}, "networks: expected a literal"),
