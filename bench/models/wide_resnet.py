@@ -11,29 +11,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.models.preact_block import PreActBlock
+
 STEM = 16  # channels
-
-
-class WideBlock(nn.Module):
-    """Two 3x3 convolutions, each after its batch-norm, beside a shortcut."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.bn1 = nn.BatchNorm2d(inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.moved = inputs != outputs
-        if self.moved:
-            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Map [B, inputs, H, W] to [B, outputs, H / stride, W / stride]."""
-        active = F.relu(self.bn1(maps))
-        beside = self.shortcut(active) if self.moved else maps
-        inner = self.conv2(F.relu(self.bn2(self.conv1(active))))
-        total: Tensor = inner + beside
-        return total
 
 
 class WideResNet(nn.Module):
@@ -60,5 +40,5 @@ class WideResNet(nn.Module):
 
 
 def _stage(inputs: int, outputs: int, blocks: int, *, stride: int) -> nn.Sequential:
-    first = WideBlock(inputs, outputs, stride)
-    return nn.Sequential(first, *(WideBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
+    first = PreActBlock(inputs, outputs, stride)
+    return nn.Sequential(first, *(PreActBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
