@@ -23,6 +23,7 @@ if not workflow.configfiles:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/network.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/diagnose.smk"
 include: "workflow/rules/analyse.smk"

@@ -30,6 +30,7 @@ from bench.results.evaluated import (
 from bench.results.flags import (
     ABOVE_PGD,
     CHANCE,
+    EXTERNAL,
     ON_TEST,
     OTHER_IMAGES,
     OWN_RECIPE,
@@ -40,8 +41,9 @@ from bench.results.flags import (
 )
 from bench.results.options import options_text
 from bench.results.order import attack_order, checkpoint_order
+from bench.results.origin import EXTERNAL_ORIGIN, TRAINED
 from bench.results.published import ROBUSTBENCH, Reported, find, find_card
-from bench.results.records import AttackRecord, DiagnosticsRecord, TrainRecord
+from bench.results.records import AttackRecord, DiagnosticsRecord, NetworkRecord, TrainRecord
 from bench.results.tables import from_rows
 
 # Beside these no published number stands: it is of other images, or of another recipe.
@@ -91,7 +93,7 @@ def summary_table(
     own = own_recipes(runs, experiment)
     rows: list[Row] = []
     for run in runs:
-        found = (_compared(row, run, reported) for row in _rows(_ours(run, diagnosis, own)))
+        found = (_compared(row, run, reported) for row in _rows(_of_run(run, diagnosis, own)))
         rows += sorted(found, key=_order)
     for reference in sorted(references, key=lambda one: one.evaluation.method):
         found = (_carded(row, cards) for row in _rows(_theirs(reference)))
@@ -113,16 +115,9 @@ def costs_table(
     for run in runs:
         trained = run.training
         of = {"experiment": trained.experiment, "method": trained.method, "seed": trained.seed}
-        train: Row = {
-            "stage": "train",
-            **_spent(trained),
-            "images_per_second": _rate(
-                trained.spec.training.epochs * trained.data.train_images, trained.seconds
-            ),
-            "forward_passes": trained.passes.forward,
-            "backward_passes": trained.passes.backward,
-        }
-        found = [train, *_attack_costs(run.results, run.evaluation.device)]
+        found = [*_attack_costs(run.results, run.evaluation.device)]
+        if isinstance(trained, TrainRecord):
+            found.insert(0, _training_cost(trained))
         if record := diagnosed.get((trained.method, trained.seed)):
             found.append({"stage": "diagnose", **_spent(record)})
         rows += [{"checkpoint": "", "attack": "", **of, **row} for row in found]
@@ -131,6 +126,17 @@ def costs_table(
         costs = _attack_costs(reference.results, reference.evaluation.device)
         rows += [{**of, **row} for row in costs]
     return from_rows(COSTS, rows)
+
+
+def _training_cost(trained: TrainRecord) -> Row:
+    images = trained.spec.training.epochs * trained.data.train_images
+    return {
+        "stage": "train",
+        **_spent(trained),
+        "images_per_second": _rate(images, trained.seconds),
+        "forward_passes": trained.passes.forward,
+        "backward_passes": trained.passes.backward,
+    }
 
 
 def _spent(record: TrainRecord | DiagnosticsRecord) -> Row:
@@ -144,8 +150,9 @@ def own_recipes(runs: Sequence[EvaluatedRun], experiment: Experiment | None) -> 
     that most labels have; where no recipe has more labels than every other, nothing says which one
     is shared, and no run counts as trained by it.
     """
-    standard = {run.training.method for run in runs if run.training.spec.method == "standard"}
-    recipes = {_pair(run): _recipe_of(run.training.spec, standard) for run in runs}
+    specs = {_pair(run): run.training.spec for run in runs if isinstance(run.training, TrainRecord)}
+    standard = {label for (label, _), spec in specs.items() if spec.method == "standard"}
+    recipes = {pair: _recipe_of(spec, standard) for pair, spec in specs.items()}
     if experiment:
         shared = _recipe(experiment.training)
         # Records were checked against the config, so their recipe is its.
@@ -158,18 +165,16 @@ def own_recipes(runs: Sequence[EvaluatedRun], experiment: Experiment | None) -> 
     return {pair for pair, recipe in recipes.items() if [recipe] != common}
 
 
-def _ours(run: EvaluatedRun, diagnosis: Diagnosis | None, own: Collection[Pair]) -> Network:
+def _of_run(run: EvaluatedRun, diagnosis: Diagnosis | None, own: Collection[Pair]) -> Network:
     trained = run.training
-    base = trained.spec.method
-    # By which claims and reported numbers find it, whatever the radius.
-    options = as_shares(base, trained.spec.options, trained.spec.threat.eps)
-    flags = {
-        ON_TEST: trained.selected_on == "test",
-        TRAIN_SUBSET: trained.data.subset,
-        TEST_IN_TRAIN: bool(trained.data.train_test_duplicates),
-        OTHER_IMAGES: bool(difference(trained.data)),
-        OWN_RECIPE: _pair(run) in own,
-    }
+    if isinstance(trained, NetworkRecord):
+        own_row, flags = _external(trained)
+    else:
+        own_row, flags = _trained(trained, own_recipe=_pair(run) in own)
+    if difference(trained.data):
+        flags.append(OTHER_IMAGES)
+    if trained.data.train_test_duplicates:
+        flags.append(TEST_IN_TRAIN)
     failures = {} if diagnosis is None else diagnosis.failures
     return Network(
         row={
@@ -178,21 +183,54 @@ def _ours(run: EvaluatedRun, diagnosis: Diagnosis | None, own: Collection[Pair])
             "model": trained.model.label,
             "method": trained.method,
             "seed": trained.seed,
-            "selected_on": trained.selected_on,
-            "precision": trained.precision,
-            "engine": trained.engine,
-            "tf32": trained.tf32,
             "code_digest": run.evaluation.code_digest,
-            "base_method": base,
-            "options": options_text(base, options),
-            "selected_by": trained.selected_by,
+            **own_row,
         },
-        flags=[name for name, applies in flags.items() if applies],
+        flags=flags,
         test_images=trained.data.source_test_images,
         weights={name: one.weights_sha256 for name, one in trained.checkpoints.items()},
         results=run.results,
         failed={name: failures.get((*_pair(run), name), ()) for name in trained.checkpoints},
     )
+
+
+def _external(taken: NetworkRecord) -> tuple[Row, list[str]]:
+    """Return the cells and flags of weights that were trained elsewhere."""
+    network = taken.spec.network
+    options = ""
+    if network.method is not None:
+        shares = as_shares(network.method, network.options, taken.spec.threat.eps)
+        options = options_text(network.method, shares)
+    row = {
+        **dict.fromkeys(("selected_on", "precision", "engine", "selected_by"), ""),
+        "base_method": network.method or "",
+        "options": options,
+        "origin": EXTERNAL_ORIGIN,
+    }
+    return row, [EXTERNAL]
+
+
+def _trained(trained: TrainRecord, *, own_recipe: bool) -> tuple[Row, list[str]]:
+    """Return the cells and flags of weights that were trained here."""
+    base = trained.spec.method
+    # By which claims and reported numbers find it, whatever the radius.
+    options = as_shares(base, trained.spec.options, trained.spec.threat.eps)
+    flags = {
+        ON_TEST: trained.selected_on == "test",
+        TRAIN_SUBSET: trained.data.subset,
+        OWN_RECIPE: own_recipe,
+    }
+    row = {
+        "selected_on": trained.selected_on,
+        "precision": trained.precision,
+        "engine": trained.engine,
+        "tf32": trained.tf32,
+        "base_method": base,
+        "options": options_text(base, options),
+        "selected_by": trained.selected_by,
+        "origin": TRAINED,
+    }
+    return row, [name for name, applies in flags.items() if applies]
 
 
 def _theirs(reference: EvaluatedReference) -> Network:
@@ -206,6 +244,7 @@ def _theirs(reference: EvaluatedReference) -> Network:
             "model": ROBUSTBENCH,
             "method": evaluation.method,
             "engine": ROBUSTBENCH,
+            "origin": ROBUSTBENCH,
             "code_digest": evaluation.code_digest,
         },
         # Others trained it, on what its card says.

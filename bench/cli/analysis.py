@@ -99,7 +99,7 @@ def write_summary(chosen: argparse.Namespace) -> None:
     from bench.results.published import read_cards, read_reported
 
     reported = read_reported(chosen.reported)
-    runs = read_runs(paths, experiment.runs() if experiment else None)
+    runs = read_runs(paths, experiment.evaluated() if experiment else None)
     names = experiment.reference.models if experiment else None
     references = read_references(paths, names, beside=runs[0].training)
     if experiment:
@@ -118,11 +118,11 @@ def write_summary(chosen: argparse.Namespace) -> None:
 
 def _check_made(experiment: Experiment, config: Path, paths: Paths) -> None:
     """Raise BenchError unless every run of `config` has been trained and evaluated."""
-    runs = [(pair, paths.run(*pair)) for pair in experiment.runs()]
+    runs = [(pair, paths.run(*pair)) for pair in experiment.evaluated()]
     waiting = [pair for pair, run in runs if not run.evaluation_record.is_file()]
     if not waiting:
         return
-    begun = [run for _, run in runs if run.train_record.is_file()]
+    begun = [run for _, run in runs if run.origin_record.is_file()]
     method, seed = waiting[0]
     others = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
     fix = f"make them with `snakemake --cores all --configfile {config}`"

@@ -14,7 +14,7 @@ from bench.cli.arguments import (
     positive,
     read_experiment,
 )
-from bench.config.experiment import Data, DiagnosticsSpec, EvaluationSpec, TrainSpec
+from bench.config.experiment import Data, DiagnosticsSpec, EvaluationSpec, NetworkSpec, TrainSpec
 from bench.config.loading import read_config
 from bench.config.parsing import parse
 from bench.config.schema import Needs
@@ -37,9 +37,14 @@ def add_commands(commands: Any) -> None:
     train = _job(commands, "train", train_run, "train one method with one seed")
     train.add_argument("--experiment", help="its name in the record (with --spec)")
 
+    text = "take weights that were trained elsewhere into an experiment"
+    network = _job(commands, "network", take_network, text, seed=False)
+    network.add_argument("--seed", type=int, default=0, help="of its `weights`; default: 0")
+    network.add_argument("--experiment", help="its name in the record (with --spec)")
+
     evaluate = _job(commands, "evaluate", evaluate_run, "evaluate the weights of one run")
     evaluate.add_argument(
-        "--train-spec", type=json_value, help="what it must have been trained with (with --spec)"
+        "--train-spec", type=json_value, help="what its weights must come from (with --spec)"
     )
 
     _job(commands, "diagnose", diagnose_run, "check whether a run's robustness is real")
@@ -141,16 +146,37 @@ def train_run(chosen: argparse.Namespace) -> None:
     )
 
 
+def take_network(chosen: argparse.Namespace) -> None:
+    """Take weights of others into an experiment, if nothing is found to be wrong with them."""
+    if experiment := read_experiment(chosen, "data", "folder", "experiment"):
+        chosen.experiment = experiment.experiment
+        spec = experiment.network_spec(chosen.method, chosen.seed)
+    else:
+        spec = parse(NetworkSpec, chosen.spec, where="spec")
+    gpus.claim_for(spec.compute.device)
+    from bench.external.job import take
+
+    take(
+        spec,
+        experiment=chosen.experiment,
+        label=chosen.method,
+        data=chosen.data,
+        folder=chosen.folder,
+    )
+
+
 def evaluate_run(chosen: argparse.Namespace) -> None:
     """Evaluate every checkpoint of one run."""
-    training: TrainSpec | None = None
+    training: TrainSpec | NetworkSpec | None = None
     if experiment := read_experiment(chosen, "data", "folder"):
-        training = experiment.train_spec(chosen.method, chosen.seed)
+        training = experiment.origin_spec(chosen.method, chosen.seed)
         spec = experiment.evaluation_spec()
     else:
         spec = parse(EvaluationSpec, chosen.spec, where="spec")
         if chosen.train_spec:
-            training = parse(TrainSpec, chosen.train_spec, where="train-spec")
+            taken = "network" in chosen.train_spec
+            kind: type[TrainSpec | NetworkSpec] = NetworkSpec if taken else TrainSpec
+            training = parse(kind, chosen.train_spec, where="train-spec")
     gpus.claim_for(spec.compute.device)
     from bench.evaluation.job import evaluate
 
@@ -172,7 +198,7 @@ def evaluate_reference(chosen: argparse.Namespace) -> None:
 def diagnose_run(chosen: argparse.Namespace) -> None:
     """Check whether the robustness of one run is real."""
     if experiment := read_experiment(chosen, "data", "folder"):
-        experiment.train_spec(chosen.method, chosen.seed)
+        experiment.origin_spec(chosen.method, chosen.seed)
         spec = experiment.diagnostics_spec()
     else:
         spec = parse(DiagnosticsSpec, chosen.spec, where="spec")
@@ -185,9 +211,9 @@ def diagnose_run(chosen: argparse.Namespace) -> None:
 def transfer_seed(chosen: argparse.Namespace) -> None:
     """Try adversarial images on the networks of other methods."""
     if experiment := read_experiment(chosen, "data", "folder", "methods"):
-        chosen.methods = chosen.methods or [method.label for method in experiment.methods]
+        chosen.methods = chosen.methods or experiment.labels_of(chosen.seed)
         for label in chosen.methods:
-            experiment.train_spec(label, chosen.seed)
+            experiment.origin_spec(label, chosen.seed)
         spec = experiment.diagnostics_spec()
     else:
         spec = parse(DiagnosticsSpec, chosen.spec, where="spec")
@@ -204,9 +230,15 @@ def run_several(chosen: argparse.Namespace) -> int:
     experiment = read_config(chosen.config)
     methods = chosen.methods or [method.label for method in experiment.methods]
     seeds = chosen.seeds or list(experiment.seeds)
-    runs = [(method, seed) for seed in seeds for method in methods]
+    ours = [method for method in methods if method not in experiment.networks]
+    runs = [(method, seed) for seed in seeds for method in ours]
     for method, seed in runs:
         experiment.train_spec(method, seed)
+    runs += [
+        (label, seed)
+        for label, seed in experiment.external()
+        if (label in methods or not chosen.methods) and seed in (chosen.seeds or [seed])
+    ]
     gpus.claim_for(experiment.compute.device)
     from bench.planning.local_runner import LocalRunner
 

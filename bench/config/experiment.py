@@ -10,7 +10,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from bench.config.job_specs import DiagnosticsSpec, EvaluationSpec, Experiment, TrainSpec, spec_json
+from bench.config.job_specs import (
+    DiagnosticsSpec,
+    EvaluationSpec,
+    Experiment,
+    NetworkSpec,
+    TrainSpec,
+    spec_json,
+)
 from bench.config.method_options import (
     check_epochs,
     declared_options,
@@ -33,6 +40,7 @@ from bench.config.schema import (
     Evaluation,
     Method,
     Model,
+    Network,
     Optimizer,
     Pgd,
     Reference,
@@ -55,6 +63,8 @@ __all__ = [
     "Experiment",
     "Method",
     "Model",
+    "Network",
+    "NetworkSpec",
     "Optimizer",
     "Pgd",
     "Reference",
@@ -80,6 +90,7 @@ KINDS: dict[str, Any] = {
 }
 OPTIONAL: dict[str, Any] = {
     "reference": {},
+    "networks": {},
     "diagnostics": None,
     "ablations": {},
     "claims": None,
@@ -93,7 +104,7 @@ def experiment(raw: Any) -> Experiment:
     """
     if not isinstance(raw, Mapping):
         raise ConfigError(f"config: expected keys and values, got {raw!r}")
-    known = ("experiment", "seeds", "methods", *KINDS, "diagnostics", "ablations", "claims")
+    known = tuple(dict.fromkeys(("experiment", "seeds", "methods", *KINDS, *OPTIONAL)))
     problems, parts = Problems(), dict[str, Any]()
     check_keys(raw, known, [key for key in known if key not in OPTIONAL], problems, where="config")
     given = {**OPTIONAL, **raw}
@@ -125,6 +136,8 @@ def experiment(raw: Any) -> Experiment:
         )
         with problems.collecting():
             parts["methods"] = _methods(given["methods"], shared)
+    with problems.collecting():
+        parts["networks"] = _networks(given["networks"])
     if parts.get("methods"):
         with problems.collecting():
             parts["ablations"] = _ablations(given["ablations"], parts["methods"])
@@ -151,6 +164,14 @@ def _check_across(experiment: Experiment, problems: Problems) -> None:
             problems.add(
                 f"methods.{method.label}.training.awp: {method.name} trains on no adversarial "
                 "images, for which weights are perturbed; add training: {awp: null}"
+            )
+    taken = {method.label.lower() for method in experiment.methods}
+    taken |= set(map(str.lower, experiment.reference.models))
+    for label in experiment.networks:
+        if label.lower() in taken:
+            problems.add(
+                f"networks.{label}: a method or a model of reference.models has this name; rename "
+                "one"
             )
     with problems.collecting():
         _check_needs(experiment.methods, experiment.training.start)
@@ -325,6 +346,49 @@ def _method(label: Any, given: Any, before: set[str], shared: Shared) -> list[Me
     check_epochs(method, where=where)
     threat = shared.threat
     return [method if threat is None else in_pixels(method, threat.eps, where=where)]
+
+
+def _networks(raw: Any) -> dict[str, Network]:
+    """Return the networks of others by label, each with all options of its method, if it has one.
+
+    Raises
+    ------
+    ConfigError
+        With all problems of all networks.
+    """
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"networks: expected labels and their weights, got {raw!r}")
+    problems, found = Problems(), dict[str, Network]()
+    for label, given in raw.items():
+        where = f"networks.{label}"
+        with problems.collecting():
+            if not isinstance(label, str) or not NAME.fullmatch(label):
+                raise ConfigError(
+                    f"{where}: {label!r} cannot name a folder; try letters and digits"
+                )
+            if label.lower() in map(str.lower, found):
+                raise ConfigError(f"{where}: another label differs only in capitals; rename one")
+            network = parse(Network, given, where=where)
+            if ":" not in (network.architecture or ":"):
+                network = _of_ours(network, where=where)
+            if network.method is not None:
+                options = declared_options(network.method, network.options, where=where)
+                network = replace(network, options=options)
+            found[label] = network
+    problems.settle()
+    return found
+
+
+def _of_ours(network: Network, *, where: str) -> Network:
+    """Return a network of one of our architectures, without a width that is its own."""
+    for key in network.arguments:
+        if key != "width":
+            raise ConfigError(f"{where}.arguments: {key!r} is unknown; known: 'width'")
+    raw = {"name": network.architecture, **network.arguments}
+    model = with_own_width(
+        parse(Model, raw, where=f"{where}.arguments"), where=f"{where}.architecture"
+    )
+    return replace(network, arguments={} if model.width is None else {"width": model.width})
 
 
 def _check_needs(methods: tuple[Method, ...], shared: str | None) -> None:

@@ -5,7 +5,8 @@ Standard library only: the process that plans the workflow has no torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from bench.config.parsing import Count, Whole, nearest, plain
@@ -18,6 +19,7 @@ from bench.config.schema import (
     Method,
     Model,
     Needs,
+    Network,
     Reference,
     Threat,
     Training,
@@ -36,6 +38,39 @@ class TrainSpec:
     threat: Threat
     training: Training
     compute: Compute
+
+    @property
+    def architecture(self) -> str:
+        """The file of bench/models that it is of."""
+        return self.model.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec:
+    """All that decides the weights taken from a file of `network`, but for file and images."""
+
+    network: Network
+    seed: Whole
+    threat: Threat
+    compute: Compute
+
+    @property
+    def architecture(self) -> str:
+        """The file of bench/models that it is of; empty where the architecture is of others."""
+        name = self.network.architecture
+        return "" if name is None or ":" in name else name
+
+    @property
+    def path(self) -> Path:
+        """The file of the weights; of a folder that `bench export` wrote, its own."""
+        path = Path(self.network.weights[self.seed]).expanduser()
+        return path / "model.safetensors" if path.is_dir() else path
+
+    @property
+    def source(self) -> Path | None:
+        """The Python file of the architecture, where it is the user's own."""
+        kind = (self.network.architecture or "").rpartition(":")[0]
+        return Path(kind).expanduser() if kind.endswith(".py") else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +106,7 @@ class Experiment:
     methods: tuple[Method, ...]
     evaluation: Evaluation
     reference: Reference
+    networks: dict[str, Network] = field(default_factory=dict)
     diagnostics: Diagnostics | None = None
     ablations: tuple[Ablation, ...] = ()
     claims: tuple[str, ...] | None = None
@@ -97,6 +133,32 @@ class Experiment:
             training=method.training,
             compute=decisive(self.compute),
         )
+
+    def network_spec(self, label: str, seed: int) -> NetworkSpec:
+        """Return all that decides the weights of the network (`label`, `seed`) of others."""
+        if label not in self.networks:
+            raise ConfigError(
+                f"networks: {label!r} is not in this config; {nearest(label, self.networks)}"
+            )
+        network = self.networks[label]
+        if seed not in network.weights:
+            raise ConfigError(
+                f"networks.{label}.weights: no file for the seed {seed}; it has "
+                f"{list(network.weights)}"
+            )
+        return NetworkSpec(
+            # Other files change nothing for these weights.
+            network=replace(network, weights={seed: network.weights[seed]}),
+            seed=seed,
+            threat=self.threat,
+            compute=decisive(self.compute),
+        )
+
+    def origin_spec(self, label: str, seed: int) -> TrainSpec | NetworkSpec:
+        """Return all that decides the weights of the run (`label`, `seed`), ours or not."""
+        if label in self.networks:
+            return self.network_spec(label, seed)
+        return self.train_spec(label, seed)
 
     def evaluation_spec(self) -> EvaluationSpec:
         """Return all that decides the per-example results on a run's weights."""
@@ -132,6 +194,13 @@ class Experiment:
             return needs
         return replace(needs, test_images=asked.images, by="diagnostics.images")
 
+    def architecture(self, label: str) -> str:
+        """Return the file of bench/models behind a label; empty for an architecture of others."""
+        if label in self.networks:
+            network = self.networks[label]
+            return self.network_spec(label, next(iter(network.weights))).architecture
+        return self.method(label).model.name
+
     @property
     def models(self) -> tuple[Model, ...]:
         """The networks of all methods, each once."""
@@ -141,6 +210,18 @@ class Experiment:
         """Return every (method label, seed), methods in the order of the config."""
         return [(method.label, seed) for method in self.methods for seed in self.seeds]
 
+    def external(self) -> list[tuple[str, int]]:
+        """Return every (label, seed) of weights that were trained elsewhere."""
+        return [(label, seed) for label, one in self.networks.items() for seed in one.weights]
+
+    def evaluated(self) -> list[tuple[str, int]]:
+        """Return every (label, seed) that is evaluated: `runs`, then `external`."""
+        return [*self.runs(), *self.external()]
+
+    def labels_of(self, seed: int) -> list[str]:
+        """Return the labels of all networks of a seed."""
+        return [label for label, other in self.evaluated() if other == seed]
+
     def diagnosed_seeds(self) -> tuple[int, ...]:
         """Return the seeds whose networks are examined."""
         if self.diagnostics is None:
@@ -148,14 +229,21 @@ class Experiment:
         return self.seeds[:1] if self.diagnostics.seeds is None else self.diagnostics.seeds
 
     def diagnosed(self) -> list[tuple[str, int]]:
-        """Return those of `runs` whose networks are examined."""
-        return [run for run in self.runs() if run[1] in self.diagnosed_seeds()]
+        """Return those of `evaluated` whose networks are examined, of others' the first seed."""
+        if self.diagnostics is None:
+            return []
+        seeds = self.diagnosed_seeds()
+        found = [run for run in self.runs() if run[1] in seeds]
+        for label, network in self.networks.items():
+            shared = [seed for seed in network.weights if seed in seeds]
+            found += [(label, seed) for seed in shared or list(network.weights)[:1]]
+        return found
 
     def transfer_seeds(self) -> tuple[int, ...]:
         """Return the seeds in which adversarial images are tried on other methods' networks."""
-        if self.diagnostics is None or not self.diagnostics.transfer or len(self.methods) < 2:
+        if self.diagnostics is None or not self.diagnostics.transfer:
             return ()
-        return self.diagnosed_seeds()
+        return tuple(seed for seed in self.diagnosed_seeds() if len(self.labels_of(seed)) > 1)
 
 
 def decisive(compute: Compute) -> Compute:
@@ -166,7 +254,7 @@ def decisive(compute: Compute) -> Compute:
 
 
 def spec_json(
-    spec: TrainSpec | EvaluationSpec | DiagnosticsSpec | Data | Experiment,
+    spec: TrainSpec | NetworkSpec | EvaluationSpec | DiagnosticsSpec | Data | Experiment,
 ) -> dict[str, Any]:
     """Return `spec` as what JSON can hold; `parse` reads it back."""
     result: dict[str, Any] = plain(spec)

@@ -68,6 +68,7 @@ Whole = Annotated[int, Unit("a whole number of at least 0", low=0, high=LARGEST,
 Amount = Annotated[float, Unit("a number of at least 0", low=0.0, high=math.inf)]
 Positive = Annotated[float, Unit("a number above 0", low=TINY, high=math.inf)]
 Share = Annotated[float, Unit("a share in [0, 1]", low=0.0, high=1.0)]
+Percent = Annotated[float, Unit("an accuracy in percent", low=0.0, high=100.0)]
 Degrees = Annotated[float, Unit("an angle in [0, 180] degrees", low=0.0, high=180.0)]
 Label = Annotated[str, MethodLabel()]
 ANY_NUMBER = Unit("a number", low=-math.inf, high=math.inf)

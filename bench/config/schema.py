@@ -7,11 +7,11 @@ this file; each default is the one that a reader of a result should expect.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal, get_args
 
-from bench.config.parsing import Amount, Count, Degrees, Pixels, Positive, Share, Whole
+from bench.config.parsing import Amount, Count, Degrees, Percent, Pixels, Positive, Share, Whole
 from bench.runtime.errors import ConfigError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -381,6 +381,57 @@ class Diagnostics:
             raise ValueError("max_steps: a curve over steps needs at least 2")
         if self.restarts < 2:
             raise ValueError("restarts: a curve over restarts needs at least 2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Weights that were trained elsewhere, evaluated as ours are."""
+
+    weights: Any = key(
+        "a file of tensors (`.pt`, `.pth`, `.ckpt`, `.safetensors`), or one for each seed: `{0: "
+        "a.pt, 1: b.pt}`"
+    )
+    architecture: str | None = key(
+        "a file of bench/models, `robustbench:<class>`, `timm:<name>`, or `<file>.py:<function>`, "
+        "whose code is run; null: what the file of an export says",
+        None,
+    )
+    arguments: dict[str, Any] = key("what the architecture is called with", make=dict)
+    entry: str | None = key("which weights of a file that holds several, such as `ema`", None)
+    normalization: Normalization | None = key(
+        "what the weights expect of images in [0, 1], if the network does not do it itself", None
+    )
+    channels: Literal["rgb", "bgr"] = key("the order in which the weights expect them", "rgb")
+    class_order: tuple[str, ...] | None = key(
+        "our class names in the order of the network's outputs; null: the order of the data", None
+    )
+    claimed: Percent | None = key("its clean accuracy as reported; checked", None)
+    method: str | None = key("the method of bench/methods that trained it, for claims", None)
+    options: dict[str, Any] = key("the options of that method", make=dict)
+
+    def __post_init__(self) -> None:
+        given = self.weights if isinstance(self.weights, Mapping) else {0: self.weights}
+        files = {str(seed): path for seed, path in given.items()}
+        if not files or not all(isinstance(path, str) and path for path in files.values()):
+            raise ValueError(f"weights: expected a file or files by seed, got {self.weights!r}")
+        if not all(seed.isdecimal() for seed in files):
+            raise ValueError(f"weights: {list(files)} are no seeds; expected such as {{0: a.pt}}")
+        object.__setattr__(self, "weights", {int(seed): path for seed, path in files.items()})
+        if self.options and self.method is None:
+            raise ValueError("options: they are of a method; add method: trades or the like")
+
+    @property
+    def label(self) -> str:
+        """The architecture as results name it."""
+        if self.architecture is None:
+            return "exported"
+        if ":" not in self.architecture and self.arguments.keys() <= {"width"}:
+            width = self.arguments.get("width")
+            own = Model(name=self.architecture, width=width, normalization=self.normalization)
+            return own.label
+        name = self.architecture.rpartition(":")[2]
+        given = ",".join(f"{key}={value}" for key, value in self.arguments.items())
+        return f"{name}({given})" if given else name
 
 
 @dataclass(frozen=True, kw_only=True)

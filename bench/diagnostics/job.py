@@ -50,6 +50,9 @@ def diagnose(spec: DiagnosticsSpec, *, data: Path, folder: Path) -> None:
     pictures: list[dict[str, Any]] = []
     checkpoints: dict[str, DiagnosedCheckpoint] = {}
     for name in spec.diagnostics.checkpoints:
+        # Weights of others are one checkpoint.
+        if name not in run.training.checkpoints:
+            continue
         network = load_checkpoint(run.paths, run.training, name, dataset)
         with evaluation_target(network.to(device), test, spec) as target:
             drawn, outcomes, departures = run_checks(target, spec)
@@ -72,7 +75,7 @@ def diagnose(spec: DiagnosticsSpec, *, data: Path, folder: Path) -> None:
         experiment=run.training.experiment,
         method=run.training.method,
         seed=run.training.seed,
-        code_digest=diagnose_digest(run.training.spec.model.name),
+        code_digest=diagnose_digest(run.training.spec.architecture),
         **made_with(spec, dataset, device),
         seconds=round(time.perf_counter() - began, 2),
         peak_memory_mb=peak_memory_mb(device),
@@ -83,7 +86,7 @@ def diagnose(spec: DiagnosticsSpec, *, data: Path, folder: Path) -> None:
 
 def chosen_images(run: EvaluatedRun, dataset: Dataset, spec: DiagnosticsSpec) -> Images:
     """Return the first test images, as many as `spec` asks for, if the run belongs to them."""
-    path, count = run.paths.train_record, spec.diagnostics.images
+    path, count = run.paths.origin_record, spec.diagnostics.images
     check_data(run.training.data.fingerprint, dataset, path)
     eps = run.training.spec.threat.eps
     if eps != spec.threat.eps:

@@ -40,12 +40,16 @@ def transfer(
     """
     began = time.perf_counter()
     paths = Paths(folder)
-    runs = [read_run(paths.run(label, seed)) for label in methods]
+    every = [read_run(paths.run(label, seed)) for label in methods]
     dataset = load(data)
     device = prepare(spec.compute)
     rows: list[dict[str, Any]] = []
     checkpoints: dict[str, dict[str, Checks]] = {}
     for name in spec.diagnostics.checkpoints:
+        # Weights of others are one checkpoint.
+        runs = [run for run in every if name in run.training.checkpoints]
+        if len(runs) < 2:
+            continue
         robust = _matrix(runs, dataset, spec, name, device)
         rows += [
             {
@@ -57,7 +61,8 @@ def transfer(
             }
             for (source, target), kept in robust.items()
         ]
-        outcomes = {label: _outcome(label, methods, robust) for label in methods}
+        labels = [run.training.method for run in runs]
+        outcomes = {label: _outcome(label, labels, robust) for label in labels}
         checkpoints[name] = {
             run.training.method: Checks(
                 weights_sha256=run.training.checkpoints[name].weights_sha256,
@@ -69,10 +74,10 @@ def transfer(
             tell(f"{label} seed {seed} {name}", {"transfer_stronger": outcome})
     TRANSFER.write(paths.transfer(seed), from_rows(TRANSFER, rows))
     TransferRecord(
-        experiment=runs[0].training.experiment,
+        experiment=every[0].training.experiment,
         methods=tuple(methods),
         seed=seed,
-        code_digest=transfer_digest(*(run.training.spec.model.name for run in runs)),
+        code_digest=transfer_digest(*(run.training.spec.architecture for run in every)),
         **made_with(spec, dataset, device),
         seconds=round(time.perf_counter() - began, 2),
         peak_memory_mb=peak_memory_mb(device),

@@ -11,23 +11,32 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.config.experiment import DiagnosticsSpec, EvaluationSpec, TrainSpec, spec_json
+from bench.config.experiment import (
+    DiagnosticsSpec,
+    EvaluationSpec,
+    NetworkSpec,
+    TrainSpec,
+    spec_json,
+)
 from bench.data.dataset import Dataset, Images, load
 from bench.evaluation.batch_halving import evaluate_in_memory
 from bench.evaluation.per_example import ExampleResults
 from bench.evaluation.state import State, forget
+from bench.external import network as external
 from bench.models import checkpoint as weights
 from bench.numerics.device import describe, prepare
 from bench.results.changes import ELSE, differences, listed
 from bench.results.examples import examples_text
 from bench.results.flags import HALVED
+from bench.results.origin import read_origin
 from bench.results.paths import RunPaths
 from bench.results.records import (
     AttackRecord,
     EvaluatedCheckpoint,
     EvaluationRecord,
     ImagesRecord,
-    TrainRecord,
+    NetworkRecord,
+    OriginRecord,
 )
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256, write_text
@@ -46,13 +55,17 @@ def attacks_on(checkpoint: str, spec: EvaluationSpec) -> list[str]:
 
 
 def evaluate(
-    spec: EvaluationSpec, *, data: Path, folder: Path, training: TrainSpec | None = None
+    spec: EvaluationSpec,
+    *,
+    data: Path,
+    folder: Path,
+    training: TrainSpec | NetworkSpec | None = None,
 ) -> None:
     """Evaluate the run in `folder` on the test images of the data file `data`.
 
     Writes the per-example results of every checkpoint and attack and, when all is done,
-    evaluation.json. With `training`, the settings that the run should have been trained under, no
-    other run is evaluated.
+    evaluation.json. With `training`, the settings that its weights should have come from, no other
+    run is evaluated.
 
     Raises
     ------
@@ -61,24 +74,24 @@ def evaluate(
         are not those it recorded.
     """
     run = RunPaths(folder)
-    trained = TrainRecord.read(
-        run.train_record, "train this run with `python -m bench train`, or name another --folder"
+    trained = read_origin(
+        run, "train this run with `python -m bench train`, or name another --folder"
     )
     if not trained.checkpoints:
-        raise BenchError(f"{run.train_record}: checkpoints is empty; train this run again")
+        raise BenchError(f"{run.origin_record}: checkpoints is empty; train this run again")
     dataset = load(data)
-    check_data(trained.data.fingerprint, dataset, run.train_record)
+    check_data(trained.data.fingerprint, dataset, run.origin_record)
     keys = differences(training, trained.spec) if training else []
     if trained.spec.threat.eps != spec.threat.eps:
         keys = keys or ["threat.eps"]
     if keys:
         raise BenchError(
-            f"{run.train_record}: trained with another {listed(keys)} than the config has; "
-            f"train this run again, {ELSE}"
+            f"{run.origin_record}: made with another {listed(keys)} than the config has; make it "
+            f"again, {ELSE}"
         )
     device = prepare(spec.compute)
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
-    digest = evaluate_digest(trained.spec.model.name)
+    digest = evaluate_digest(trained.spec.architecture)
     checkpoints = {}
     for name, checkpoint in trained.checkpoints.items():
         model = load_checkpoint(run, trained, name, dataset)
@@ -103,16 +116,32 @@ def evaluate(
 
 
 def load_checkpoint(
-    run: RunPaths, trained: TrainRecord, checkpoint: str, dataset: Dataset
+    run: RunPaths, trained: OriginRecord, checkpoint: str, dataset: Dataset
 ) -> nn.Module:
     """Return the network of a checkpoint, whose weights must be those on record."""
-    path = run.weights(checkpoint)
-    network, description = weights.load(path)
-    check_data(description.fingerprint, dataset, path)
+    path, source = run.weights(checkpoint), run.folder / external.SOURCE
+    expected = trained.source_sha256 if isinstance(trained, NetworkRecord) else None
+    # Before its code is run.
+    if expected is not None and (not source.is_file() or sha256(source) != expected):
+        raise BenchError(
+            f"{source}: not the architecture that network.json records; make this run again"
+        )
+    network, fingerprint = load_network(path)
+    check_data(fingerprint, dataset, path)
     known = trained.checkpoints.get(checkpoint)
     if known is None or sha256(path) != known.weights_sha256:
-        raise BenchError(f"{path}: not the weights that train.json records; train this run again")
+        raise BenchError(
+            f"{path}: not the weights that {run.origin_record.name} records; make this run again"
+        )
     return network
+
+
+def load_network(path: Path) -> tuple[nn.Module, str]:
+    """Return the network in `path`, ours or of others, and the fingerprint of its images."""
+    if (description := external.described(path)) is not None:
+        return external.load(path, description), description.fingerprint
+    network, ours = weights.load(path)
+    return network, ours.fingerprint
 
 
 def evaluation_record(

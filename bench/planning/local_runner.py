@@ -83,7 +83,9 @@ class LocalRunner:
 
     def next_job(self, pair: Pair) -> Job | None:
         """Return the next job of a run, None where it is done."""
-        if reasons := self.stale.training(*pair):
+        if reasons := self.stale.weights(*pair):
+            if pair[0] in self.experiment.networks:
+                return Job(name="take weights", why=reasons[0], do=partial(self._take, pair))
             return Job(name="train", why=reasons[0], do=partial(self._train, pair))
         if reasons := self.stale.evaluation(*pair):
             return Job(name="evaluate", why=reasons[0], do=partial(self._evaluate, pair))
@@ -137,7 +139,8 @@ class LocalRunner:
     def _require_sizes(self) -> None:
         """Raise ConfigError where a training that is left cannot be made on images of this size."""
         pairs = [*self.runs, *(other for pair in self.runs for other in self._needed(pair))]
-        labels = dict.fromkeys(pair[0] for pair in pairs if self.stale.training(*pair))
+        ours = [pair for pair in pairs if pair[0] not in self.experiment.networks]
+        labels = dict.fromkeys(pair[0] for pair in ours if self.stale.training(*pair))
         if labels:
             from bench.planning.counted import check_methods
             from bench.training.feasible import check_all
@@ -160,6 +163,8 @@ class LocalRunner:
     def _needed(self, pair: Pair) -> list[Pair]:
         """Return the runs whose weights the training of a run needs."""
         label, seed = pair
+        if label in self.experiment.networks:
+            return []
         return [(other, seed) for other in self.experiment.method(label).needs.values()]
 
     def _train_needed(self, other: Pair, pair: Pair) -> None:
@@ -170,7 +175,7 @@ class LocalRunner:
             self._do(job, other)
 
     def _finish(self, pair: Pair) -> None:
-        for other in self._needed(pair) if self.stale.training(*pair) else ():
+        for other in self._needed(pair) if self.stale.weights(*pair) else ():
             if self.stale.training(*other):
                 raise BenchError(f"it needs {name_of(other)}, whose training failed")
         job = self.next_job(pair)
@@ -203,6 +208,17 @@ class LocalRunner:
             folder=self.paths.run(*pair).folder,
         )
 
+    def _take(self, pair: Pair) -> None:
+        from bench.external.job import take
+
+        take(
+            self.experiment.network_spec(*pair),
+            experiment=self.experiment.experiment,
+            label=pair[0],
+            data=self.paths.data,
+            folder=self.paths.run(*pair).folder,
+        )
+
     def _evaluate(self, pair: Pair) -> None:
         from bench.evaluation.job import evaluate
 
@@ -210,7 +226,7 @@ class LocalRunner:
             self.experiment.evaluation_spec(),
             data=self.paths.data,
             folder=self.paths.run(*pair).folder,
-            training=self.experiment.train_spec(*pair),
+            training=self.experiment.origin_spec(*pair),
         )
 
     def _diagnose(self, pair: Pair) -> None:
@@ -220,7 +236,7 @@ class LocalRunner:
         diagnose(spec, data=self.paths.data, folder=folder)
 
     def _transfer(self, seed: int) -> None:
-        labels = [method.label for method in self.experiment.methods]
+        labels = self.experiment.labels_of(seed)
         if seed not in self.experiment.transfer_seeds():
             return
         if any(self.next_job((label, seed)) for label in labels):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from bench.config.experiment import TAKEN, Experiment
 from bench.config.loading import is_experiment, read_config, read_yaml
+from bench.results.origin import find_origin
 from bench.results.paths import Paths, RunPaths
-from bench.results.records import EvaluationRecord, TrainRecord, UnavailableRecord
+from bench.results.records import EvaluationRecord, UnavailableRecord
 from bench.results.staleness import Staleness, weights
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
@@ -65,10 +66,10 @@ class _Verification:
         else:
             yield from self._older(self.paths.data, self.stale.data(), "reads the images again")
         yield from self._missing()
-        for label, seed in self.experiment.runs():
+        for label, seed in self.experiment.evaluated():
             yield from self._run(label, seed)
         for seed in self.experiment.transfer_seeds():
-            runs = [self.paths.run(method.label, seed) for method in self.experiment.methods]
+            runs = [self.paths.run(label, seed) for label in self.experiment.labels_of(seed)]
             if all(run.evaluation_record.is_file() for run in runs):
                 path = self.paths.transfer_record(seed)
                 yield from self._older(path, self.stale.transfer(seed), "makes it again")
@@ -81,9 +82,9 @@ class _Verification:
     def _missing(self) -> Iterator[Finding]:
         runs = [
             (f"{label} seed {seed}", self.paths.run(label, seed))
-            for label, seed in self.experiment.runs()
+            for label, seed in self.experiment.evaluated()
         ]
-        untrained = [name for name, run in runs if not run.train_record.is_file()]
+        untrained = [name for name, run in runs if not run.origin_record.is_file()]
         waiting = [
             name
             for name, run in runs
@@ -97,17 +98,18 @@ class _Verification:
 
     def _run(self, label: str, seed: int) -> Iterator[Finding]:
         run = self.paths.run(label, seed)
-        path = run.train_record
+        path, ours = run.origin_record, label not in self.experiment.networks
         if not path.is_file():
             return
-        reasons = self.stale.training(label, seed)
-        yield from self._older(path, reasons, "trains it again")
-        if training := TrainRecord.find(path):
+        reasons = self.stale.weights(label, seed)
+        makes = "trains it again" if ours else "takes it again"
+        yield from self._older(path, reasons, makes)
+        if training := find_origin(run):
             for checkpoint, digest in weights(training).items():
                 file = run.weights(checkpoint)
                 if file.is_file() and sha256(file) != digest:
-                    what = "not the weights that train.json records"
-                    fix = f"{remake(self.config, path)} trains it again"
+                    what = f"not the weights that {path.name} records"
+                    fix = f"{remake(self.config, path)} {makes}"
                     yield Finding(str(file), what, fix, path)
             yield from self._packages(path, training.packages, TRAINING_PACKAGES, reasons)
         if not run.evaluation_record.is_file():

@@ -20,7 +20,9 @@ SUMMARY = Table(
         ),
         "checkpoint": Column("text", "`best`, or `last` for the final epoch"),
         "selected_on": Column(
-            "text", "images that chose `best`: `validation` (held out of training) or `test`"
+            "text",
+            "images that chose `best`: `validation` (held out of training) or `test`; empty for "
+            "weights that were trained elsewhere",
         ),
         "attack": Column(
             "text",
@@ -52,6 +54,10 @@ SUMMARY = Table(
         "warnings": Column("text", "what AutoAttack's own checks said, joined by ` | `"),
         "attack_engine": Column(
             "text", "the `evaluation.engine` that adversarial images were searched with"
+        ),
+        "origin": Column(
+            "text",
+            "`trained` here, `external` for weights of the section `networks`, or `robustbench`",
         ),
     },
     make=MAKE.format("summarize"),

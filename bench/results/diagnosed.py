@@ -93,7 +93,7 @@ def _check_network(
         "experiment": (record.experiment, training.experiment),
         "data fingerprint": (record.data.fingerprint, training.data.fingerprint),
     }
-    check_same(path, about, "train.json")
+    check_same(path, about, run.paths.origin_record.name)
     check_weights(path, checkpoint, checks.weights_sha256, training)
 
 

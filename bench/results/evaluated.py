@@ -16,10 +16,12 @@ import pandas as pd
 from bench.config.experiment import Experiment
 from bench.results.changes import ELSE, differences, listed, remake
 from bench.results.examples import read_examples
+from bench.results.origin import read_origin
 from bench.results.paths import Paths, RunPaths
 from bench.results.records import (
     AttackRecord,
     EvaluationRecord,
+    OriginRecord,
     TrainRecord,
     UnavailableRecord,
 )
@@ -42,10 +44,10 @@ Results = Mapping[str, Mapping[str, AttackResult]]  # by checkpoint, then by att
 
 @dataclass(frozen=True, eq=False)
 class EvaluatedRun:
-    """One method and seed."""
+    """One label and seed; `training` is where its weights come from, ours or not."""
 
     paths: RunPaths
-    training: TrainRecord
+    training: OriginRecord
     evaluation: EvaluationRecord
     results: Results
 
@@ -57,7 +59,7 @@ class EvaluatedReference:
     paths: RunPaths
     evaluation: EvaluationRecord
     results: Results
-    beside: TrainRecord
+    beside: OriginRecord
 
 
 def read_run(paths: RunPaths) -> EvaluatedRun:
@@ -68,8 +70,8 @@ def read_run(paths: RunPaths) -> EvaluatedRun:
     BenchError
         Naming the file that is missing, edited, or at odds with another, and how to make it again.
     """
-    trained_at, evaluated_at = paths.train_record, paths.evaluation_record
-    training = TrainRecord.read(trained_at, remake(trained_at))
+    trained_at, evaluated_at = paths.origin_record, paths.evaluation_record
+    training = read_origin(paths, remake(trained_at))
     evaluation = EvaluationRecord.read(evaluated_at, remake(evaluated_at))
     if paths.folder.parts[-2:] != (training.method, f"seed{training.seed}"):
         raise BenchError(
@@ -84,7 +86,7 @@ def read_run(paths: RunPaths) -> EvaluatedRun:
             "experiment": (evaluation.experiment, training.experiment),
             "data fingerprint": (evaluation.data.fingerprint, training.data.fingerprint),
         },
-        "train.json",
+        trained_at.name,
     )
     for name, checkpoint in evaluation.checkpoints.items():
         check_weights(evaluated_at, name, checkpoint.weights_sha256, training)
@@ -116,22 +118,22 @@ def read_runs(paths: Paths, expected: Iterable[Pair] | None = None) -> tuple[Eva
         )
     first = runs[0].training
     where = f"{first.method} seed {first.seed}"
-    of_method: dict[str, TrainRecord] = {}
+    of_method: dict[str, OriginRecord] = {}
     for run in runs:
         training = run.training
         # Methods may have networks of their own, and all seeds of one have the same.
         same = of_method.setdefault(training.method, training)
         check_same(
-            run.paths.train_record,
+            run.paths.origin_record,
             {
                 "experiment": (training.experiment, first.experiment),
                 "data fingerprint": (training.data.fingerprint, first.data.fingerprint),
             },
             where,
         )
-        trained_at, evaluated_at = run.paths.train_record, run.paths.evaluation_record
+        trained_at, evaluated_at = run.paths.origin_record, run.paths.evaluation_record
         for path, ours, theirs, whose in (
-            (trained_at, {"model": training.spec.model}, {"model": same.spec.model}, same),
+            (trained_at, _architecture(training), _architecture(same), same),
             (trained_at, {"threat": training.spec.threat}, {"threat": first.spec.threat}, first),
             (evaluated_at, run.evaluation.spec, runs[0].evaluation.spec, first),
         ):
@@ -144,7 +146,7 @@ def read_runs(paths: Paths, expected: Iterable[Pair] | None = None) -> tuple[Eva
 
 
 def read_references(
-    paths: Paths, names: Iterable[str] | None, *, beside: TrainRecord
+    paths: Paths, names: Iterable[str] | None, *, beside: OriginRecord
 ) -> tuple[EvaluatedReference, ...]:
     """Read the RobustBench models that were evaluated, sorted by name.
 
@@ -171,13 +173,13 @@ def check_settings(
     """Raise BenchError unless every record was made under the settings of `experiment`."""
     evaluation = experiment.evaluation_spec()
     for run in runs:
-        path, training = run.paths.train_record, run.training
+        path, training = run.paths.origin_record, run.training
         if training.experiment != experiment.experiment:
             raise BenchError(
                 f"{path}: it is of the experiment {training.experiment!r}, the config of "
                 f"{experiment.experiment!r}; {remake(path)}"
             )
-        spec = experiment.train_spec(training.method, training.seed)
+        spec = experiment.origin_spec(training.method, training.seed)
         _check_spec(path, differences(spec, training.spec))
     every: list[EvaluatedRun | EvaluatedReference] = [*runs, *references]
     for one in every:
@@ -194,7 +196,7 @@ def check_same(path: Path, values: Mapping[str, tuple[Any, Any]], where: str) ->
             )
 
 
-def check_weights(path: Path, checkpoint: str, digest: str, training: TrainRecord) -> None:
+def check_weights(path: Path, checkpoint: str, digest: str, training: OriginRecord) -> None:
     """Raise BenchError unless the weights that the record `path` is about are those trained."""
     trained = training.checkpoints.get(checkpoint)
     if trained is None or trained.weights_sha256 != digest:
@@ -204,7 +206,7 @@ def check_weights(path: Path, checkpoint: str, digest: str, training: TrainRecor
         )
 
 
-def _read_reference(paths: RunPaths, beside: TrainRecord) -> EvaluatedReference | None:
+def _read_reference(paths: RunPaths, beside: OriginRecord) -> EvaluatedReference | None:
     path = paths.evaluation_record
     hint = remake(path)
     if path.is_file() and "unavailable" in read_json(path, hint):
@@ -245,6 +247,13 @@ def _read_result(path: Path, record: AttackRecord, test_images: int, hint: str) 
     if not examples["index"].between(0, test_images - 1).all():
         raise BenchError(f"{path}: an index is outside the {test_images} test images; {hint}")
     return AttackResult(record, examples)
+
+
+def _architecture(training: OriginRecord) -> dict[str, Any]:
+    """Return what tells one architecture from another, by the key of the config."""
+    if isinstance(training, TrainRecord):
+        return {"model": training.spec.model}
+    return {"architecture": training.model.label}
 
 
 def _check_spec(path: Path, keys: list[str]) -> None:

@@ -83,7 +83,7 @@ class ExperimentResults:
 
     @cached_property
     def ours(self) -> pd.DataFrame:
-        """The rows of `summary` of networks that were trained here."""
+        """The rows of `summary` of runs: networks that were trained here, or taken from a file."""
         frame = self.summary[self.summary["model"] != ROBUSTBENCH].astype({"seed": int})
         if frame.empty:
             raise BenchError(
@@ -189,7 +189,7 @@ class ExperimentResults:
 
     @cached_property
     def trainings(self) -> Mapping[Run, TrainRecord]:
-        """The records of training that are there, by run."""
+        """The records of training that are there, by run; weights of others have none."""
         return self._records(TrainRecord, "train_record")
 
     @cached_property

@@ -17,6 +17,7 @@ TEST_IN_TRAIN = "test_images_in_train"
 OWN_RECIPE = "own_recipe"
 CHANCE = "chance_level"
 HALVED = "batch_halved"
+EXTERNAL = "trained_elsewhere"
 DIAGNOSTICS = "diagnostics_"  # followed by the name of a check
 
 MEANINGS = {
@@ -38,6 +39,8 @@ MEANINGS = {
     "names this label",
     CHANCE: "the clean accuracy cannot be told from guessing the most frequent class: such a "
     "network may withstand every attack by giving all images one class",
+    EXTERNAL: "the weights come from a file of the section `networks`: how and on which images "
+    "they were trained was not seen here",
     HALVED: "the memory was too small for the configured batch; random starts are drawn "
     "per batch, so the results of single images may differ",
 }

@@ -4,6 +4,7 @@
         data.safetensors, data.json
         models/<method>/seed<k>/                 RunPaths
             best.safetensors, last.safetensors, history.csv, train.json
+            network.json in place of the last three, of weights that were trained elsewhere
             evaluation.json, examples/<checkpoint>/<attack>.csv, cache/, state/
             diagnostics/
         transfer/seed<k>.{csv,json}
@@ -30,6 +31,7 @@ class RunPaths:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.train_record = folder / "train.json"
+        self.network_record = folder / "network.json"  # of weights that were trained elsewhere
         self.evaluation_record = folder / "evaluation.json"
         self.history = folder / "history.csv"
         self.examples_folder = folder / "examples"
@@ -39,6 +41,11 @@ class RunPaths:
         self.diagnostics_record = folder / "diagnostics" / "record.json"
         self.curves = folder / "diagnostics" / "curves.csv"
         self.surfaces = folder / "diagnostics" / "surfaces.csv"
+
+    @property
+    def origin_record(self) -> Path:
+        """The record of where the weights come from: of the training, or of others' weights."""
+        return self.network_record if self.network_record.is_file() else self.train_record
 
     def of_method(self, method: str) -> RunPaths:
         """Return the files of another method with the same seed."""
@@ -85,9 +92,13 @@ class Paths:
         return RunPaths(self.models / method / f"seed{seed}")
 
     def runs(self) -> Iterator[RunPaths]:
-        """Yield the runs that are trained, in the order of their paths."""
-        for record in sorted(self.models.glob("*/seed*/train.json")):
-            yield RunPaths(record.parent)
+        """Yield the runs that have weights, in the order of their paths."""
+        records = [
+            *self.models.glob("*/seed*/train.json"),
+            *self.models.glob("*/seed*/network.json"),
+        ]
+        for folder in sorted({record.parent for record in records}):
+            yield RunPaths(folder)
 
     def reference(self, name: str) -> RunPaths:
         """Return the files of a RobustBench model."""

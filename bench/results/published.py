@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
-from bench.config.parsing import Count, Pixels, Unit, parse, value_of
+from bench.config.parsing import Count, Percent, Pixels, parse, value_of
 from bench.results.csv_file import read_table
 from bench.results.options import stated
 from bench.runtime.errors import BenchError
@@ -22,7 +22,6 @@ MODEL_COLUMNS = (*CARD_COLUMNS, "architecture", "extra_data", "generated_data")
 ROBUSTBENCH = "robustbench"
 Metric = Literal["clean", "pgd20", "autoattack"]
 METRICS: tuple[str, ...] = get_args(Metric)
-Percent = Annotated[float, Unit("an accuracy in percent", low=0.0, high=100.0)]
 
 
 @dataclass(frozen=True)

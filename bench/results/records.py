@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from bench.config.experiment import DiagnosticsSpec, EvaluationSpec, TrainSpec
+from bench.config.experiment import DiagnosticsSpec, EvaluationSpec, NetworkSpec, TrainSpec
 from bench.config.parsing import parse, plain
 from bench.runtime.errors import BenchError
 from bench.runtime.files import read_json, write_json
@@ -167,6 +167,41 @@ class TrainRecord(JobRecord):
     engine: str
     checkpoints: dict[str, TrainedCheckpoint]
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakenCheckpoint:
+    """Weights that were trained elsewhere, as they lie in the run's folder."""
+
+    weights_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkRecord(JobRecord):
+    """network.json: weights that were trained elsewhere, where a run of ours has train.json.
+
+    `method` is their label in the config. `file_sha256` is of the file that they were taken from
+    and `entry` the place in it; `source_sha256` of the user's file with the architecture.
+    `checked_correct` of `checked_images` test images were right when they were taken; `random`:
+    two passes over the same images differed.
+    """
+
+    experiment: str
+    method: str
+    seed: int
+    spec: NetworkSpec
+    data: DataRecord
+    model: ModelRecord
+    file_sha256: str
+    source_sha256: str | None
+    entry: str
+    checked_images: int
+    checked_correct: int
+    random: bool
+    checkpoints: dict[str, TakenCheckpoint]
+
+
+OriginRecord = TrainRecord | NetworkRecord
 
 
 @dataclass(frozen=True, kw_only=True)

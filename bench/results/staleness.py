@@ -15,18 +15,22 @@ from bench.config.parsing import parse
 from bench.config.schema import CHECKPOINTS
 from bench.results.changes import differences, listed
 from bench.results.data_header import header
+from bench.results.origin import find_origin
 from bench.results.paths import RESULTS, Paths
 from bench.results.records import (
     DataRecord,
     DiagnosticsRecord,
     EvaluationRecord,
+    NetworkRecord,
+    OriginRecord,
     TrainRecord,
     TransferRecord,
 )
 from bench.runtime import provenance
 from bench.runtime.errors import ConfigError
+from bench.runtime.files import sha256
 
-R = TypeVar("R", TrainRecord, EvaluationRecord, DiagnosticsRecord, TransferRecord)
+R = TypeVar("R", TrainRecord, NetworkRecord, EvaluationRecord, DiagnosticsRecord, TransferRecord)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +58,15 @@ def train_inputs(experiment: Experiment, label: str, seed: int) -> Inputs:
     return Inputs(spec=spec, code=code)
 
 
+def network_inputs(experiment: Experiment, label: str, seed: int) -> Inputs:
+    """Return what decides which weights are taken from a file of others, but for the file."""
+    spec = experiment.network_spec(label, seed)
+    return Inputs(spec=spec, code=provenance.external_digest(spec.architecture))
+
+
 def evaluation_inputs(experiment: Experiment, label: str) -> Inputs:
-    """Return what decides the per-example results of the runs of a method."""
-    code = provenance.evaluate_digest(experiment.method(label).model.name)
+    """Return what decides the per-example results of the runs of a label."""
+    code = provenance.evaluate_digest(experiment.architecture(label))
     return Inputs(spec=experiment.evaluation_spec(), code=code)
 
 
@@ -66,14 +76,15 @@ def reference_inputs(experiment: Experiment) -> Inputs:
 
 
 def diagnostics_inputs(experiment: Experiment, label: str) -> Inputs:
-    """Return what decides the diagnostics of the runs of a method; the config must have them."""
-    code = provenance.diagnose_digest(experiment.method(label).model.name)
+    """Return what decides the diagnostics of the runs of a label; the config must have them."""
+    code = provenance.diagnose_digest(experiment.architecture(label))
     return Inputs(spec=experiment.diagnostics_spec(), code=code)
 
 
-def transfer_inputs(experiment: Experiment) -> Inputs:
-    """Return what decides the transfer between the methods of a seed."""
-    code = provenance.transfer_digest(*(model.name for model in experiment.models))
+def transfer_inputs(experiment: Experiment, seed: int) -> Inputs:
+    """Return what decides the transfer between the networks of a seed."""
+    labels = experiment.labels_of(seed)
+    code = provenance.transfer_digest(*map(experiment.architecture, labels))
     return Inputs(spec=experiment.diagnostics_spec(), code=code)
 
 
@@ -110,6 +121,26 @@ class Staleness:
             reasons.append("data.json is about other images than data.safetensors has")
         return reasons
 
+    def weights(self, label: str, seed: int) -> list[str]:
+        """Return why the weights of a run must be made again: trained, or taken from a file."""
+        if label in self.experiment.networks:
+            return self.network(label, seed)
+        return self.training(label, seed)
+
+    def network(self, label: str, seed: int) -> list[str]:
+        """Return why weights of others must be taken from their file again."""
+        run, now = self.paths.run(label, seed), network_inputs(self.experiment, label, seed)
+        record, reasons = self._compared(NetworkRecord, run.network_record, now)
+        if record is None:
+            return reasons
+        for what, path, then in (
+            ("its file", now.spec.path, record.file_sha256),
+            ("its architecture's file", now.spec.source, record.source_sha256),
+        ):
+            if path is not None and path.is_file() and sha256(path) != then:
+                reasons.append(f"{what} has changed")
+        return reasons + _lost(run.weights("best"))
+
     def training(self, label: str, seed: int) -> list[str]:
         """Return why a run must be trained again."""
         run = self.paths.run(label, seed)
@@ -131,9 +162,9 @@ class Staleness:
         record, reasons = self._compared(EvaluationRecord, run.evaluation_record, now)
         if record is None:
             return reasons
-        trained = weights(TrainRecord.find(run.train_record))
+        trained = weights(find_origin(run))
         if trained and trained != weights(record):
-            reasons.append("it is of other weights than train.json has")
+            reasons.append(f"it is of other weights than {run.origin_record.name} has")
         return reasons + _lost(run.examples_folder)
 
     def reference(self, name: str) -> list[str]:
@@ -147,20 +178,20 @@ class Staleness:
         record, reasons = self._compared(DiagnosticsRecord, run.diagnostics_record, now)
         if record is None:
             return reasons
-        trained = weights(TrainRecord.find(run.train_record))
+        trained = weights(find_origin(run))
         if any(trained.get(name) != digest for name, digest in weights(record).items()):
-            reasons.append("it is of other weights than train.json has")
+            reasons.append(f"it is of other weights than {run.origin_record.name} has")
         if _newer(run.evaluation_record, run.diagnostics_record):
             reasons.append("the run was evaluated since")
         return reasons + _lost(run.curves, run.surfaces)
 
     def transfer(self, seed: int) -> list[str]:
         """Return why the transfer between the methods of a seed must be made again."""
-        path, now = self.paths.transfer_record(seed), transfer_inputs(self.experiment)
+        path, now = self.paths.transfer_record(seed), transfer_inputs(self.experiment, seed)
         record, reasons = self._compared(TransferRecord, path, now)
         if record is None:
             return reasons
-        labels = [method.label for method in self.experiment.methods]
+        labels = self.experiment.labels_of(seed)
         if list(record.methods) != labels:
             reasons.append("the config has other methods")
         runs = [self.paths.run(label, seed) for label in labels]
@@ -200,7 +231,7 @@ def data_section_differs(experiment: Experiment, path: Path) -> list[str]:
     return [f"data.{key}" for key in differences(experiment.data, then)]
 
 
-def weights(record: TrainRecord | EvaluationRecord | DiagnosticsRecord | None) -> dict[str, str]:
+def weights(record: OriginRecord | EvaluationRecord | DiagnosticsRecord | None) -> dict[str, str]:
     """Return the digest of each checkpoint's weights that a record names."""
     found = {} if record is None else record.checkpoints
     return {name: found[name].weights_sha256 for name in CHECKPOINTS if name in found}

@@ -40,19 +40,29 @@ def train_digest(method: str, model: str, engine: str) -> str:
     return digest(("bench.training.job", *own))
 
 
+def external_digest(model: str) -> str:
+    """Return the digest of all code that takes weights of others, of `model` or of none of ours."""
+    return digest(("bench.external.job", *_modules(model)))
+
+
 def evaluate_digest(model: str) -> str:
     """Return the digest of all code that decides the per-example results on weights of `model`."""
-    return digest(("bench.evaluation.job", f"bench.models.{model}"))
+    return digest(("bench.evaluation.job", *_modules(model)))
 
 
 def diagnose_digest(model: str) -> str:
     """Return the digest of all code that decides what diagnostics find in weights of `model`."""
-    return digest(("bench.diagnostics.job", f"bench.models.{model}"))
+    return digest(("bench.diagnostics.job", *_modules(model)))
 
 
 def transfer_digest(*models: str) -> str:
     """Return the digest of all code that decides what transfers between networks of `models`."""
-    return digest(("bench.diagnostics.transfer", *(f"bench.models.{name}" for name in models)))
+    return digest(("bench.diagnostics.transfer", *_modules(*models)))
+
+
+def _modules(*models: str) -> list[str]:
+    """Return the modules of those architectures that are ours; others' have no name here."""
+    return [f"bench.models.{name}" for name in models if name]
 
 
 def reference_digest() -> str:

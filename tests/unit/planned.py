@@ -133,7 +133,7 @@ def write_transfer(results: Path, of: Experiment, seed: int = 0) -> None:
     """Write what transfers between all methods of a seed."""
     labels = [method.label for method in of.methods]
     path = examinations.write_transfer(_factory(results, of), labels, seed)
-    _examined(path, transfer_inputs(of), seconds=5.0)
+    _examined(path, transfer_inputs(of, seed), seconds=5.0)
 
 
 def make_newer(path: Path, than: Path) -> None:

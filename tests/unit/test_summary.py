@@ -15,7 +15,7 @@ from bench.results.options import options_text
 COLUMNS = (
     "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,attack_source,attack_seed,"
     "eps,n,correct,accuracy,ci_low,ci_high,reported,reported_source,difference,precision,engine,"
-    "tf32,flags,code_digest,weights_sha256,base_method,options,selected_by,warnings,attack_engine"
+    "tf32,flags,code_digest,weights_sha256,base_method,options,selected_by,warnings,attack_engine,origin"
 )
 
 
@@ -62,6 +62,7 @@ def test_the_file_has_the_agreed_columns_and_numbers(results_factory):
         "selected_by": "PGD accuracy",
         "warnings": "",
         "attack_engine": "eager",
+        "origin": "trained",
     }
     assert rows["best", "clean"]["eps"] == "0"
     assert rows["best", "clean"]["attack_seed"] == ""

@@ -86,6 +86,7 @@ def test_a_listed_model_has_the_rows_of_a_best_checkpoint(cifar, summed):
         "selected_by": "",
         "warnings": "",
         "attack_engine": "eager",
+        "origin": "robustbench",
     }
 
 

@@ -1,6 +1,7 @@
 rule summary:
     input:
-        runs=of_every_run("train_record", "evaluation_record"),
+        origins=origins(),
+        runs=of_every_run("evaluation_record"),
         diagnosed=of_every_diagnosed("diagnostics_record"),
         transferred=transfers(PATHS.transfer_record),
         references=references(),
@@ -56,7 +57,8 @@ rule claims:
     input:
         summary=rules.summary.output.summary,
         costs=rules.summary.output.costs,
-        runs=of_every_run("history", "examples_folder"),
+        histories=of_every_training("history"),
+        runs=of_every_run("examples_folder"),
         claims=CLAIM_FILES,
     output:
         PATHS.claims,
@@ -114,7 +116,8 @@ rule tables:
 rule figures:
     input:
         summary=rules.summary.output.summary,
-        runs=of_every_run("history", "examples_folder"),
+        histories=of_every_training("history"),
+        runs=of_every_run("examples_folder"),
         diagnosed=[
             *of_every_diagnosed("diagnostics_record", "curves", "surfaces"),
             *transfers(),
@@ -146,7 +149,9 @@ rule report_page:
         statistics=rules.statistics.output,
         claims=rules.claims.output[0],
         ablations=ablation_files()[:1],
-        runs=of_every_run("train_record", "evaluation_record", "history"),
+        origins=origins(),
+        runs=of_every_run("evaluation_record"),
+        histories=of_every_training("history"),
         diagnosed=[
             *of_every_diagnosed("diagnostics_record", "curves", "surfaces"),
             *transfers(),

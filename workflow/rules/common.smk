@@ -72,15 +72,19 @@ GPUS = 1 if EXPERIMENT.compute.device == "cuda" else 0
 THREADS = EXPERIMENT.compute.threads or (1 if GPUS else 4)
 
 
+TRAINED = "|".join(method.label for method in EXPERIMENT.methods)
+EXTERNAL = "|".join(EXPERIMENT.networks) or "(?!)"  # which matches nothing
+
+
 wildcard_constraints:
-    method="|".join(method.label for method in EXPERIMENT.methods),
+    method="|".join(filter(None, (TRAINED, *EXPERIMENT.networks))),
     seed=r"\d+",
 
 
 def stop_without_device():
     """End a run on this machine before its first job if jobs need a device and it has none."""
     waiting = {job.rule.name for job in workflow.dag.needrun_jobs()}
-    need = {"train", "evaluate", "reference", "diagnose", "transfer"}
+    need = {"train", "network", "evaluate", "reference", "diagnose", "transfer"}
     if GPUS and workflow.local_exec and waiting & need:
         if not devices():
             raise WorkflowError(ABSENT)
@@ -90,25 +94,59 @@ def about_images(wildcards):
     return checkpoints.data.get().output.about
 
 
-def of_every_run(*names):
-    """Files of all runs, each by its name in RunPaths."""
+def of_every_training(*names):
+    """Files of all runs that are trained, each by its name in RunPaths."""
     runs = [PATHS.run(*pair) for pair in EXPERIMENT.runs()]
     return [getattr(run, name) for run in runs for name in names]
 
 
-def of_every_method(*names):
-    """Files of all methods' runs with the seed of a job."""
-    runs = [PATHS.run(method.label, "{seed}") for method in EXPERIMENT.methods]
+def of_every_run(*names):
+    """Files of all runs, trained or taken from a file, each by its name in RunPaths."""
+    runs = [PATHS.run(*pair) for pair in EXPERIMENT.evaluated()]
     return [getattr(run, name) for run in runs for name in names]
 
 
-def weights_of(run):
-    return [run.weights(checkpoint) for checkpoint in CHECKPOINTS]
+def origin(label, seed):
+    """Return the record of where the weights of a run come from."""
+    run = PATHS.run(label, seed)
+    return run.network_record if label in EXPERIMENT.networks else run.train_record
 
 
-def weights_of_every_method():
-    runs = [PATHS.run(method.label, "{seed}") for method in EXPERIMENT.methods]
-    return [path for run in runs for path in weights_of(run)]
+def origins():
+    return [origin(*pair) for pair in EXPERIMENT.evaluated()]
+
+
+def checkpoints_of(label):
+    # Weights of others are one checkpoint.
+    return ["best"] if label in EXPERIMENT.networks else CHECKPOINTS
+
+
+def weights_of(label, seed):
+    run = PATHS.run(label, seed)
+    return [run.weights(checkpoint) for checkpoint in checkpoints_of(label)]
+
+
+def origin_of_run(wildcards):
+    return origin(wildcards.method, wildcards.seed)
+
+
+def weights_of_run(wildcards):
+    return weights_of(wildcards.method, wildcards.seed)
+
+
+def labels_of_seed(wildcards):
+    return EXPERIMENT.labels_of(int(wildcards.seed))
+
+
+def of_every_label(wildcards):
+    """Files of all runs with the seed of a job."""
+    labels, seed = labels_of_seed(wildcards), wildcards.seed
+    runs = [PATHS.run(label, seed) for label in labels]
+    return [
+        *[path for label in labels for path in weights_of(label, seed)],
+        *[origin(label, seed) for label in labels],
+        *[path for run in runs for path in (run.evaluation_record, run.examples_folder)],
+    ]
 
 
 def of_every_diagnosed(*names):
@@ -148,7 +186,6 @@ def table_files(forms=TABLE_FORMATS):
 
 def final_files():
     # What a run leaves, too: a lost file is made again although all made from it is still there.
-    runs = [PATHS.run(*pair) for pair in EXPERIMENT.runs()]
     return [
         PATHS.summary,
         PATHS.costs,
@@ -164,10 +201,10 @@ def final_files():
         *of_every_diagnosed("diagnostics_record", "curves", "surfaces"),
         *transfers(),
         *transfers(PATHS.transfer_record),
-        *[path for run in runs for path in weights_of(run)],
-        *of_every_run(
-            "history", "train_record", "evaluation_record", "examples_folder"
-        ),
+        *[path for pair in EXPERIMENT.evaluated() for path in weights_of(*pair)],
+        *origins(),
+        *of_every_training("history"),
+        *of_every_run("evaluation_record", "examples_folder"),
     ]
 
 
@@ -190,6 +227,40 @@ def train_spec(wildcards):
 
 def train_code(wildcards):
     return train_inputs(wildcards).code
+
+
+def network_inputs(wildcards):
+    return staleness.network_inputs(EXPERIMENT, wildcards.method, int(wildcards.seed))
+
+
+def network_spec(wildcards):
+    return json.dumps(network_inputs(wildcards).json)
+
+
+def network_code(wildcards):
+    return network_inputs(wildcards).code
+
+
+def network_files(wildcards):
+    """Return the files of others that a job reads; one that is missing is told by the job."""
+    spec = network_inputs(wildcards).spec
+    return [path for path in (spec.path, spec.source) if path and path.is_file()]
+
+
+def origin_spec(wildcards):
+    return json.dumps(
+        spec_json(EXPERIMENT.origin_spec(wildcards.method, int(wildcards.seed)))
+    )
+
+
+def transfer_param(key):
+    def param(wildcards):
+        if EXPERIMENT.diagnostics is None:
+            return ""
+        found = staleness.transfer_inputs(EXPERIMENT, int(wildcards.seed))
+        return {"spec": json.dumps(found.json), "code": found.code}[key]
+
+    return param
 
 
 def needed_weights(wildcards):

@@ -7,8 +7,8 @@ rule diagnose:
     input:
         images=ancient(PATHS.data),
         about=about_images,
-        weights=rules.train.output.weights,
-        trained=rules.train.output.record,
+        weights=weights_of_run,
+        trained=origin_of_run,
         evaluated=rules.evaluate.output.record,
         examples=rules.evaluate.output.examples,
     output:
@@ -36,8 +36,7 @@ rule transfer:
     input:
         images=ancient(PATHS.data),
         about=about_images,
-        weights=weights_of_every_method(),
-        runs=of_every_method("train_record", "evaluation_record", "examples_folder"),
+        runs=of_every_label,
     output:
         record=PATHS.transfer_record("{seed}"),
         table=PATHS.transfer("{seed}"),
@@ -51,8 +50,9 @@ rule transfer:
         mem_mb=8000,
         runtime="4h",
     params:
-        **(of_experiment(staleness.transfer_inputs) if DIAGNOSED else NOTHING),
-        methods=[method.label for method in EXPERIMENT.methods],
+        spec=transfer_param("spec"),
+        code=transfer_param("code"),
+        methods=labels_of_seed,
         folder=PATHS.folder,
     shell:
         "python -m bench transfer --spec {params.spec:q} --methods {params.methods}"

@@ -2,8 +2,8 @@ rule evaluate:
     input:
         images=ancient(PATHS.data),
         about=about_images,
-        weights=rules.train.output.weights,
-        record=rules.train.output.record,
+        weights=weights_of_run,
+        record=origin_of_run,
     output:
         record=RUN.evaluation_record,
         examples=directory(RUN.examples_folder),
@@ -18,7 +18,7 @@ rule evaluate:
         runtime="12h",
     params:
         **of_method(staleness.evaluation_inputs),
-        trained=train_spec,
+        trained=origin_spec,
         folder=run_folder,
     shell:
         "python -m bench evaluate --spec {params.spec:q} --train-spec {params.trained:q}"

@@ -1,10 +1,12 @@
 rule train:
+    wildcard_constraints:
+        method=TRAINED or "(?!)",
     input:
         images=ancient(PATHS.data),
         about=about_images,
         needed=needed_weights,
     output:
-        weights=weights_of(RUN),
+        weights=[RUN.weights(checkpoint) for checkpoint in CHECKPOINTS],
         history=RUN.history,
         record=RUN.train_record,
     log:

@@ -1,0 +1,29 @@
+# Weights that were trained elsewhere, in the place of a training.
+rule network:
+    wildcard_constraints:
+        method=EXTERNAL,
+    input:
+        images=ancient(PATHS.data),
+        about=about_images,
+        files=network_files,
+    output:
+        weights=RUN.weights("best"),
+        record=RUN.network_record,
+    log:
+        PATHS.log("network/{method}/seed{seed}"),
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+        mem_mb=8000,
+        runtime="1h",
+    params:
+        spec=network_spec,
+        code=network_code,
+        folder=run_folder,
+        experiment=NAME,
+    shell:
+        "python -m bench network --spec {params.spec:q} --experiment {params.experiment}"
+        " --method {wildcards.method} --data {input.images}"
+        " --folder {params.folder} > {log} 2>&1"
