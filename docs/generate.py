@@ -36,6 +36,7 @@ SECTIONS = {
     "evaluation.autoattack": schema.AutoAttack,
     "diagnostics": schema.Diagnostics,
     "reference": schema.Reference,
+    "networks.<label>": schema.Network,
 }
 CSV_FILES = {
     "summary.csv": columns.SUMMARY,

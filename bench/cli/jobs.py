@@ -15,10 +15,12 @@ from bench.cli.arguments import (
     read_experiment,
 )
 from bench.config.experiment import Data, DiagnosticsSpec, EvaluationSpec, NetworkSpec, TrainSpec
+from bench.config.job_specs import decisive
 from bench.config.loading import read_config
 from bench.config.parsing import parse
-from bench.config.schema import Needs
+from bench.config.schema import Compute, Needs, Network, Threat
 from bench.planning.sizes import check_beside
+from bench.planning.text import table
 from bench.results.paths import RESULTS, Paths
 from bench.runtime import gpus
 from bench.runtime.errors import BenchError
@@ -42,7 +44,18 @@ def add_commands(commands: Any) -> None:
     network.add_argument("--seed", type=int, default=0, help="of its `weights`; default: 0")
     network.add_argument("--experiment", help="its name in the record (with --spec)")
 
-    evaluate = _job(commands, "evaluate", evaluate_run, "evaluate the weights of one run")
+    text = "evaluate the weights of one run, or of a file by hand"
+    evaluate = _job(commands, "evaluate", evaluate_run, text, method=False, seed=False, what=False)
+    evaluate.add_argument("--method", help="its label in the config")
+    evaluate.add_argument("--seed", type=int, default=0, help="one of the config's seeds")
+    by_hand = evaluate.add_argument_group("weights of a file by hand, without a config")
+    by_hand.add_argument("--weights", type=expanded, help=".pt, .pth, .ckpt or .safetensors")
+    by_hand.add_argument("--architecture", help="as `architecture` of docs/networks.md")
+    by_hand.add_argument("--network", type=json_value, default={}, help="other keys of it as JSON")
+    by_hand.add_argument("--eps", help="radius, such as 8/255")
+    by_hand.add_argument("--images", type=int, help="the first of the test set; default: all")
+    by_hand.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
+    by_hand.add_argument("--threads", type=int, default=1, help="of a CPU; default: 1")
     evaluate.add_argument(
         "--train-spec", type=json_value, help="what its weights must come from (with --spec)"
     )
@@ -87,10 +100,11 @@ def _job(
     *,
     method: bool = True,
     seed: bool = True,
+    what: bool = True,
 ) -> argparse.ArgumentParser:
     """Add the command of a job of the workflow, which is told its config and its files."""
     command = add_command(commands, name, function, text)
-    add_what(command)
+    add_what(command, required=what)
     if method:
         command.add_argument("--method", required=True, help="its label in the config")
     if seed:
@@ -166,7 +180,13 @@ def take_network(chosen: argparse.Namespace) -> None:
 
 
 def evaluate_run(chosen: argparse.Namespace) -> None:
-    """Evaluate every checkpoint of one run."""
+    """Evaluate every checkpoint of one run, or weights of a file by hand."""
+    if chosen.weights is not None:
+        evaluate_file(chosen)
+        return
+    if not (chosen.config or chosen.spec):
+        raise BenchError("evaluate: name an experiment by --config, or a file by --weights")
+    need(chosen, "method")
     training: TrainSpec | NetworkSpec | None = None
     if experiment := read_experiment(chosen, "data", "folder"):
         training = experiment.origin_spec(chosen.method, chosen.seed)
@@ -181,6 +201,33 @@ def evaluate_run(chosen: argparse.Namespace) -> None:
     from bench.evaluation.job import evaluate
 
     evaluate(spec, data=chosen.data, folder=chosen.folder, training=training)
+
+
+def evaluate_file(chosen: argparse.Namespace) -> None:
+    """Evaluate the weights of a file on the images of a data file, without an experiment."""
+    if chosen.config or chosen.spec:
+        raise BenchError(
+            "--weights: they need no config; name them in its section `networks`, or leave out "
+            "--config"
+        )
+    need(chosen, "data", "eps")
+    about = {"weights": str(chosen.weights), "architecture": chosen.architecture}
+    network = parse(Network, {**about, **chosen.network}, where="--network")
+    threads = chosen.threads if chosen.device == "cpu" else None
+    threat = parse(Threat, {"eps": chosen.eps}, where="threat")
+    compute = Compute(device=chosen.device, threads=threads)
+    spec = NetworkSpec(network=network, seed=0, threat=threat, compute=decisive(compute))
+    gpus.claim_for(compute.device)
+    from bench.evaluation.by_hand import evaluate_file as by_hand
+
+    folder = chosen.folder or RESULTS / "external" / chosen.weights.stem
+    record = by_hand(spec, chosen.images, data=chosen.data, folder=folder)
+    rows = [
+        [attack, str(one.correct), str(one.n), f"{100 * one.correct / one.n:.2f}", one.source]
+        for _, attack, one in record.attacks()
+    ]
+    print("\n".join(table(["attack", "correct", "of", "%", "source"], rows)))
+    print(f"per-example results and records: {folder}")
 
 
 def evaluate_reference(chosen: argparse.Namespace) -> None:

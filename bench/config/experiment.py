@@ -76,7 +76,7 @@ __all__ = [
     "spec_json",
 ]
 # What results/ already holds beside the folders of experiments.
-TAKEN = ("performance", "reference", "summary.csv")
+TAKEN = ("external", "performance", "reference", "summary.csv")
 
 
 KINDS: dict[str, Any] = {

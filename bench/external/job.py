@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.config.experiment import NetworkSpec
 from bench.config.parsing import nearest, parse
@@ -18,7 +18,7 @@ from bench.data.dataset import Dataset, load, to_unit
 from bench.data.record import data_record
 from bench.external import network as networks
 from bench.external.architecture import build
-from bench.external.matching import Match, match
+from bench.external.matching import MOMENTS, Match, match
 from bench.external.mistakes import IMAGES, Found, Sample, check_network
 from bench.external.network import SOURCE, ExternalDescription
 from bench.external.weights_file import State, WeightsFile, read_weights
@@ -202,17 +202,22 @@ def _sample(dataset: Dataset, about: DataRecord, device: torch.device) -> Sample
         images=to_unit(dataset.test.pixels[chosen]).to(device),
         labels=dataset.test.labels[chosen].to(device),
         classes=dataset.classes,
-        mean=about.channel_mean,
-        std=about.channel_std,
+        mean=about.channel_mean or moments(dataset.train.pixels, torch.mean),
+        std=about.channel_std or moments(dataset.train.pixels, torch.std),
     )
+
+
+def moments(pixels: Tensor, of: Callable[[Tensor], Tensor]) -> tuple[float, ...]:
+    """Return a moment of each channel of uint8 `pixels` [N, C, H, W], scaled to [0, 1]."""
+    channels = (pixels[:, channel] for channel in range(pixels.shape[1]))
+    return tuple(float(of(to_unit(values))) for values in channels)
 
 
 def _hints(rest: State) -> list[Normalization]:
     """Return the normalisation that lies beside the weights, as of a layer before them."""
     found: dict[str, tuple[float, ...]] = {}
     for name, value in rest.items():
-        last = name.rpartition(".")[2]
-        kind = {"mean": "mean", "mu": "mean", "std": "std", "sigma": "std"}.get(last)
+        kind = MOMENTS.get(name.rpartition(".")[2])
         if kind and 1 <= value.numel() <= 4:
             found.setdefault(kind, tuple(round(one, 6) for one in value.flatten().tolist()))
     if len(found) == 2 and len(found["mean"]) == len(found["std"]) and all(found["std"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,8 +13,9 @@ from torch import Tensor
 from bench.external.weights_file import State
 from bench.runtime.errors import BenchError
 
-Shapes = Mapping[str, tuple[int, ...]]
 OPTIONAL = "num_batches_tracked"  # old files have none, and in evaluation mode it means nothing
+# Of a layer that normalises images, which may lie beside the weights.
+MOMENTS = {"mean": "mean", "mu": "mean", "std": "std", "sigma": "std"}
 STATISTICS = ("running_mean", "running_var")
 
 
@@ -29,28 +31,33 @@ class Match:
 def match(entries: Mapping[str, State], target: State, *, where: str) -> list[Match]:
     """Return every set of tensors that fits the names and shapes of `target`.
 
-    A prefix that all names have, such as ``module.`` or ``backbone.``, is taken off; weights that
-    lie beside others under another prefix are a set of their own, called as an entry is.
+    A prefix that all names have, such as ``module.`` or ``backbone.``, is taken off, there and in
+    the network, where a wrapper adds it; weights that lie beside others under another prefix are a
+    set of their own, called as an entry is.
 
     Raises
     ------
     BenchError
         None fits; it says what is most likely wrong: another head, width, depth or architecture.
     """
+    wrapped = _common(target)
+    target = {name.removeprefix(wrapped): value for name, value in target.items()}
     needed = [name for name in target if not name.endswith(OPTIONAL)]
     found: list[Match] = []
     nearest: tuple[int, State] = (-1, {})
     for entry, state in entries.items():
         for prefix in _prefixes(state, needed):
             own = {
-                name.removeprefix(prefix): one for name, one in state.items() if _in(name, prefix)
+                name.removeprefix(prefix): one
+                for name, one in state.items()
+                if name.startswith(prefix)
             }
             fits = sum(name in own and own[name].shape == target[name].shape for name in needed)
-            extra = [n for n in own if n not in target and not _beside(n, own, target)]
+            extra = [n for n in own if n not in target and n.rpartition(".")[2] not in MOMENTS]
             if fits == len(needed) and not extra:
                 place = ".".join(filter(None, (entry, prefix.rstrip("."))))
-                chosen = {name: own.get(name, target[name]) for name in target}
-                rest = {name: one for name, one in state.items() if not _in(name, prefix)}
+                chosen = {wrapped + name: own.get(name, target[name]) for name in target}
+                rest = {name: one for name, one in state.items() if not name.startswith(prefix)}
                 rest |= {name: one for name, one in own.items() if name not in target}
                 found.append(Match(place, chosen, rest))
             elif sum(name in own for name in needed) > nearest[0]:
@@ -60,14 +67,11 @@ def match(entries: Mapping[str, State], target: State, *, where: str) -> list[Ma
     return found
 
 
-def _in(name: str, prefix: str) -> bool:
-    return name.startswith(prefix)
-
-
-def _beside(name: str, own: State, target: State) -> bool:
-    """Return whether a tensor is under no module of the network: it is of something else."""
-    first = name.partition(".")[0]
-    return "." in name and not any(other.partition(".")[0] == first for other in target)
+def _common(names: Iterable[str]) -> str:
+    """Return the modules that all `names` are in, as a prefix."""
+    modules = zip(*(name.split(".")[:-1] for name in names), strict=False)
+    common = itertools.takewhile(lambda level: len(set(level)) == 1, modules)
+    return "".join(f"{level[0]}." for level in common)
 
 
 def _prefixes(state: State, needed: list[str]) -> list[str]:
@@ -92,8 +96,8 @@ def mismatch(state: State, target: State) -> str:
     other = {name: shapes for name, shapes in other.items() if shapes[0] != shapes[1]}
     if len(missing) > len(target) / 2:
         return (
-            "the weights are of another architecture: the file begins with "
-            f"{_first(state)}, the network with {_first(target)}; name its architecture"
+            f"the weights are of another architecture: the file has {next(iter(extra), 'nothing')}"
+            f", the network {missing[0]}; name its architecture"
         )
     if missing and all(name.endswith(STATISTICS) for name in missing) and not other:
         return (
@@ -147,10 +151,6 @@ def _head(name: str, other: Iterable[str], target: State) -> bool:
     """Return whether `name` is of the last layer, of which nothing but the classes differ."""
     last = list(target)[-1].rpartition(".")[0]
     return name.rpartition(".")[0] == last
-
-
-def _first(state: State) -> str:
-    return next(iter(state), "nothing")
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:

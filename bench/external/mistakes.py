@@ -28,6 +28,8 @@ IMAGES = 500  # that the hypotheses are compared on
 GAIN = 3.0  # points of clean accuracy below which another reading of the images is no explanation
 RISK = 0.001  # of calling a network wrong that is right
 ROUGH = 1e-3  # of the largest logit: what the order of sums explains
+HANDICAP = 0.1  # share of images by which batch statistics must explain more than another reading
+STATISTICS = "batch-norm uses the batch's own statistics"
 BATCH = 100
 # What weights were trained with beside the moments of the images: ImageNet's, [-1, 1], 0 to 255,
 # and the standard deviations of CIFAR-10 that many copy, which are means over single images.
@@ -193,13 +195,17 @@ def _likely(
     """Return the hypothesis under which most images are right, if far more are than as it is."""
     every = [
         *_other_inputs(network, description, sample, hints),
-        *_batch_statistics(network, description, sample),
         *_other_classes(logits, sample),
+        *_batch_statistics(network, description, sample),
     ]
+
+    def plausible(hypothesis: Hypothesis) -> float:
+        # The batch's own statistics also make up for a wrong scale of the images.
+        share = float(hypothesis.correct.float().mean())
+        return share - HANDICAP if hypothesis.cause == STATISTICS else share
+
     # The first of equally good ones is the simplest.
-    best = max(every, key=lambda one: int(one.correct.sum()), default=None)
-    if best is None:
-        return None
+    best = max(every, key=plausible)
     gained = int((best.correct & ~found.correct).sum())
     lost = int((~best.correct & found.correct).sum())
     much = 100 * (gained - lost) / len(sample.labels) >= GAIN
@@ -283,9 +289,10 @@ def _batch_statistics(
     with torch.no_grad():
         logits = torch.cat([whole(part) for part in torch.split(sample.images, BATCH)])
     yield Hypothesis(
-        "batch-norm uses the batch's own statistics",
-        "its running statistics are not those of the weights: save them with the weights, or "
-        "estimate them again on training images",
+        STATISTICS,
+        "its running statistics are not those of the weights (save them with the weights, or "
+        "estimate them again on training images), or the images are scaled in a way of its own "
+        "(set normalization)",
         logits.argmax(dim=1) == sample.labels,
     )
 
