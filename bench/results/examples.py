@@ -27,7 +27,7 @@ COLUMNS = {
 DTYPES = {
     **dict.fromkeys(("index", "label"), "int64"),
     **dict.fromkeys(("clean", "robust"), "int8"),
-    "broken_by": "str",
+    "broken_by": "category",
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from bench.results.changes import remake
 from bench.results.columns import (
@@ -126,18 +127,22 @@ class ExperimentResults:
             if self.has_examples
         }
         names = ["method", "seed", "checkpoint", "attack"]
-        frame = _joined(parts, names, COLUMNS)
-        if frame.empty:
-            return frame
-        labels = frame.groupby("index")["label"].nunique()
-        if (labels > 1).any():
-            index = int(labels.index[labels > 1][0])
+        if not parts:
+            return pd.DataFrame(columns=[*names, *COLUMNS])
+        broken_by = union_categoricals([part.pop("broken_by") for part in parts.values()])
+        frame = pd.concat(parts, names=names)
+        labels = frame.groupby("index")["label"].agg(["min", "max"])
+        different = labels.index[labels["min"] < labels["max"]]
+        if len(different):
             raise BenchError(
-                f"{self.paths.folder}: image {index} has different labels in the per-example "
-                "results of different runs, so they were evaluated on other images; "
+                f"{self.paths.folder}: image {different[0]} has different labels in the per-"
+                "example results of different runs, so they were evaluated on other images; "
                 f"{remake(self.paths.models / '*' / '*' / 'evaluation.json')}"
             )
-        return frame.astype({name: "category" for name in (*names, "broken_by")})
+        # As columns of text the keys would be larger than all the results.
+        levels = zip(names, frame.index.codes, frame.index.levels, strict=False)
+        keys = {name: pd.Categorical.from_codes(codes, level) for name, codes, level in levels}
+        return frame.reset_index(drop=True).assign(**keys, broken_by=broken_by)
 
     def _examples(self, row: Any) -> pd.DataFrame:
         run = self.paths.run(row.method, row.seed)

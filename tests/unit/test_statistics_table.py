@@ -16,6 +16,7 @@ from paged import command, rewrite, rows
 from scipy import stats
 
 from bench.__main__ import main
+from bench.results.experiment import ExperimentResults
 from bench.runtime.files import sha256
 
 ROOT = Path(__file__).parents[2]
@@ -212,6 +213,12 @@ def test_made_again_it_is_byte_equal_and_needs_no_torch(make, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (folder / "statistics.csv").read_bytes() == first
+
+
+def test_the_result_of_an_image_takes_few_bytes(make):
+    examples = ExperimentResults(make()).examples
+    assert len(examples) == 3 * 3 * 3 * 200
+    assert examples.memory_usage(deep=True).sum() < 30 * len(examples)
 
 
 def test_other_images_are_refused(make, results_factory, capsys):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special  # scipy.stats takes a second and 60 MB to import
 
 from bench.analysis.statistics.accuracy import wilson
 
@@ -189,11 +189,11 @@ def needed(of: Estimate, half_width: float, *, images_too: bool, level: float = 
         error, df = of.spread / math.sqrt(seeds), seeds - 1.0
         if parts is not None:
             error, df = parts.expected(seeds, of.images)
-        if stats.t.ppf((1 + level) / 2, df) * error < half_width:
+        if special.stdtrit(df, (1 + level) / 2) * error < half_width:
             return Needed(seeds=seeds)
     if parts is None or parts.images <= 0:
         return Needed()
-    z = stats.norm.ppf((1 + level) / 2)
+    z = special.ndtri((1 + level) / 2)
     images = math.ceil(z**2 * parts.images / half_width**2)
     # Where those at hand would be enough, it is the seeds that are too few.
     return Needed(images=images) if images > of.images else Needed()
@@ -249,6 +249,6 @@ def _components(of: Estimate) -> _Components | None:
 
 
 def _student(value: float, error: float, df: float, level: float) -> Interval:
-    half = float(stats.t.ppf((1 + level) / 2, df)) * error
-    p = 2 * float(stats.t.sf(abs(value) / error, df))
+    half = float(special.stdtrit(df, (1 + level) / 2)) * error
+    p = 2 * float(special.stdtr(df, -abs(value) / error))
     return Interval(value - half, value + half, error, df, p)

@@ -99,16 +99,14 @@ def _robust(results: ExperimentResults) -> dict[Place, Correct]:
     names = ["method", "seed", "checkpoint", "attack"]
     for place, part in frame.groupby(names, observed=True, sort=False):
         found[place] = (part["index"].to_numpy(np.int64), part["robust"].to_numpy(np.bool_))
-    for method, seed, checkpoint in {place[:3] for place in found}:
-        attacks = [
-            of
-            for (m, s, c, attack), of in found.items()
-            if (m, s, c) == (method, seed, checkpoint) and attack not in ("clean", WORST)
-        ]
-        if attacks:
-            index_N = common_images([index for index, _ in attacks])
-            right = [robust[np.isin(index, index_N)] for index, robust in attacks]
-            found[method, seed, checkpoint, WORST] = (index_N, np.all(right, axis=0))
+    by_network: dict[tuple[str, int, str], list[Correct]] = {}
+    for (method, seed, checkpoint, attack), correct in found.items():
+        if attack != "clean":
+            by_network.setdefault((method, seed, checkpoint), []).append(correct)
+    for network, attacks in by_network.items():
+        index_N = common_images([index for index, _ in attacks])
+        right = [robust[np.isin(index, index_N)] for index, robust in attacks]
+        found[*network, WORST] = (index_N, np.all(right, axis=0))
     return found
 
 
