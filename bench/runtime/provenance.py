@@ -70,9 +70,9 @@ def reference_digest() -> str:
     return digest(("bench.evaluation.reference",))
 
 
-def analysis_digest(stage: str) -> str:
-    """Return the digest of all code of a stage of the analysis, such as "claims.table"."""
-    return digest([f"bench.analysis.{stage}"], ASKED)
+def analysis_digest(*modules: str) -> str:
+    """Return the digest of all code behind modules of the analysis, such as "claims.table"."""
+    return digest([f"bench.analysis.{name}" for name in modules], ASKED)
 
 
 def digest(roots: Iterable[str], undeciding: tuple[str, ...] = UNDECIDING) -> str:

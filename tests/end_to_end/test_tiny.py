@@ -232,6 +232,14 @@ def test_comments_docstrings_and_another_format_retrain_nothing(restored):
     assert counts["train"] == counts["evaluate"] == 0
 
 
+def test_the_code_of_one_figure_makes_figures_and_page_again(restored):
+    module = restored / "bench/analysis/plots/curves.py"
+    module.write_text(module.read_text() + "\nADDED = 1\n")
+    counts = planned(restored, *RUN)
+    assert counts["figures"] == counts["report_page"] == 1
+    assert counts["train"] == counts["statistics"] == counts["tables"] == 0
+
+
 def test_snakemakes_own_report_builds_without_a_network(project, monkeypatch):
     for scheme in ("http", "https"):
         monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")

@@ -10,7 +10,7 @@ from paged import command, rows, shown
 from piped import tables
 
 from bench.analysis.ablations import ablations_sheet, ablations_table
-from bench.analysis.plots.ablations import ablations, draw
+from bench.analysis.plots.ablations import collect
 from bench.analysis.plots.context import Context
 from bench.analysis.sheets import with_images
 from bench.config.schema import Ablation
@@ -114,7 +114,7 @@ def test_an_ablation_says_what_each_difference_is_of(made):
     columns = list(ablations_sheet(results, table).body)
     assert columns[3:] == ["clean (n = 20)", "AutoAttack (n = 10)", "harmonic mean (n = 10)"]
     ABLATIONS.write(results.paths.ablations, table)
-    differences = ablations(Context(ExperimentResults(folder), Published()))
+    differences = collect(Context(ExperimentResults(folder), Published()))
     assert differences is not None
-    assert any("(n = 10)" in text.get_text() for text in draw(differences).findobj(Text))
+    assert any("(n = 10)" in text.get_text() for text in differences.draw().findobj(Text))
     assert "AutoAttack (n = 10)" in shown(folder).text

@@ -25,6 +25,7 @@ COMPUTING = ("models", "attacks", "methods", "engine", "training", "evaluation")
 # What the process that plans the workflow imports; Snakemake's environment has no torch.
 PLANNING = (
     "bench.data.listing",
+    "bench.results.figures",
     "bench.results.paths",
     "bench.results.records",
     "bench.results.staleness",

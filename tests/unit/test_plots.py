@@ -18,7 +18,6 @@ from bench.analysis.plots import (
     components,
     curves,
     diagnostics,
-    panels,
     replay,
     style,
     surfaces,
@@ -37,9 +36,9 @@ def titles(figure):
     return [axes.get_title(loc="left") for axes in figure.axes]
 
 
-def drawn(module, data):
+def drawn(data):
     with style.styled():
-        return module.draw(data)
+        return data.draw()
 
 
 def replayed(method, seed, values, **columns):
@@ -55,11 +54,11 @@ def test_learning_curves_are_means_over_seeds_to_the_last_common_epoch():
     ]
     trainings = {("trades", 0): framed.training(3), ("trades", 1): framed.training(2)}
     context = framed.context(TWO, history=pd.concat(rows), trainings=trainings)
-    data = curves.curves(context)
-    figure = drawn(panels, data)
+    data = curves.collect(context)
+    figure = drawn(data)
     assert titles(figure) == ["TRADES (β=6)"]
     assert [15.0, 40.0] in [list(line.get_ydata()) for line in figure.axes[0].lines]
-    (chart,) = panels.plotly(data, "curves").values()
+    (chart,) = data.charts().values()
     found = {trace.name: (list(trace.x), list(trace.y)) for trace in chart.data}
     assert found["clean, mean over seeds"] == ([1, 2], [15.0, 40.0])
     assert found["seed 0, PGD"] == ([1, 2, 3], [5.0, 20.0, 25.0])
@@ -69,11 +68,11 @@ def test_learning_curves_are_means_over_seeds_to_the_last_common_epoch():
 def test_a_much_longer_training_squeezes_no_other():
     long, short = [float(k) for k in range(80)], [1.0, 2.0, 3.0, 4.0]
     rows = [framed.history("trades", 0, long, long), framed.history("memloss_v1", 0, short, short)]
-    figure = drawn(panels, curves.curves(framed.context(TWO, history=pd.concat(rows))))
+    figure = drawn(curves.collect(framed.context(TWO, history=pd.concat(rows))))
     assert figure.axes[0].get_xlim()[1] > 79
     assert figure.axes[1].get_xlim()[1] < 5
     rows = [replayed("trades", 0, long), replayed("memloss_v1", 0, short)]
-    data = replay.replay(framed.context(TWO, history=pd.concat(rows)))
+    data = replay.collect(framed.context(TWO, history=pd.concat(rows)))
     assert data.panels[0].xlim[1] < 5
     assert "TRADES (β=6) was trained for 80 epochs; here are the first 4." in data.caption
 
@@ -86,15 +85,15 @@ def test_components_are_shares_of_all_images_mean_over_seeds():
         for seed, broken in parts.items()
         for part in broken
     ]
-    data = components.components(framed.context(TWO, examples=pd.DataFrame(rows)))
+    data = components.collect(framed.context(TWO, examples=pd.DataFrame(rows)))
     assert data.shares.loc["TRADES (β=6)"].to_dict() == {
         **{"Robust": 37.5, "Square": 12.5, "FAB-T": 0.0, "APGD-T": 0.0, "APGD-CE": 25.0},
         "Clean error": 25.0,
     }
-    figure = drawn(components, data)
+    figure = drawn(data)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert {"37.5", "12.5", "25.0", "0.00"} <= set(texts)
-    chart = components.plotly(data)
+    (chart,) = data.charts().values()
     assert {trace.name: trace.x[0] for trace in chart.data}["Robust"] == 37.5
 
 
@@ -108,7 +107,7 @@ def test_replay_has_means_over_seeds_and_the_band_of_v1_alone():
     context = framed.context(
         TWO | {"memloss_v1_placebo": [(84, 45)] * 2}, history=pd.concat(rows).astype({"seed": int})
     )
-    data = replay.replay(context)
+    data = replay.collect(context)
     forgotten, by_age, weight = data.panels
     own = next(curve for curve in forgotten.curves if curve.label == "memloss_v1")
     assert (own.points["x"].tolist(), own.points["y"].tolist()) == ([2, 3], [10.5, 20.5])
@@ -118,14 +117,14 @@ def test_replay_has_means_over_seeds_and_the_band_of_v1_alone():
     assert band.points[["low", "high"]].iloc[0].tolist() == [0.1, 0.9]
     dashes = {shown.dash for shown in data.displays.values() if shown.family == "memloss"}
     assert len(dashes) == 2
-    charts = panels.plotly(data, "replay")
-    assert list(charts["replay-0"].data[0].y) == [10.5, 20.5]
-    assert {"memloss_v1", "trades"} <= {trace.legendgroup for trace in charts["replay-2"].data}
-    drawn(panels, data)
+    charts = data.charts()
+    assert list(charts["0"].data[0].y) == [10.5, 20.5]
+    assert {"memloss_v1", "trades"} <= {trace.legendgroup for trace in charts["2"].data}
+    drawn(data)
 
 
 def test_without_adversarial_examples_the_figure_says_so():
-    figure = drawn(panels, replay.replay(framed.context(TWO)))
+    figure = drawn(replay.collect(framed.context(TWO)))
     assert "no method" in figure.axes[0].texts[0].get_text()
 
 
@@ -142,22 +141,22 @@ def strengths(last=0.0, failed=()):
     ]
     record = SimpleNamespace(checkpoints={"best": SimpleNamespace(failed=list(failed))})
     context = framed.context(TWO, curves=pd.DataFrame(rows), diagnostics={("trades", 0): record})
-    return diagnostics.strengths(context)
+    return diagnostics.collect(context)
 
 
 @pytest.mark.parametrize(("last", "end"), [(0.0, 2.0), (3.0, 255 / 8)])
 def test_the_radius_ends_where_all_curves_are_at_zero(last, end):
     data = strengths(last)
-    figure = drawn(panels, data)
+    figure = drawn(data)
     assert figure.axes[0].get_xlim()[1] == pytest.approx(end)
-    chart = panels.plotly(data, "strength")["strength-0"]
+    chart = data.charts()["0"]
     assert chart.layout.xaxis.range[1] == pytest.approx(end)
     by_name = {trace.name: list(trace.y) for trace in chart.data}
     assert by_name == {"FGSM, one step": [60], "PGD": [80, 50, last, last]}
 
 
 def test_restarts_and_square_are_marked_at_the_end_of_the_steps():
-    chart = panels.plotly(strengths(), "strength")["strength-1"]
+    chart = strengths().charts()["1"]
     found = {trace.name: (list(trace.x), list(trace.y)) for trace in chart.data}
     assert found["PGD"] == ([1, 100], [70, 50])
     assert found["PGD, all restarts"] == ([100], [48])
@@ -165,7 +164,7 @@ def test_restarts_and_square_are_marked_at_the_end_of_the_steps():
 
 
 def test_a_failed_check_is_named_above_its_panel_and_covers_no_curve():
-    figure = drawn(panels, strengths(failed=["eps_zero", "square_stronger"]))
+    figure = drawn(strengths(failed=["eps_zero", "square_stronger"]))
     assert titles(figure)[0] == "TRADES (β=6)\n✗ eps_zero\n✗ square_stronger"
     assert not figure.axes[0].texts
     assert titles(figure)[2] == "MemLoss V1"
@@ -180,14 +179,14 @@ def test_surfaces_have_the_gradient_upwards_and_one_scale():
         for x in ticks
         for y in ticks
     ]
-    data = surfaces.surfaces(framed.context(TWO, surfaces=pd.DataFrame(rows)))
+    data = surfaces.collect(framed.context(TWO, surfaces=pd.DataFrame(rows)))
     assert " · seed 0." in data.caption[0]
     ((losses, right),) = data.pictures["TRADES (β=6)"]
     assert losses[-1.0].tolist() == [9.0, 19.0, 29.0]
     assert right.loc[1.0].tolist() == [False] * 3
-    (chart,) = surfaces.plotly(data).values()
+    (chart,) = data.charts().values()
     assert list(chart.data[0].z[0]) == [9.0, 10.0, 11.0]
-    drawn(surfaces, data)
+    drawn(data)
 
 
 def test_transfer_has_sources_in_rows_and_marks_weak_targets():
@@ -202,13 +201,13 @@ def test_transfer_has_sources_in_rows_and_marks_weak_targets():
     fine = SimpleNamespace(failed=[])
     record = SimpleNamespace(checkpoints={"best": {"trades": fine, "memloss_v1": weak}})
     context = framed.context(TWO, transfer=pd.DataFrame(rows), transfers={0: record})
-    data = transfer.transfer(context)
+    data = transfer.collect(context)
     assert data.accuracy.to_numpy().tolist() == [[0.5, 1.5], [10.5, 11.5]]
-    axes = drawn(transfer, data).axes[0]
+    axes = drawn(data).axes[0]
     names = [label.get_text() for label in axes.get_xticklabels()]
     assert names == ["TRADES (β=6)", "MemLoss V1 ✗"]
     assert [t.get_text() for t in axes.texts] == ["0.5", "1.5", "10.5", "11.5"]
-    assert np.array(transfer.plotly(data).data[0].z).tolist() == [[0.5, 1.5], [10.5, 11.5]]
+    assert np.array(data.charts()["matrix"].data[0].z).tolist() == [[0.5, 1.5], [10.5, 11.5]]
 
 
 def differences():
@@ -226,12 +225,12 @@ def differences():
 
 
 def test_ablations_show_each_difference_with_its_interval():
-    data = ablations.ablations(framed.context(TWO, ablations=differences()))
-    chart = ablations.plotly(data)["ablations-robust"]
+    data = ablations.collect(framed.context(TWO, ablations=differences()))
+    chart = data.charts()["robust"]
     assert list(chart.data[0].x) == [2.0, -3.0]
     assert list(chart.data[0].error_x.arrayminus) == [1.0, 1.0]
     assert "V1's weight $ &amp; &lt;b&gt;" in chart.data[0].text[0].replace("&#x27;", "'")
-    figure = drawn(ablations, data)
+    figure = drawn(data)
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["MemLoss V1, last epoch", "TRADES (β=6)"]
     assert "V1's weight $ & <b>, against MemLoss V1" in [t.get_text() for t in figure.axes[0].texts]
@@ -264,7 +263,7 @@ def test_nothing_is_written_where_a_figure_cannot_be_drawn(tmp_path, monkeypatch
     def broken(context):
         raise BenchError("curves.csv: damaged")
 
-    monkeypatch.setattr("bench.analysis.plots.draw.diagnostics.strengths", broken)
+    monkeypatch.setattr("bench.analysis.plots.diagnostics.collect", broken)
     with pytest.raises(BenchError, match="damaged"):
         draw_figures(results(), Published(), tmp_path)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("frontier.png", b"older")]

@@ -45,7 +45,7 @@ def shown(accuracies=ACCURACIES, published=None, **parts):
 
 
 def traces(data, kind):
-    return [t for t in frontier.plotly(data).data if (t.meta or {}).get("kind") == kind]
+    return [t for t in data.chart().data if (t.meta or {}).get("kind") == kind]
 
 
 def markers(axes):
@@ -63,7 +63,7 @@ def test_means_and_seeds_are_those_of_the_summary_on_paper_and_on_the_page():
     means = {label: (row["clean"], row["robust"]) for label, row in data.means.iterrows()}
     assert means["trades"] == (82.5, 49.5)
     with style.styled():
-        axes = frontier.draw(data).axes[0]
+        axes = data.draw().axes[0]
     drawn = {point[:2] for point in markers(axes)}
     for label, seeds in ACCURACIES.items():
         if label != "standard":
@@ -81,7 +81,7 @@ def test_a_method_has_one_colour_and_marker_everywhere_and_its_placebo_another_m
     assert v1.marker != placebo.marker
     on_page = {t.legendgroup: t.marker for t in traces(data, "mean")}
     with style.styled():
-        figure = frontier.draw(data)
+        figure = data.draw()
     legend = dict(
         zip(
             (text.get_text() for text in figure.legends[0].texts),
@@ -100,7 +100,7 @@ def test_a_standard_network_does_not_squeeze_the_rest_but_is_named():
     data, _ = shown()
     assert data.outliers == ["standard"]
     with style.styled():
-        axes = frontier.draw(data).axes[0]
+        axes = data.draw().axes[0]
     assert axes.get_ylim()[0] > 30
     assert "Beyond the axes: Standard (94.5%, 0.0%)." in data.caption
     assert [t.legendgroup for t in traces(data, "mean") if t.meta["far"]] == ["standard"]
@@ -150,7 +150,7 @@ def test_reported_points_are_of_the_same_data_model_and_epoch_and_marked_as_thei
     assert "Some reports do not state ε: HAT." in data.caption
     assert [card.name for card in data.cards] == ["Gowal2021Improving_R18", "Wong2020Fast"]
     with style.styled():
-        figure = frontier.draw(data)
+        figure = data.draw()
     assert len(figure.axes) == 2
     assert "a Gowal 2021†, b Wong 2020" in figure.get_supxlabel().replace("\n", " ")
     assert not frontier.frontier(context, "autoattack", "last").reported
@@ -187,7 +187,7 @@ def test_hovering_tells_interval_images_and_flags_and_escapes_names():
     assert "flags: subset" in seeds.text[0]
     assert "<b>A&lt;b&gt;&amp;$x 1$</b>" in seeds.text[0]
     with style.styled():
-        files = style.encoded(frontier.draw(data))
+        files = style.encoded(data.draw())
     assert b"A&lt;b&gt;&amp;$x 1$" in files["svg"]
 
 
@@ -195,7 +195,7 @@ def test_twenty_seeds_leave_the_means_in_sight():
     seeds = [(80 + math.sin(k), 45 + math.cos(k)) for k in range(20)]
     data, _ = shown({"trades": seeds, "mart": seeds[::-1]})
     with style.styled():
-        axes = frontier.draw(data).axes[0]
+        axes = data.draw().axes[0]
     sizes = {round(line.get_markersize(), 1): line.get_zorder() for line in axes.lines}
     assert min(sizes) <= 2.0
     assert sizes[max(sizes)] > sizes[min(sizes)]
@@ -206,7 +206,7 @@ def test_twenty_seeds_leave_the_means_in_sight():
 def test_long_names_stay_on_the_page(count):
     data, _ = shown({f"{'x' * 40}{k} {'y' * 20}": [(80.0 + k, 40.0)] for k in range(count)})
     with style.styled():
-        figure = frontier.draw(data)
+        figure = data.draw()
         figure.draw_without_rendering()
     assert figure.legends[0].get_window_extent().x1 <= figure.bbox.x1
     assert figure.axes[0].get_window_extent().height > 0.4 * figure.bbox.height

@@ -17,6 +17,7 @@ from bench.analysis.plots.context import Context
 from bench.analysis.report import page
 from bench.analysis.report.page import citations
 from bench.results.columns import ABLATIONS, CLAIMS, STATISTICS
+from bench.results.figures import FIGURES
 from bench.results.published import Published
 from bench.results.tables import from_rows
 from bench.runtime.errors import BenchError
@@ -179,6 +180,26 @@ def test_diagnostics_count_failed_checks_and_tell_chance_from_failure():
     assert "1 of 2 checks failed" in found.caption
     assert "Not diagnosed: MemLoss V1." in found.caption
     assert found.rows[0][3:] == ["2.50 within chance", "2.50 ✗"]
+
+
+def test_every_section_shows_all_figures_that_name_it():
+    empty = {"charts": [], "methods": [], "legend": [], "columns": 1, "caption": []}
+    figures = {spec.section: [] for spec in FIGURES}
+    for spec in FIGURES:
+        figures[spec.section].append(empty | {"heading": f"Figure {spec.name}"})
+    found = paged.Page(page.render(content() | {"figures": figures}))
+    named = re.findall(r"Figure (\w+)", found.text)
+    assert sorted(named) == sorted(spec.name for spec in FIGURES if spec.section)
+
+
+def test_the_methods_of_a_figure_have_switches_and_other_curves_a_legend():
+    rows = [framed.history(name, 0, [50.0], [30.0], forgetting_rate=[9.0]) for name in TWO]
+    figures = content(history=pd.concat(rows, ignore_index=True))["figures"]
+    (replayed,), (learning,) = figures["replay"], figures["curves"]
+    assert [shown.label for shown in replayed["methods"]] == list(TWO)
+    assert not replayed["legend"]
+    assert not learning["methods"]
+    assert [curve.legend for curve in learning["legend"]] == ["clean", "PGD"]
 
 
 def test_choices_tell_what_this_run_did():

@@ -135,7 +135,7 @@ rule figures:
         "../../environment.yml"
     params:
         folder=PATHS.folder,
-        code=analysis_digest("plots.draw"),
+        code=analysis_digest("plots.draw", *FIGURE_MODULES),
         diagnosed=run_names(EXPERIMENT.diagnosed()),
     shell:
         "python -m bench figures --folder {params.folder} --reported {input.reported:q}"
@@ -168,7 +168,7 @@ rule report_page:
         "../../environment.yml"
     params:
         folder=PATHS.folder,
-        code=analysis_digest("report.page"),
+        code=analysis_digest("report.page", *FIGURE_MODULES),
         texts=page_texts(),
         diagnosed=run_names(EXPERIMENT.diagnosed()),
     shell:

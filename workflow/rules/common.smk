@@ -17,6 +17,7 @@ from bench.config.loading import read_yaml
 from bench.config.schema import CHECKPOINTS
 from bench.data.listing import listing_digest
 from bench.results import staleness
+from bench.results.figures import FIGURES
 from bench.results.paths import FIGURE_FORMATS, TABLE_FORMATS, Paths, RESULTS
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
@@ -54,19 +55,8 @@ if "gpu" not in workflow.global_resources:
 NAME = EXPERIMENT.experiment
 PATHS = Paths.of(NAME)
 RUN = PATHS.run("{method}", "{seed}")  # of a job, whose wildcards the rule fills in
+FIGURE_MODULES = [f"plots.{figure.name}" for figure in FIGURES]  # imported by their names
 DEFAULT = "paper"  # its summary is copied to results/summary.csv
-FIGURES = ["frontier", "curves", "components", "replay"]
-# Drawn where the config asks for what they show.
-ASKED_FIGURES = [
-    *(["diagnostics"] if EXPERIMENT.diagnosed() else []),
-    *(
-        ["surfaces"]
-        if EXPERIMENT.diagnosed() and EXPERIMENT.diagnostics.surfaces
-        else []
-    ),
-    *(["transfer"] if EXPERIMENT.transfer_seeds() else []),
-    *(["ablations"] if EXPERIMENT.ablations else []),
-]
 GPUS = 1 if EXPERIMENT.compute.device == "cuda" else 0
 # On a device a job is one busy thread, and --cores must not keep a device idle.
 THREADS = EXPERIMENT.compute.threads or (1 if GPUS else 4)
@@ -166,8 +156,9 @@ def references():
 
 def figure_files(forms=FIGURE_FORMATS):
     return [
-        PATHS.figure(figure, form)
-        for figure in [*FIGURES, *ASKED_FIGURES]
+        PATHS.figure(figure.name, form)
+        for figure in FIGURES
+        if figure.asked(EXPERIMENT)
         for form in forms
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -36,9 +36,105 @@ class Ablations:
     lines: Mapping[str, pd.DataFrame]
     titles: Mapping[str, str]
     caption: Sequence[str]
+    columns: ClassVar[int] = 2
+
+    def draw(self) -> Figure:
+        """Return the figure; choices and their variants from top to bottom."""
+        ticks, names, y = [], [], 0.0
+        headings: list[tuple[float, str]] = []
+        before = None
+        for row in self.lines["clean"].itertuples():
+            if (row.choice, row.base) != before:
+                before = (row.choice, row.base)
+                headings.append((y, f"{row.choice}, against {row.base}"))
+                y += 1.0
+            ticks.append(y)
+            names.append(row.variant)
+            y += 1.0
+        figure = style.sheet(0.6 + 0.21 * y)
+        grid = figure.subplots(1, 2, sharey=True)
+        for axes, (kind, rows) in zip(grid, self.lines.items(), strict=True):
+            axes.axvspan(-SMALL, SMALL, color=SMALL_BAND, zorder=0)
+            axes.axvline(0, color=style.SOFT, lw=0.6, zorder=1)
+            _forest(axes, rows, ticks, COLOURS[kind])
+            axes.set_xlabel(self.titles[kind])
+            axes.tick_params(axis="y", length=0)
+            axes.spines["left"].set_visible(False)
+            axes.grid(True, axis="x")
+        grid[0].set_ylim(y - 0.4, -0.6)
+        grid[0].set_yticks(ticks, list(map(style.wrapped, names)))
+        for at, text in headings:
+            place: Any = ("figure fraction", "data")
+            look: dict[str, Any] = {"weight": "bold", "va": "center", "annotation_clip": False}
+            ground = {"fc": "white", "ec": "none", "pad": 1}
+            heading = grid[0].annotate(text, (0.012, at), xycoords=place, bbox=ground, **look)
+            # It may be longer than the names of the variants and lie over the axes.
+            heading.set_in_layout(False)
+        entries = {
+            "mean and 95 % interval over seeds and images": style.key(
+                color=style.INK, marker="o", ms=4
+            ),
+            "one seed": style.key(**SEED),
+            f"within {SMALL:g} point": Patch(fc=SMALL_BAND),
+        }
+        return style.finish(figure, self.caption, entries)
+
+    def charts(self) -> dict[str, go.Figure]:
+        """Return a figure each for clean and robust accuracy for the page."""
+        found = {}
+        for kind, rows in self.lines.items():
+            low, high = (rows[side].fillna(rows["difference"]) for side in ("low", "high"))
+            places = rows.index.tolist()
+            names = [
+                escape(f"{row.choice}: {row.variant}", quote=False) for row in rows.itertuples()
+            ]
+            trace = go.Scatter(
+                x=rows["difference"].tolist(),
+                y=places,
+                mode="markers",
+                marker={"color": COLOURS[kind], "size": 8},
+                error_x={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": (high - rows["difference"]).tolist(),
+                    "arrayminus": (rows["difference"] - low).tolist(),
+                    "color": COLOURS[kind],
+                },
+                text=names,
+                hovertemplate="%{text}<br>%{x:+.2f} points<extra></extra>",
+                showlegend=False,
+            )
+            found[kind] = style.chart(
+                [trace],
+                title=self.titles[kind],
+                label=f"{self.titles[kind]}, variant minus base, with 95 % intervals",
+                x="points",
+                y="",
+                height=110 + 26 * len(places),
+                yaxis={
+                    "autorange": "reversed",
+                    "tickvals": places,
+                    "ticktext": names,
+                    "automargin": True,
+                },
+                xaxis={"zeroline": True},
+                shapes=[
+                    {
+                        "type": "rect",
+                        "x0": -SMALL,
+                        "x1": SMALL,
+                        "y0": 0,
+                        "y1": 1,
+                        "yref": "paper",
+                        "line": {"width": 0},
+                        "fillcolor": "rgba(128, 128, 128, 0.12)",
+                    }
+                ],
+            )
+        return found
 
 
-def ablations(context: Context) -> Ablations | None:
+def collect(context: Context) -> Ablations | None:
     """Return the differences; None where the experiment has no ablations."""
     found = context.results.ablations
     if found is None:
@@ -77,104 +173,9 @@ def ablations(context: Context) -> Ablations | None:
     )
 
 
-def draw(data: Ablations) -> Figure:
-    """Return the figure; choices and their variants from top to bottom."""
-    ticks, names, y = [], [], 0.0
-    headings: list[tuple[float, str]] = []
-    before = None
-    for row in data.lines["clean"].itertuples():
-        if (row.choice, row.base) != before:
-            before = (row.choice, row.base)
-            headings.append((y, f"{row.choice}, against {row.base}"))
-            y += 1.0
-        ticks.append(y)
-        names.append(row.variant)
-        y += 1.0
-    figure = style.sheet(0.6 + 0.21 * y)
-    grid = figure.subplots(1, 2, sharey=True)
-    for axes, (kind, rows) in zip(grid, data.lines.items(), strict=True):
-        axes.axvspan(-SMALL, SMALL, color=SMALL_BAND, zorder=0)
-        axes.axvline(0, color=style.SOFT, lw=0.6, zorder=1)
-        _forest(axes, rows, ticks, COLOURS[kind])
-        axes.set_xlabel(data.titles[kind])
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.grid(True, axis="x")
-    grid[0].set_ylim(y - 0.4, -0.6)
-    grid[0].set_yticks(ticks, list(map(style.wrapped, names)))
-    for at, text in headings:
-        place: Any = ("figure fraction", "data")
-        look: dict[str, Any] = {"weight": "bold", "va": "center", "annotation_clip": False}
-        ground = {"fc": "white", "ec": "none", "pad": 1}
-        heading = grid[0].annotate(text, (0.012, at), xycoords=place, bbox=ground, **look)
-        # It may be longer than the names of the variants and lie over the axes.
-        heading.set_in_layout(False)
-    entries = {
-        "mean and 95 % interval over seeds and images": style.key(
-            color=style.INK, marker="o", ms=4
-        ),
-        "one seed": style.key(**SEED),
-        f"within {SMALL:g} point": Patch(fc=SMALL_BAND),
-    }
-    return style.finish(figure, data.caption, entries)
-
-
 def _forest(axes: Axes, rows: pd.DataFrame, ticks: Sequence[float], colour: str) -> None:
     for y, row in zip(ticks, rows.itertuples(), strict=True):
         if len(row.seeds) > 1:
             axes.plot(row.seeds, [y] * len(row.seeds), zorder=3, **SEED)
         axes.plot([row.low, row.high], [y, y], color=colour, lw=1.2, zorder=2)
         axes.plot(row.difference, y, "o", color=colour, ms=4, mec="white", mew=0.5, zorder=4)
-
-
-def plotly(data: Ablations) -> dict[str, go.Figure]:
-    """Return a figure each for clean and robust accuracy for the page."""
-    found = {}
-    for kind, rows in data.lines.items():
-        low, high = (rows[side].fillna(rows["difference"]) for side in ("low", "high"))
-        places = rows.index.tolist()
-        names = [escape(f"{row.choice}: {row.variant}", quote=False) for row in rows.itertuples()]
-        trace = go.Scatter(
-            x=rows["difference"].tolist(),
-            y=places,
-            mode="markers",
-            marker={"color": COLOURS[kind], "size": 8},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": (high - rows["difference"]).tolist(),
-                "arrayminus": (rows["difference"] - low).tolist(),
-                "color": COLOURS[kind],
-            },
-            text=names,
-            hovertemplate="%{text}<br>%{x:+.2f} points<extra></extra>",
-            showlegend=False,
-        )
-        found[f"ablations-{kind}"] = style.chart(
-            [trace],
-            title=data.titles[kind],
-            label=f"{data.titles[kind]}, variant minus base, with 95 % intervals",
-            x="points",
-            y="",
-            height=110 + 26 * len(places),
-            yaxis={
-                "autorange": "reversed",
-                "tickvals": places,
-                "ticktext": names,
-                "automargin": True,
-            },
-            xaxis={"zeroline": True},
-            shapes=[
-                {
-                    "type": "rect",
-                    "x0": -SMALL,
-                    "x1": SMALL,
-                    "y0": 0,
-                    "y1": 1,
-                    "yref": "paper",
-                    "line": {"width": 0},
-                    "fillcolor": "rgba(128, 128, 128, 0.12)",
-                }
-            ],
-        )
-    return found

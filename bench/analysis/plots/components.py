@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -39,9 +39,74 @@ class Components:
 
     shares: pd.DataFrame
     caption: Sequence[str]
+    columns: ClassVar[int] = 1
+
+    def draw(self) -> Figure:
+        """Return the figure: a bar a method; what has no room in it is a number at the right."""
+        figure = style.sheet(0.7 + 0.29 * len(self.shares))
+        axes = figure.subplots()
+        start = pd.Series(0.0, index=self.shares.index)
+        rows = range(len(self.shares))
+        beside = 0
+        for part, values in self.shares.items():
+            colour = COLOURS.get(str(part), style.GREEN)
+            bars = axes.barh(rows, values, 0.7, start, color=colour, lw=0)
+            start = start + values
+            if (values[values > 0] >= NARROW).all() and values.any():
+                look: Any = {
+                    "size": 6.6,
+                    "color": style.readable_on(colour),
+                    "label_type": "center",
+                }
+                axes.bar_label(bars, [f"{value:.1f}" if value else "" for value in values], **look)
+                continue
+            beside += 1
+            x, heading = 98.5 + 10.5 * beside, str(part).replace(" ", "\n")
+            axes.text(x, -0.6, f"{heading}\n%", size=6.6, ha="right", va="bottom")
+            for y, value in enumerate(values):
+                axes.text(x, y, f"{value:.2f}", size=6.6, ha="right", va="center_baseline")
+        axes.set_xlim(0, 100 + 10.5 * beside)
+        axes.set_xticks([0, 20, 40, 60, 80, 100])
+        axes.spines["bottom"].set_bounds(0, 100)
+        axes.set_yticks(rows, list(map(style.wrapped, self.shares.index)))
+        axes.set_ylim(len(self.shares) - 0.5, -0.5)
+        axes.xaxis.set_major_formatter("{x:g}%")
+        axes.set_xlabel("Share of the test images (numbers in %)", loc="left")
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        entries = {part: Patch(fc=COLOURS.get(part, style.GREEN)) for part in self.shares}
+        return style.finish(figure, self.caption, entries, columns=len(entries))
+
+    def charts(self) -> dict[str, go.Figure]:
+        """Return the figure for the page."""
+        names = [escape(name, quote=False) for name in self.shares.index]
+        traces = [
+            go.Bar(
+                y=names,
+                x=values.tolist(),
+                orientation="h",
+                name=escape(str(part)),
+                marker={"color": COLOURS.get(str(part), style.GREEN)},
+                hovertemplate="%{y}<br>%{fullData.name}: %{x:.2f} %<extra></extra>",
+            )
+            for part, values in self.shares.items()
+        ]
+        chart = style.chart(
+            traces,
+            title="What each attack broke",
+            label="Shares of the test images by what broke them, a bar a method",
+            x="Share of the test images, %",
+            y="",
+            height=120 + 30 * len(names),
+            barmode="stack",
+            legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+            yaxis={"autorange": "reversed", "automargin": True},
+            xaxis={"range": [0, 100]},
+        )
+        return {"shares": chart}
 
 
-def components(context: Context) -> Components | None:
+def collect(context: Context) -> Components | None:
     """Return the shares; None where no per-example results were kept."""
     attack, examples = context.single_attack, context.results.examples
     chosen = examples[(examples["attack"] == attack) & (examples["checkpoint"] == "best")]
@@ -63,65 +128,4 @@ def components(context: Context) -> Components | None:
     return Components(
         shares=shares.sort_values("Robust", ascending=False, kind="stable"),
         caption=[captions.setting(context, attack), how, captions.selection(context)],
-    )
-
-
-def draw(data: Components) -> Figure:
-    """Return the figure: a bar a method; columns at the right number what a bar has no room for."""
-    figure = style.sheet(0.7 + 0.29 * len(data.shares))
-    axes = figure.subplots()
-    start = pd.Series(0.0, index=data.shares.index)
-    rows = range(len(data.shares))
-    beside = 0
-    for part, values in data.shares.items():
-        colour = COLOURS.get(str(part), style.GREEN)
-        bars = axes.barh(rows, values, 0.7, start, color=colour, lw=0)
-        start = start + values
-        if (values[values > 0] >= NARROW).all() and values.any():
-            look: Any = {"size": 6.6, "color": style.readable_on(colour), "label_type": "center"}
-            axes.bar_label(bars, [f"{value:.1f}" if value else "" for value in values], **look)
-            continue
-        beside += 1
-        x, heading = 98.5 + 10.5 * beside, str(part).replace(" ", "\n")
-        axes.text(x, -0.6, f"{heading}\n%", size=6.6, ha="right", va="bottom")
-        for y, value in enumerate(values):
-            axes.text(x, y, f"{value:.2f}", size=6.6, ha="right", va="center_baseline")
-    axes.set_xlim(0, 100 + 10.5 * beside)
-    axes.set_xticks([0, 20, 40, 60, 80, 100])
-    axes.spines["bottom"].set_bounds(0, 100)
-    axes.set_yticks(rows, list(map(style.wrapped, data.shares.index)))
-    axes.set_ylim(len(data.shares) - 0.5, -0.5)
-    axes.xaxis.set_major_formatter("{x:g}%")
-    axes.set_xlabel("Share of the test images (numbers in %)", loc="left")
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    entries = {part: Patch(fc=COLOURS.get(part, style.GREEN)) for part in data.shares}
-    return style.finish(figure, data.caption, entries, columns=len(entries))
-
-
-def plotly(data: Components) -> go.Figure:
-    """Return the figure for the page."""
-    names = [escape(name, quote=False) for name in data.shares.index]
-    traces = [
-        go.Bar(
-            y=names,
-            x=values.tolist(),
-            orientation="h",
-            name=escape(str(part)),
-            marker={"color": COLOURS.get(str(part), style.GREEN)},
-            hovertemplate="%{y}<br>%{fullData.name}: %{x:.2f} %<extra></extra>",
-        )
-        for part, values in data.shares.items()
-    ]
-    return style.chart(
-        traces,
-        title="What each attack broke",
-        label="Shares of the test images by what broke them, a bar a method",
-        x="Share of the test images, %",
-        y="",
-        height=120 + 30 * len(names),
-        barmode="stack",
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
-        yaxis={"autorange": "reversed", "automargin": True},
-        xaxis={"range": [0, 100]},
     )

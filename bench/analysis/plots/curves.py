@@ -17,7 +17,7 @@ METRICS = {
 }
 
 
-def curves(context: Context) -> Panels | None:
+def collect(context: Context) -> Panels | None:
     """Return the learning curves; None where no run's history was kept."""
     history = context.results.history
     if history.empty:

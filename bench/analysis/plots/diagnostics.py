@@ -30,7 +30,7 @@ LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def strengths(context: Context) -> Panels | None:
+def collect(context: Context) -> Panels | None:
     """Return two panels a method, by radius and by PGD's steps; None without diagnostics."""
     found = shown_checkpoint(context.results.curves)
     found = found[found["check"].isin(list(LOOKS))]

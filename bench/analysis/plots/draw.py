@@ -1,28 +1,47 @@
-"""All figures of an experiment as files."""
+"""Every figure of an experiment: what it shows, and as files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
+import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from bench.analysis.plots import (
-    ablations,
-    components,
-    curves,
-    diagnostics,
-    frontier,
-    panels,
-    replay,
-    style,
-    surfaces,
-    transfer,
-)
+from bench.analysis.plots import style
 from bench.analysis.plots.context import Context
 from bench.results.experiment import ExperimentResults
+from bench.results.figures import FIGURES, FigureSpec
 from bench.results.published import Published
 from bench.runtime.files import write_bytes
+
+
+class FigureData(Protocol):
+    """What a figure shows, as the function `collect` of its module returns it."""
+
+    @property
+    def caption(self) -> Sequence[str]:
+        """What a reader must know about the numbers, in sentences."""
+
+    @property
+    def columns(self) -> int:
+        """How many charts the page has beside each other: 1, 2 or more."""
+
+    def draw(self) -> Figure:
+        """Return the figure for paper."""
+
+    def charts(self) -> Mapping[str, go.Figure]:
+        """Return the charts of the page by name."""
+
+
+def collect_figures(context: Context) -> Iterator[tuple[FigureSpec, FigureData]]:
+    """Yield every figure that there is something for, in their order."""
+    for figure in FIGURES:
+        data = import_module(f"bench.analysis.plots.{figure.name}").collect(context)
+        if data is not None:
+            yield figure, data
 
 
 def draw_figures(results: ExperimentResults, published: Published, out: Path) -> list[Path]:
@@ -47,26 +66,9 @@ def draw_figures(results: ExperimentResults, published: Published, out: Path) ->
     """
     content = {}
     with style.styled():
-        for name, figure in _figures(Context(results, published)):
-            for form, data in style.encoded(figure).items():
-                content[out / f"{name}.{form}"] = data
-    for path, data in content.items():
-        write_bytes(path, data)
+        for figure, data in collect_figures(Context(results, published)):
+            for form, written in style.encoded(data.draw()).items():
+                content[out / f"{figure.name}.{form}"] = written
+    for path, written in content.items():
+        write_bytes(path, written)
     return list(content)
-
-
-def _figures(context: Context) -> Iterator[tuple[str, Figure]]:
-    yield "frontier", frontier.draw(frontier.frontier(context, context.attack))
-    if found := curves.curves(context):
-        yield "curves", panels.draw(found)
-    if broken := components.components(context):
-        yield "components", components.draw(broken)
-    yield "replay", panels.draw(replay.replay(context))
-    if strengths := diagnostics.strengths(context):
-        yield "diagnostics", panels.draw(strengths)
-    if planes := surfaces.surfaces(context):
-        yield "surfaces", surfaces.draw(planes)
-    if matrix := transfer.transfer(context):
-        yield "transfer", transfer.draw(matrix)
-    if differences := ablations.ablations(context):
-        yield "ablations", ablations.draw(differences)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import product
 from string import ascii_letters
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from bench.analysis.robust import under
 from bench.analysis.sheets import intervals
 from bench.analysis.statistics.front import distance
 from bench.results.flags import OWN_RECIPE, flags_of
-from bench.results.order import attack_order
+from bench.results.order import attack_order, checkpoint_order
 from bench.results.published import ModelCard
 from bench.results.text import decimal, eps_text
 
@@ -62,6 +63,74 @@ class Frontier:
     cards: Sequence[ModelCard]
     card_outliers: Sequence[str]
     caption: Sequence[str]
+
+    def draw(self) -> Figure:
+        """Return the figure: this experiment, beside it RobustBench's models if there are any."""
+        figure = style.sheet(4.1)
+        cards = [card for card in self.cards if card.name not in self.card_outliers]
+        if cards:
+            ours, beside = figure.subplots(1, 2, width_ratios=(3, 2))
+            ours.set_title("a  This experiment")
+            beside.set_title("b  Beside RobustBench")
+            _draw_cards(beside, cards)
+            _draw_points(beside, self, size=3.6)
+        else:
+            ours = figure.subplots()
+        _draw_seeds(ours, self)
+        _draw_points(ours, self, size=8.0)
+        ours.set_autoscale_on(False)
+        # Through outliers as well: the axes, which do not grow for them, cut the line.
+        corners = self.means.loc[list(self.corners)]
+        if len(corners) > 1:
+            ours.plot(corners["clean"], corners["robust"], zorder=1, **HULL)
+        betas = [label for label in self.betas if label not in self.outliers]
+        path = self.means.loc[betas]
+        ours.plot(path["clean"], path["robust"], zorder=2.5, **BETAS)
+        return style.finish(figure, [*self.caption, *_lettered(cards)], _entries(self))
+
+    def chart(self) -> go.Figure:
+        """Return the figure for the page; `meta.kind` of a trace says what it shows."""
+        attack = attack_name(self.attack)
+        return style.chart(
+            [*_lines(self), *_points(self), *_published(self)],
+            title="",
+            label=f"Clean accuracy against {attack} accuracy; the tables below have every number. "
+            "Arrow keys go from point to point.",
+            x="Clean accuracy, %",
+            y=f"{attack} accuracy, %",
+            height=520,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Frontiers:
+    """The frontier of every attack on every checkpoint, by the two; on paper that of `main`."""
+
+    by_attack: Mapping[tuple[str, str], Frontier]
+    main: tuple[str, str]
+    columns: ClassVar[int] = 1
+
+    @property
+    def caption(self) -> Sequence[str]:
+        """The caption of the figure on paper."""
+        return self.by_attack[self.main].caption
+
+    def draw(self) -> Figure:
+        """Return the figure for paper."""
+        return self.by_attack[self.main].draw()
+
+    def charts(self) -> dict[str, go.Figure]:
+        """Return the charts of the page by `attack/checkpoint`."""
+        return {"/".join(at): one.chart() for at, one in self.by_attack.items()}
+
+
+def collect(context: Context) -> Frontiers:
+    """Return every frontier; robustness is told by the strongest attack on `best`."""
+    ours = context.results.ours
+    attacks = sorted(set(ours["attack"]) - {"clean"}, key=attack_order)
+    checkpoints = sorted(ours["checkpoint"].unique(), key=checkpoint_order)
+    every = {at: frontier(context, *at) for at in product(attacks, checkpoints)}
+    return Frontiers(every, (context.attack, "best"))
 
 
 def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontier:
@@ -244,31 +313,6 @@ def short(name: str) -> str:
     return f"{name[:digits]} {year}" if digits and year.isdigit() and len(year) == 4 else name
 
 
-def draw(data: Frontier) -> Figure:
-    """Return the figure: this experiment, and beside it RobustBench's models if there are any."""
-    figure = style.sheet(4.1)
-    cards = [card for card in data.cards if card.name not in data.card_outliers]
-    if cards:
-        ours, beside = figure.subplots(1, 2, width_ratios=(3, 2))
-        ours.set_title("a  This experiment")
-        beside.set_title("b  Beside RobustBench")
-        _draw_cards(beside, cards)
-        _draw_points(beside, data, size=3.6)
-    else:
-        ours = figure.subplots()
-    _draw_seeds(ours, data)
-    _draw_points(ours, data, size=8.0)
-    ours.set_autoscale_on(False)
-    # Through outliers as well: the axes, which do not grow for them, cut the line.
-    corners = data.means.loc[list(data.corners)]
-    if len(corners) > 1:
-        ours.plot(corners["clean"], corners["robust"], zorder=1, **HULL)
-    betas = [label for label in data.betas if label not in data.outliers]
-    path = data.means.loc[betas]
-    ours.plot(path["clean"], path["robust"], zorder=2.5, **BETAS)
-    return style.finish(figure, [*data.caption, *_lettered(cards)], _entries(data))
-
-
 def _draw_seeds(axes: Axes, data: Frontier) -> None:
     near = data.means.drop(list(data.outliers))
     few = near["seeds"].max() < MANY
@@ -347,20 +391,6 @@ def _entries(data: Frontier) -> dict[str, Any]:
     if "secondary" in kinds:
         entries["small, hollow: reported by others"] = style.key(ms=5, mew=0.8, **hollow)
     return entries
-
-
-def plotly(data: Frontier) -> go.Figure:
-    """Return the figure for the page; `meta.kind` of a trace says what it shows."""
-    attack = attack_name(data.attack)
-    return style.chart(
-        [*_lines(data), *_points(data), *_published(data)],
-        title="",
-        label=f"Clean accuracy against {attack} accuracy; the tables below have every number. "
-        "Arrow keys go from point to point.",
-        x="Clean accuracy, %",
-        y=f"{attack} accuracy, %",
-        height=520,
-    )
 
 
 def _lines(data: Frontier) -> Iterator[Any]:

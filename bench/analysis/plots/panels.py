@@ -122,31 +122,60 @@ class Panels:
     height: float = 1.4
     nothing: str = ""
 
+    @property
+    def legend(self) -> dict[str, Curve]:
+        """A curve for each entry of the legend, the thin ones of single seeds last."""
+        found = {c.legend: c for panel in self.panels for c in panel.curves if c.legend}
+        return dict(sorted(found.items(), key=lambda entry: entry[0] == SEED))
 
-def draw(data: Panels) -> Figure:
-    """Return the figure; panels with limits of the y axis share them."""
-    count = len(data.panels)
-    columns = max(1, min(data.columns, count))
-    rows = max(1, math.ceil(count / columns))
-    shared = any(panel.ylim for panel in data.panels)
-    figure = style.sheet(0.25 + data.height * rows)
-    grid = figure.subplots(rows, columns, sharey=shared, squeeze=False)
-    for axes in grid.flat[count:]:
-        axes.set_axis_off()
-    if not count:
-        grid.flat[0].text(0.5, 0.5, data.nothing, ha="center")
-    entries: dict[str, Any] = {}
-    for i, (axes, panel) in enumerate(zip(grid.flat, data.panels, strict=False)):
-        _draw_panel(axes, panel)
-        style.set_title(axes, panel.title, width=88 // columns)
-        if not shared or i + columns >= count:
-            axes.set_xlabel(panel.x)
-        if not shared or i % columns == 0:
-            axes.set_ylabel(panel.y)
-        entries |= {c.legend: style.key(**c.paper) for c in panel.curves if c.legend}
-    if thin := entries.pop(SEED, None):
-        entries[SEED] = thin
-    return style.finish(figure, data.caption, entries)
+    def draw(self) -> Figure:
+        """Return the figure; panels with limits of the y axis share them."""
+        count = len(self.panels)
+        columns = max(1, min(self.columns, count))
+        rows = max(1, math.ceil(count / columns))
+        shared = any(panel.ylim for panel in self.panels)
+        figure = style.sheet(0.25 + self.height * rows)
+        grid = figure.subplots(rows, columns, sharey=shared, squeeze=False)
+        for axes in grid.flat[count:]:
+            axes.set_axis_off()
+        if not count:
+            grid.flat[0].text(0.5, 0.5, self.nothing, ha="center")
+        for i, (axes, panel) in enumerate(zip(grid.flat, self.panels, strict=False)):
+            _draw_panel(axes, panel)
+            style.set_title(axes, panel.title, width=88 // columns)
+            if not shared or i + columns >= count:
+                axes.set_xlabel(panel.x)
+            if not shared or i % columns == 0:
+                axes.set_ylabel(panel.y)
+        entries = {name: style.key(**curve.paper) for name, curve in self.legend.items()}
+        return style.finish(figure, self.caption, entries)
+
+    def charts(self) -> dict[str, go.Figure]:
+        """Return a figure for each panel for the page."""
+        found = {}
+        for place, panel in enumerate(self.panels):
+            traces = [trace for band in panel.bands for trace in band.traces()]
+            traces += [curve.trace(panel.unit) for curve in panel.curves]
+            # A logarithmic axis finds its own limits.
+            xaxis: dict[str, Any] = (
+                {"type": "log"} if panel.xscale == "log" else {"range": panel.xlim}
+            )
+            title = panel.title.replace("\n", " ")
+            found[str(place)] = style.chart(
+                traces,
+                title=title,
+                label=f"{title}: {panel.y} by {panel.x}",
+                x=panel.x,
+                y=panel.y,
+                height=260,
+                showlegend=False,
+                xaxis=xaxis,
+                yaxis={
+                    "range": panel.ylim,
+                    "ticksuffix": panel.unit.strip() if "%" in panel.unit else "",
+                },
+            )
+        return found
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
@@ -176,32 +205,6 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         axes.yaxis.set_major_formatter("{x:g}%")
     axes.set(xlim=panel.xlim, ylim=panel.ylim)
     axes.grid(True)
-
-
-def plotly(data: Panels, name: str) -> dict[str, go.Figure]:
-    """Return a figure for each panel for the page."""
-    found = {}
-    for place, panel in enumerate(data.panels):
-        traces = [trace for band in panel.bands for trace in band.traces()]
-        traces += [curve.trace(panel.unit) for curve in panel.curves]
-        # A logarithmic axis finds its own limits.
-        xaxis: dict[str, Any] = {"type": "log"} if panel.xscale == "log" else {"range": panel.xlim}
-        title = panel.title.replace("\n", " ")
-        found[f"{name}-{place}"] = style.chart(
-            traces,
-            title=title,
-            label=f"{title}: {panel.y} by {panel.x}",
-            x=panel.x,
-            y=panel.y,
-            height=260,
-            showlegend=False,
-            xaxis=xaxis,
-            yaxis={
-                "range": panel.ylim,
-                "ticksuffix": panel.unit.strip() if "%" in panel.unit else "",
-            },
-        )
-    return found
 
 
 def of_epochs(last: int) -> tuple[float, float]:

@@ -35,7 +35,7 @@ EXPLAINED = (
 )
 
 
-def replay(context: Context) -> Panels:
+def collect(context: Context) -> Panels:
     """Return what was measured of replayed examples; no panel where nothing was."""
     history = context.results.history
     measured = [name for name in history if name.startswith("replay_") or name == FORGETTING]

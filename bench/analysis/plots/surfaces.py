@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -35,9 +35,67 @@ class Surfaces:
     pictures: Mapping[str, Sequence[tuple[pd.DataFrame, pd.DataFrame]]]
     highest: float
     caption: Sequence[str]
+    columns: ClassVar[int] = COLUMNS
+
+    def draw(self) -> Figure:
+        """Return the figure: a block of pictures a method, all with the same colours."""
+        rows = math.ceil(len(self.pictures) / COLUMNS)
+        most = max(map(len, self.pictures.values()))
+        side = math.ceil(math.sqrt(most))
+        high = math.ceil(most / side)
+        figure = style.sheet(0.2 + rows * (high * style.WIDTH / (COLUMNS * side) + 0.2))
+        blocks = figure.subfigures(rows, COLUMNS, squeeze=False)
+        limits = Normalize(0.0, self.highest)
+        for block, (name, pictures) in zip(blocks.flat, self.pictures.items(), strict=False):
+            style.set_title(block, name, width=18)
+            grid = block.subplots(high, side, squeeze=False)
+            for axes in grid.flat:
+                axes.set_axis_off()
+            for axes, (losses, right) in zip(grid.flat, pictures, strict=False):
+                _draw_picture(axes, losses, right, limits)
+        entries = {
+            "border of the right class": style.key(**BORDER),
+            "ball of radius ε": style.key(**BALL | {"color": style.SOFT}),
+        }
+        style.finish(figure, self.caption, entries)
+        height = float(figure.get_figheight())
+        bar = figure.add_axes((0.66, 1 - 0.14 / height, 0.22, 0.08 / height))
+        bar.set_in_layout(False)
+        figure.colorbar(ScalarMappable(limits, style.RISING), cax=bar, orientation="horizontal")
+        bar.tick_params(length=2, pad=1, labelsize=6.6)
+        bar.text(1.06, 0.5, "loss, nats", size=7.5, va="center", transform=bar.transAxes)
+        return figure
+
+    def charts(self) -> dict[str, go.Figure]:
+        """Return the first picture of each method for the page."""
+        found = {}
+        axis = {"tickvals": [-1, 0, 1]}
+        for name, pictures in self.pictures.items():
+            losses, _ = pictures[0]
+            trace = go.Heatmap(
+                x=losses.columns.tolist(),
+                y=losses.index.tolist(),
+                z=style.known(losses),
+                zmin=0,
+                zmax=self.highest,
+                colorscale="Cividis",
+                colorbar={"thickness": 10, "title": {"text": "loss", "side": "right"}},
+                hovertemplate="along %{y}, aside %{x}: %{z:.3g} nats<extra></extra>",
+            )
+            found[name] = style.chart(
+                [trace],
+                title=name,
+                label=f"Loss around an image for {name}",
+                x="aside, ε",
+                y="along the gradient, ε",
+                height=260,
+                xaxis=axis,
+                yaxis=axis,
+            )
+        return found
 
 
-def surfaces(context: Context) -> Surfaces | None:
+def collect(context: Context) -> Surfaces | None:
     """Return the pictures; None where none were made."""
     rows = shown_checkpoint(context.results.surfaces)
     if rows.empty:
@@ -65,36 +123,6 @@ def surfaces(context: Context) -> Surfaces | None:
     )
 
 
-def draw(data: Surfaces) -> Figure:
-    """Return the figure: a block of pictures a method, all with the same colours."""
-    rows = math.ceil(len(data.pictures) / COLUMNS)
-    most = max(map(len, data.pictures.values()))
-    side = math.ceil(math.sqrt(most))
-    high = math.ceil(most / side)
-    figure = style.sheet(0.2 + rows * (high * style.WIDTH / (COLUMNS * side) + 0.2))
-    blocks = figure.subfigures(rows, COLUMNS, squeeze=False)
-    limits = Normalize(0.0, data.highest)
-    for block, (name, pictures) in zip(blocks.flat, data.pictures.items(), strict=False):
-        style.set_title(block, name, width=18)
-        grid = block.subplots(high, side, squeeze=False)
-        for axes in grid.flat:
-            axes.set_axis_off()
-        for axes, (losses, right) in zip(grid.flat, pictures, strict=False):
-            _draw_picture(axes, losses, right, limits)
-    entries = {
-        "border of the right class": style.key(**BORDER),
-        "ball of radius ε": style.key(**BALL | {"color": style.SOFT}),
-    }
-    style.finish(figure, data.caption, entries)
-    height = float(figure.get_figheight())
-    bar = figure.add_axes((0.66, 1 - 0.14 / height, 0.22, 0.08 / height))
-    bar.set_in_layout(False)
-    figure.colorbar(ScalarMappable(limits, style.RISING), cax=bar, orientation="horizontal")
-    bar.tick_params(length=2, pad=1, labelsize=6.6)
-    bar.text(1.06, 0.5, "loss, nats", size=7.5, va="center", transform=bar.transAxes)
-    return figure
-
-
 def _draw_picture(axes: Axes, losses: pd.DataFrame, right: pd.DataFrame, limits: Normalize) -> None:
     look: dict[str, Any] = {"extent": (-1.0, 1.0, -1.0, 1.0), "interpolation": "nearest"}
     axes.imshow(losses, origin="lower", cmap=style.RISING, norm=limits, **look)
@@ -104,32 +132,3 @@ def _draw_picture(axes: Axes, losses: pd.DataFrame, right: pd.DataFrame, limits:
     axes.plot([0, 1, 0, -1, 0], [1, 0, -1, 0, 1], **BALL)
     axes.plot(0, 0, marker=".", ms=2.5, color="white")
     axes.set(xlim=(-1, 1), ylim=(-1, 1))
-
-
-def plotly(data: Surfaces) -> dict[str, go.Figure]:
-    """Return the first picture of each method for the page."""
-    found = {}
-    axis = {"tickvals": [-1, 0, 1]}
-    for place, (name, pictures) in enumerate(data.pictures.items()):
-        losses, _ = pictures[0]
-        trace = go.Heatmap(
-            x=losses.columns.tolist(),
-            y=losses.index.tolist(),
-            z=style.known(losses),
-            zmin=0,
-            zmax=data.highest,
-            colorscale="Cividis",
-            colorbar={"thickness": 10, "title": {"text": "loss", "side": "right"}},
-            hovertemplate="along %{y}, aside %{x}: %{z:.3g} nats<extra></extra>",
-        )
-        found[f"surface-{place}"] = style.chart(
-            [trace],
-            title=name,
-            label=f"Loss around an image for {name}",
-            x="aside, ε",
-            y="along the gradient, ε",
-            height=260,
-            xaxis=axis,
-            yaxis=axis,
-        )
-    return found

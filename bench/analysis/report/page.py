@@ -8,37 +8,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from bench.analysis.ablations import ablations_sheet
 from bench.analysis.names import attack_name
-from bench.analysis.plots import (
-    ablations,
-    caption,
-    components,
-    curves,
-    diagnostics,
-    frontier,
-    panels,
-    replay,
-    surfaces,
-    transfer,
-)
+from bench.analysis.plots import caption
 from bench.analysis.plots.context import Context
-from bench.analysis.plots.style import MethodDisplay
+from bench.analysis.plots.draw import FigureData, collect_figures
+from bench.analysis.plots.frontier import Frontiers
+from bench.analysis.plots.panels import Panels
 from bench.analysis.report import tables
 from bench.analysis.report.answer import MEMORY, answer, claimed, has_memory
 from bench.analysis.report.choices import choices_sheet
 from bench.analysis.tables import comparison, comparison_sheet, costs, costs_sheet
 from bench.results.experiment import ExperimentResults
-from bench.results.order import attack_order, checkpoint_order
+from bench.results.figures import FIGURES, FigureSpec
 from bench.results.published import Published
 from bench.runtime.files import write_text
 
@@ -81,16 +73,12 @@ class Charts:
 
     found: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, figures: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Keep the figures, and return of each what the template needs to make room for it."""
-        shown = []
-        for name, figure in figures.items():
-            chart = figure.to_plotly_json()
-            chart["layout"].pop("template", None)
-            self.found[name] = chart
-            shown.append({"name": name, "height": chart["layout"]["height"]})
-            shown[-1] |= chart["layout"]["meta"]
-        return shown
+    def add(self, name: str, figure: go.Figure) -> dict[str, Any]:
+        """Keep a chart, and return what the template needs to make room for it."""
+        chart = figure.to_plotly_json()
+        chart["layout"].pop("template", None)
+        self.found[name] = chart
+        return {"name": name, "height": chart["layout"]["height"], **chart["layout"]["meta"]}
 
     @property
     def json(self) -> Markup:
@@ -131,30 +119,28 @@ def content(context: Context, citations: list[Citation] | None) -> dict[str, Any
     """Return all that the template shows, by name; what is missing is None or empty."""
     results, charts = context.results, Charts()
     name = str(results.ours["experiment"].iloc[0])
-    learning, broken = curves.curves(context), components.components(context)
-    replayed, table = replay.replay(context), comparison(results)
+    figures, table = list(collect_figures(context)), comparison(results)
+    data: dict[str, Any] = {spec.name: shown for spec, shown in figures}
     spent = None if results.costs is None else costs_sheet(results, costs(results))
+    rows = results.ablations
     return {
         "experiment": name,
         "title": _title(context, name),
         "answer": answer(context),
         "claims": tables.claims_page(context, results.claims) if claimed(context) else None,
         "claims_missing": results.claims is None,
-        **_frontier(context, charts),
+        **_frontier(context, data["frontier"], charts),
+        "figures": _sections(context, figures, charts),
         "comparison": comparison_sheet(results, table),
         "summary": tables.summary_sheet(context),
         "statistics": None
         if results.statistics is None
         else tables.statistics_sheet(context, results.statistics),
-        "components": charts.add({"components": components.plotly(broken)}) if broken else [],
-        "selected_on": caption.selected_on(context),
-        "curves": charts.add(panels.plotly(learning, "curves")) if learning else [],
-        "replay": charts.add(panels.plotly(replayed, "replay")),
-        "replay_methods": list(replayed.displays.values()),
-        **_diagnostics(context, charts),
+        "checks": tables.checks_sheet(context),
+        "transfer": tables.transfer_sheet(data["transfer"]) if "transfer" in data else None,
         "costs": spent,
         "choices": choices_sheet(context),
-        **_ablations(context, charts),
+        "ablations": None if rows is None else ablations_sheet(results, rows),
         "networks": tables.networks_sheet(context),
         "attacks": tables.attacks_sheet(context),
         "packages": _packages(context),
@@ -187,56 +173,49 @@ def _packages(context: Context) -> list[str]:
     return list(dict.fromkeys(sets))
 
 
-def _frontier(context: Context, charts: Charts) -> dict[str, Any]:
+def _sections(
+    context: Context, figures: Iterable[tuple[FigureSpec, FigureData]], charts: Charts
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what the template shows of each figure, by section."""
+    found: dict[str, list[dict[str, Any]]] = {spec.section: [] for spec in FIGURES}
+    for spec, data in figures:
+        own = data.charts() if spec.section else {}
+        if not own:
+            continue
+        curves = data.legend.values() if isinstance(data, Panels) else ()
+        switched = {trace.legendgroup for chart in own.values() for trace in chart.data}
+        found[spec.section].append(
+            {
+                "heading": spec.heading,
+                "charts": [charts.add(f"{spec.name}/{key}", chart) for key, chart in own.items()],
+                "columns": data.columns,
+                "methods": [d for label, d in context.displays.items() if label in switched],
+                "legend": [one for one in curves if not one.label],
+                "caption": data.caption,
+            }
+        )
+    return found
+
+
+def _frontier(context: Context, data: Frontiers, charts: Charts) -> dict[str, Any]:
     """Return the frontier: a chart for each attack and checkpoint, and its switches."""
-    ours = context.results.ours
-    attacks = sorted(set(ours["attack"]) - {"clean"}, key=attack_order)
-    checkpoints = sorted(ours["checkpoint"].unique(), key=checkpoint_order)
-    found = {
-        (attack, checkpoint): frontier.frontier(context, attack, checkpoint)
-        for attack in attacks
-        for checkpoint in checkpoints
-    }
-    shown = charts.add(
-        {f"frontier/{'/'.join(at)}": frontier.plotly(data) for at, data in found.items()}
-    )
-    main = found[context.attack, "best"]
-    methods: dict[str, MethodDisplay] = {}
-    for data in found.values():
-        seen = {*data.means.index, *(point.method for point in data.reported)}
-        methods |= {label: shown for label, shown in context.displays.items() if label in seen}
-    outliers = dict.fromkeys(label for data in found.values() for label in data.outliers)
+    shown = {at: charts.add(f"frontier/{at}", chart) for at, chart in data.charts().items()}
+    every = data.by_attack.values()
+    methods: set[str] = set()
+    for one in every:
+        methods |= {*one.means.index, *(point.method for point in one.reported)}
+    outliers = dict.fromkeys(label for one in every for label in one.outliers)
     return {
         "attack": attack_name(context.attack),
-        "frontier": next(c for c in shown if c["name"] == f"frontier/{context.attack}/best"),
+        "frontier": shown["/".join(data.main)],
         "frontier_methods": [d for label, d in context.displays.items() if label in methods],
-        "frontier_attacks": {attack: attack_name(attack) for attack in attacks},
+        "frontier_attacks": {attack: attack_name(attack) for attack, _ in data.by_attack},
         "frontier_attack": context.attack,
-        "frontier_checkpoints": checkpoints,
-        "frontier_reported": any(data.reported for data in found.values()),
-        "frontier_cards": any(data.cards for data in found.values()),
+        "frontier_checkpoints": list(dict.fromkeys(at for _, at in data.by_attack)),
+        "frontier_reported": any(one.reported for one in every),
+        "frontier_cards": any(one.cards for one in every),
         "frontier_outliers": caption.joined(context.displays[label].name for label in outliers),
-        "frontier_caption": main.caption,
-    }
-
-
-def _diagnostics(context: Context, charts: Charts) -> dict[str, Any]:
-    found, planes = diagnostics.strengths(context), surfaces.surfaces(context)
-    matrix = transfer.transfer(context)
-    return {
-        "checks": tables.checks_sheet(context),
-        "strengths": charts.add(panels.plotly(found, "strength")) if found else [],
-        "transfer": tables.transfer_sheet(matrix) if matrix else None,
-        "transfer_chart": charts.add({"transfer": transfer.plotly(matrix)}) if matrix else [],
-        "surfaces": charts.add(surfaces.plotly(planes)) if planes else [],
-    }
-
-
-def _ablations(context: Context, charts: Charts) -> dict[str, Any]:
-    differences, rows = ablations.ablations(context), context.results.ablations
-    return {
-        "ablations": None if rows is None else ablations_sheet(context.results, rows),
-        "ablation_charts": charts.add(ablations.plotly(differences)) if differences else [],
+        "frontier_caption": data.caption,
     }
 
 
