@@ -57,7 +57,7 @@ def digest(content: str | bytes) -> str:
 
 @dataclass
 class ResultsFactory:
-    """Writes runs below `folder`, which stands for results/<experiment>."""
+    """Writes runs below `folder`, as below results/<experiment>."""
 
     folder: Path
     experiment: str = "digits"
@@ -108,9 +108,9 @@ class ResultsFactory:
         write_json(run / "train.json", training)
         self._history(run / "history.csv", method)
         checkpoints: dict[str, Any] = {}
-        for (name, attacked), stands in results.items():
+        for (name, attacked), images in results.items():
             clean = results.get((name, "clean"), {})
-            entry = self._attack(run, name, attacked, stands, clean) | dict(attack or {})
+            entry = self._attack(run, name, attacked, images, clean) | dict(attack or {})
             checkpoint = checkpoints.setdefault(
                 name, {"weights_sha256": weights[name], "attacks": {}}
             )
@@ -140,9 +140,9 @@ class ResultsFactory:
         counts = CORRECT["best"] if correct is None else correct
         results = self._results({"best": counts}, {})
         attacks = {
-            attacked: self._attack(folder, "best", attacked, stands, results["best", "clean"])
+            attacked: self._attack(folder, "best", attacked, images, results["best", "clean"])
             | dict(attack or {})
-            for (_, attacked), stands in results.items()
+            for (_, attacked), images in results.items()
         }
         record = {
             "experiment": None,
@@ -256,10 +256,10 @@ class ResultsFactory:
     ) -> dict[str, Any]:
         names = COMPONENTS if attack == "autoattack" else (attack,)
         rows = []
-        for index, stands in sorted(robust.items()):
-            clean = int(stands or right.get(index, 1))
-            broken_by = "" if stands else names[index % len(names)] if clean else "clean"
-            rows.append([index, index % len(self.classes), clean, int(stands), broken_by])
+        for index, is_robust in sorted(robust.items()):
+            clean = int(is_robust or right.get(index, 1))
+            broken_by = "" if is_robust else names[index % len(names)] if clean else "clean"
+            rows.append([index, index % len(self.classes), clean, int(is_robust), broken_by])
         path = run / "examples" / checkpoint / f"{attack}.csv"
         write_csv(path, ["index", "label", "clean", "robust", "broken_by"], rows)
         count = sum(robust.values())

@@ -1,1 +1,1 @@
-"""From verdicts to summary, tables and figures; needs no torch."""
+"""From per-example results to summary, tables and figures; needs no torch."""

@@ -87,13 +87,13 @@ def verdict(low: float | None, high: float | None) -> str:
 
 
 def flag_marks(table: pd.DataFrame) -> dict[str, str]:
-    """Return the flags of a table with the mark that stands for each of them."""
+    """Return the flags of a table with the mark of each of them."""
     flags = sorted(flags_of(table["flags"]))
     return {flag: f"[f{place}]" for place, flag in enumerate(flags, 1)}
 
 
 def unadjusted(table: pd.DataFrame) -> list[str]:
-    """Return what to know of so many intervals, each of which stands for itself."""
+    """Return what to know of so many intervals, each of which holds by itself."""
     intervals = int(table["low"].notna().sum())
     if not intervals:
         return []

@@ -1,4 +1,4 @@
-"""The attack that stands for robustness: one rule for statistics, tables, figures and the page."""
+"""The attack by which robustness is told: one rule for statistics, tables, figures and the page."""
 
 from __future__ import annotations
 

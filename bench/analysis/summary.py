@@ -46,7 +46,7 @@ from bench.results.published import ROBUSTBENCH, Reported, find, find_card
 from bench.results.records import AttackRecord, DiagnosticsRecord, NetworkRecord, TrainRecord
 from bench.results.tables import from_rows
 
-# Beside these no published number stands: it is of other images, or of another recipe.
+# Beside these no published number is shown: it is of other images, or of another recipe.
 INCOMPARABLE = {SUBSET, TRAIN_SUBSET, OTHER_IMAGES, OWN_RECIPE}
 # How the same computation is carried out; a recipe is what is computed.
 NO_RECIPE = ("engine",)

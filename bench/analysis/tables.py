@@ -145,8 +145,8 @@ def _notes(results: ExperimentResults, table: pd.DataFrame) -> list[str]:
         "one seed.",
         f"Radius of the attacks (L-infinity, pixels in [0, 1]): {radii or 'none'}.",
         *_rules(rows),
-        "AutoAttack stands alone; the worst case counts an image only if no attack broke it, of "
-        "the images that all attacks have in common.",
+        "AutoAttack is counted alone; the worst case counts an image only if no attack broke it, "
+        "of the images that all attacks have in common.",
         f"{NOT_MEASURED} not measured, or not reported.",
     ]
     if len(results.references):

@@ -180,7 +180,7 @@ class Experiment:
             )
         return DiagnosticsSpec(
             threat=self.threat,
-            # What else is examined changes nothing for one network.
+            # What else is diagnosed changes nothing for one network.
             diagnostics=replace(self.diagnostics, seeds=None, transfer=True),
             batch_size=self.evaluation.batch_size,
             compute=decisive(self.compute),
@@ -223,13 +223,13 @@ class Experiment:
         return [label for label, other in self.evaluated() if other == seed]
 
     def diagnosed_seeds(self) -> tuple[int, ...]:
-        """Return the seeds whose networks are examined."""
+        """Return the seeds whose networks are diagnosed."""
         if self.diagnostics is None:
             return ()
         return self.seeds[:1] if self.diagnostics.seeds is None else self.diagnostics.seeds
 
     def diagnosed(self) -> list[tuple[str, int]]:
-        """Return those of `evaluated` whose networks are examined, of others' the first seed."""
+        """Return those of `evaluated` whose networks are diagnosed, of others' the first seed."""
         if self.diagnostics is None:
             return []
         seeds = self.diagnosed_seeds()

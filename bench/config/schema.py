@@ -357,11 +357,11 @@ class Ablation:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnostics:
-    """Whether robustness is real; without the section nothing is examined."""
+    """Whether robustness is real; without the section nothing is diagnosed."""
 
     images: Count = key("the first of the test set", 500)
-    seeds: tuple[Whole, ...] | None = key("which are examined; null: the first", None)
-    checkpoints: tuple[Checkpoint, ...] = key("which are examined", ("best",))
+    seeds: tuple[Whole, ...] | None = key("which are diagnosed; null: the first", None)
+    checkpoints: tuple[Checkpoint, ...] = key("which are diagnosed", ("best",))
     steps: Count = key("of PGD, with steps of eps / 4", 20)
     max_steps: Count = key("the end of the curve over steps", 200)
     restarts: Count = key("of PGD", 10)

@@ -1,6 +1,6 @@
 """The golden values of every method: what a change that moves no number leaves as it is.
 
-``make golden`` writes golden.json anew.
+``make golden`` writes golden.json again.
 """
 
 from __future__ import annotations

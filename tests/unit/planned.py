@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import examinations
+import diagnosed
 import pytest
 import yaml
 from factory import ResultsFactory, edit_json
@@ -125,15 +125,15 @@ def write_data(results: Path, of: Experiment, fingerprint: str = FINGERPRINT) ->
 
 def write_diagnostics(results: Path, of: Experiment, label: str, seed: int = 0) -> None:
     """Write the diagnostics of a run that is there."""
-    place = examinations.write_diagnostics(_factory(results, of), label, seed)
-    _examined(place / "record.json", diagnostics_inputs(of, label), seconds=50.0)
+    place = diagnosed.write_diagnostics(_factory(results, of), label, seed)
+    _diagnosis(place / "record.json", diagnostics_inputs(of, label), seconds=50.0)
 
 
 def write_transfer(results: Path, of: Experiment, seed: int = 0) -> None:
     """Write what transfers between all methods of a seed."""
     labels = [method.label for method in of.methods]
-    path = examinations.write_transfer(_factory(results, of), labels, seed)
-    _examined(path, transfer_inputs(of, seed), seconds=5.0)
+    path = diagnosed.write_transfer(_factory(results, of), labels, seed)
+    _diagnosis(path, transfer_inputs(of, seed), seconds=5.0)
 
 
 def make_newer(path: Path, than: Path) -> None:
@@ -164,6 +164,6 @@ def _evaluated(run: Path, of: Experiment, code: str) -> None:
             edit_json(path, **{f"checkpoints__{checkpoint}__attacks__{attack}__seconds": seconds})
 
 
-def _examined(path: Path, inputs: Inputs, seconds: float) -> None:
+def _diagnosis(path: Path, inputs: Inputs, seconds: float) -> None:
     now = {"spec": spec_json(inputs.spec), "code_digest": inputs.code, "packages": packages()}
     edit_json(path, **now, data=IMAGES, seconds=seconds)

@@ -302,13 +302,13 @@ def test_an_engine_refuses_what_it_has_not():
 # Which runs the section `diagnostics` means
 
 
-def test_without_the_section_nothing_is_examined():
+def test_without_the_section_nothing_is_diagnosed():
     for raw in (settings(), settings({"diagnostics": None})):
         assert experiment(raw).diagnosed() == []
         assert experiment(raw).transfer_seeds() == ()
 
 
-def test_the_first_seed_is_examined_unless_others_are_named():
+def test_the_first_seed_is_diagnosed_unless_others_are_named():
     methods = {"methods.standard": {}}
     first = experiment(settings({"diagnostics": {}, **methods}))
     assert first.diagnosed() == [("trades", 0), ("standard", 0)]

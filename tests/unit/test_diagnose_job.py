@@ -97,7 +97,7 @@ def timeless(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key != "seconds"}
 
 
-def test_the_record_says_what_was_examined_and_what_each_check_found(results, folder):
+def test_the_record_says_what_was_diagnosed_and_what_each_check_found(results, folder):
     record = diagnosed(results)
     training = json.loads((folder / "train.json").read_text())
     for key in ("experiment", "method", "seed"):
@@ -150,7 +150,7 @@ def test_pictures_have_a_row_for_each_point(results, folder, count):
     assert len(read_csv(place)) == count * geometry.SIDE**2
 
 
-def test_both_checkpoints_can_be_examined(results, folder):
+def test_both_checkpoints_can_be_diagnosed(results, folder):
     asked = replace(SPEC.diagnostics, checkpoints=("best", "last"))
     record = diagnosed(results, replace(SPEC, diagnostics=asked))
     assert list(record["checkpoints"]) == ["best", "last"]

@@ -101,7 +101,7 @@ def test_the_curve_over_restarts_is_pgd_with_so_many_restarts_and_never_rises():
     assert (curve.losses.diff(dim=0) >= 0).all()
 
 
-def test_a_network_is_examined_as_the_spec_asks():
+def test_a_network_is_diagnosed_as_the_spec_asks():
     asked = replace(SPEC.diagnostics, steps=5, max_steps=6, restarts=3, square_queries=7, seed=4)
     spec = replace(SPEC, diagnostics=asked, batch_size=3)
     with evaluation_target(Blocks(SHAPE), some_images(), spec) as lent:

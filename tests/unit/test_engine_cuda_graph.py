@@ -1,4 +1,4 @@
-"""When the cuda_graph engine records an attack anew; what a recording does needs a CUDA device."""
+"""When the cuda_graph engine records an attack again; what a recording does needs a CUDA device."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def moved_statistic(model: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("move", [moved_weight, moved_statistic])
-def test_every_attack_is_recorded_anew_where_a_tensor_of_the_network_moved(engine, move):
+def test_every_attack_is_recorded_again_where_a_tensor_of_the_network_moved(engine, move):
     for count in (4, 3):
         attack(engine, count)
     move(engine.model)

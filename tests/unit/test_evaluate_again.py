@@ -156,7 +156,7 @@ def test_other_code_packages_or_device_make_all_again(evaluated, monkeypatch, wh
     assert evaluated() == ALL
 
 
-def test_other_weights_are_evaluated_anew(run, evaluated):
+def test_other_weights_are_evaluated_again(run, evaluated):
     path = run / "last.safetensors"
     model, about = weights.load(path)
     with torch.no_grad():
@@ -168,7 +168,7 @@ def test_other_weights_are_evaluated_anew(run, evaluated):
     assert evaluated() == ["clean", "pgd20"]
 
 
-def test_other_images_are_evaluated_anew(run, evaluated):
+def test_other_images_are_evaluated_again(run, evaluated):
     data = load(run / "data.safetensors")
     data.test.pixels[3, 0, 2, 2] ^= 1
     other = replace(data, test=data.test)

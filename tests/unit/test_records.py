@@ -110,14 +110,14 @@ def test_what_is_no_json_is_not_written_over_the_old_file(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe"])
-def test_a_file_that_is_not_json_is_named_with_the_remedy(tmp_path, content):
+def test_a_file_that_is_not_json_is_named_with_the_fix(tmp_path, content):
     path = tmp_path / "record.json"
     path.write_bytes(content)
     with pytest.raises(BenchError, match=r"record\.json: not JSON"):
         read_json(path)
 
 
-def test_a_missing_file_is_named_with_the_remedy(tmp_path):
+def test_a_missing_file_is_named_with_the_fix(tmp_path):
     with pytest.raises(BenchError, match=r"record\.json: "):
         read_json(tmp_path / "record.json")
 
@@ -128,13 +128,13 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: None])
-def test_a_file_that_the_user_named_has_its_own_remedy(tmp_path, make):
+def test_a_file_that_the_user_named_has_its_own_fix(tmp_path, make):
     make(tmp_path / "mine")
     with pytest.raises(BenchError, match=r"mine: .*; name a list of parts$"):
         read_json(tmp_path / "mine", "name a list of parts")
 
 
-def test_a_file_that_the_disk_does_not_give_back_is_named_with_a_remedy(tmp_path, monkeypatch):
+def test_a_file_that_the_disk_does_not_give_back_is_named_with_a_fix(tmp_path, monkeypatch):
     def broken(*_: object, **__: object) -> str:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 

@@ -1,4 +1,4 @@
-"""One attack stands for robustness wherever it is told."""
+"""One attack tells robustness everywhere."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def draws(seed: int, *names: str | int) -> list[int]:
     return torch.randint(2**62, (8,), generator=stream(seed, *names)).tolist()
 
 
-def test_a_stream_starts_anew_each_time_and_touches_no_other():
+def test_a_stream_starts_again_each_time_and_touches_no_other():
     torch.manual_seed(1)
     before = torch.get_rng_state()
     first = draws(0, "order", 1)
@@ -79,8 +79,8 @@ def test_the_names_of_all_streams_are_these_and_stay_so(monkeypatch):
     evaluate_attack(run.model, data.test, "pgd20", spec)
     assert names() == {"3/pgd/0", "3/pgd/8", "3/pgd/16"}
     images, labels = torch.zeros(20, 1, 8, 8), data.test.labels
-    examined = EvaluationTarget(
+    target = EvaluationTarget(
         model=nn.Flatten(), images=images, labels=labels, eps=0.1, steps=1, batch_size=16, seed=9
     )
-    assert len(list(examined.batches())) == 2
+    assert len(list(target.batches())) == 2
     assert names() == {"9/diagnostics/0", "9/diagnostics/16"}

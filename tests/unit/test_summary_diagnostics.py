@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from examinations import write_diagnostics, write_transfer
+from diagnosed import write_diagnostics, write_transfer
 from factory import ResultsFactory, edit_json
 from summed import table, written
 
@@ -36,8 +36,8 @@ def test_a_failed_check_flags_every_attacked_row_of_that_network(results_factory
     write_diagnostics(results_factory, "trades", 0, failed=["eps_zero", "linearity"])
     write_diagnostics(results_factory, "memloss_v1", 0)
     for (method, seed, checkpoint, attack), found in flags(folder).items():
-        examined = (method, seed, checkpoint) == ("trades", 0, "best")
-        expected = {"diagnostics_eps_zero", "diagnostics_linearity"} if examined else set()
+        has_record = (method, seed, checkpoint) == ("trades", 0, "best")
+        expected = {"diagnostics_eps_zero", "diagnostics_linearity"} if has_record else set()
         assert found == (expected if attack != "clean" else set())
 
 

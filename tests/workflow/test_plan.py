@@ -58,7 +58,7 @@ def test_other_seeds_and_no_diagnostics_are_a_flag_away(project, no_torch):
     assert not {"diagnose", "transfer"} & set(counts)
 
 
-def test_the_full_demo_examines_every_seed(project, no_torch):
+def test_the_full_demo_diagnoses_every_seed(project, no_torch):
     makefile = (ROOT / "Makefile").read_text()
     (given,) = re.findall(r"--config '(diagnostics=.*)'", makefile)
     arguments = ("--configfile", "config/digits.yaml", "--config", given)

@@ -55,7 +55,8 @@ if "gpu" not in workflow.global_resources:
 NAME = EXPERIMENT.experiment
 PATHS = Paths.of(NAME)
 RUN = PATHS.run("{method}", "{seed}")  # of a job, whose wildcards the rule fills in
-FIGURE_MODULES = [f"plots.{figure.name}" for figure in FIGURES]  # imported by their names
+# They are imported by their names, which the digest of the code does not follow.
+FIGURE_MODULES = [f"plots.{figure.name}" for figure in FIGURES]
 DEFAULT = "paper"  # its summary is copied to results/summary.csv
 GPUS = 1 if EXPERIMENT.compute.device == "cuda" else 0
 # On a device a job is one busy thread, and --cores must not keep a device idle.

@@ -2,7 +2,7 @@
 DIAGNOSED = EXPERIMENT.diagnostics is not None
 
 
-# Both need the per-example results: a run that is not what its evaluation says is not examined.
+# Both need the per-example results: a run that is not what its evaluation says is not diagnosed.
 rule diagnose:
     input:
         images=ancient(PATHS.data),

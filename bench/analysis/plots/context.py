@@ -109,7 +109,7 @@ class Context:
         """Return what is reported for this data set and model, where both numbers are known.
 
         A number of a last epoch is left out: figures show it beside `best`. Where a label of ours
-        stands for something else than the reported method, the point gets a label of its own.
+        means something else than the reported method, the point gets a label of its own.
         Beside images that only have the name of a published data set there is nothing.
         """
         ours = self.results.ours

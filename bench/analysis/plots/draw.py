@@ -55,7 +55,7 @@ def draw_figures(results: ExperimentResults, published: Published, out: Path) ->
     results
         The experiment.
     published
-        What stands beside its numbers, where the data set is the same.
+        Published numbers to show beside its own, where the data set is the same.
     out
         The folder for the figures; made if it does not exist.
 

@@ -136,7 +136,7 @@ def collect(context: Context) -> Frontiers:
 def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontier:
     """Return what the figure shows of `attack` on `checkpoint`; no method may have a point there.
 
-    What others report stands beside `best` alone: published numbers are of a chosen epoch.
+    Published numbers are shown beside `best` alone: they are of a chosen epoch.
     """
     seeds = _seeds(context, attack, checkpoint)
     means = _means(context, seeds, attack, checkpoint)

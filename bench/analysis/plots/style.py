@@ -320,7 +320,7 @@ def chart(
 def scatter(method: MethodDisplay, x: Any, y: Any, **style: Any) -> go.Scatter:
     """Return a trace of the method, which the legend's switch of the method shows and hides.
 
-    Its name stands in hover texts as `%{fullData.name}`: one written into a template would be read
+    Its name is in hover texts `%{fullData.name}`: one written into a template would be read
     as part of it.
     """
     return go.Scatter(x=list(x), y=list(y), name=method.html, legendgroup=method.label, **style)

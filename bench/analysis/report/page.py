@@ -103,7 +103,7 @@ def make_report(
     results
         The experiment; summary.csv must be there, and of what else is missing the page says so.
     published
-        What stands beside its numbers, where the data set is the same.
+        Published numbers to show beside its own, where the data set is the same.
     citations
         What to cite; None where CITATION.cff is missing.
 

@@ -133,7 +133,8 @@ def over_both(of: Estimate, level: float = LEVEL) -> Interval | None:
     are (MS_seeds + I)^2 / (MS_seeds^2 / (S - 1) + I^2 / (N - 1)): Hillis 2007,
     doi:10.1002/sim.2532, with Satterthwaite's second term, which matters for few images. MS_seeds
     is at least MS_rest here, which it exceeds in expectation: few seeds that agree by luck must not
-    make the error smaller than over images alone. None with one seed or without verdicts.
+    make the error smaller than over images alone. None with one seed or without
+    per-example results.
     """
     parts = _components(of)
     if parts is None or of.spread is None:
@@ -145,7 +146,7 @@ def over_both(of: Estimate, level: float = LEVEL) -> Interval | None:
 def over_images(of: Estimate, level: float = LEVEL) -> Interval | None:
     """Return the interval over images alone: these models, other images of this kind.
 
-    Each image has one value, the mean over seeds, because its verdicts are not independent.
+    Each image has one value, the mean over seeds, because its results are not independent.
     """
     if of.squares is None:
         return None
@@ -156,9 +157,9 @@ def over_images(of: Estimate, level: float = LEVEL) -> Interval | None:
 def wilson_over_images(of: Estimate) -> tuple[float, float] | None:
     """Return Wilson's 95 % interval of an accuracy over images alone, in percent.
 
-    The seeds evaluate the same images, so S N verdicts are worth fewer: n = p (1 - p) / Var of
+    The seeds evaluate the same images, so S N results are worth fewer: n = p (1 - p) / Var of
     `over_images`, between N and S N (Franco et al. 2019, PMC6690503). Unlike a normal interval it
-    has a width where every verdict is the same.
+    has a width where every result is the same.
     """
     if of.squares is None:
         return None
@@ -221,7 +222,7 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
 @dataclass(frozen=True)
 class _Components:
-    """What one seed, one image and one verdict add to the variance, in squared points."""
+    """What one seed, one image and one result add to the variance, in squared points."""
 
     seeds: float
     images: float

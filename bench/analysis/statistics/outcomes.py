@@ -1,6 +1,6 @@
 """What every method and seed got right, by checkpoint and attack.
 
-Where summary.csv stands alone, without per-example results, what needs images is left out.
+Where there is summary.csv alone, without per-example results, what needs images is left out.
 """
 
 from __future__ import annotations

@@ -112,7 +112,8 @@ def measure(outcomes: Mapping[str, Outcomes], quantity: Quantity) -> Estimate | 
     """Return the estimate of `quantity` over the seeds that all its methods have.
 
     The function is taken of the mean accuracies over seeds. None where no seed
-    has all terms, or no image was evaluated under all attacks; without verdicts it has no images.
+    has all terms, or no image was evaluated under all attacks; without per-example results it has
+    no images.
     """
     found = _shared(outcomes, quantity)
     if found is None:

@@ -12,7 +12,7 @@ from factory import COMPUTE, ResultsFactory, digest, write_csv, write_json
 def write_diagnostics(
     factory: ResultsFactory, method: str = "trades", seed: int = 0, *, failed: Iterable[str] = ()
 ) -> Path:
-    """Write what examining the `best` of a run that is there leaves; return the folder."""
+    """Write what diagnosing the `best` of a run that is there leaves; return the folder."""
     run = factory.folder / "models" / method / f"seed{seed}"
     place = run / "diagnostics"
     header = ["check", "checkpoint", "x", "accuracy", "n", "loss"]
@@ -39,11 +39,11 @@ def write_diagnostics(
     ]
     write_csv(place / "surfaces.csv", header, rows)
     names = ("curves", "surfaces")
-    record = _examination(factory) | {
+    record = _shared(factory) | {
         "method": method,
         "seed": seed,
         "sha256": {name: digest((place / f"{name}.csv").read_bytes()) for name in names},
-        "checkpoints": {"best": _examined(run, ("eps_zero", "steps_rise"), failed)},
+        "checkpoints": {"best": _of_checkpoint(run, ("eps_zero", "steps_rise"), failed)},
     }
     write_json(place / "record.json", record)
     return place
@@ -65,7 +65,7 @@ def write_transfer(
     ]
     write_csv(path.with_suffix(".csv"), header, rows)
     networks = {
-        method: _examined(
+        method: _of_checkpoint(
             factory.folder / "models" / method / f"seed{seed}",
             ("transfer_stronger",),
             ("transfer_stronger",) if method == weak else (),
@@ -81,11 +81,11 @@ def write_transfer(
         "sha256": table,
         "checkpoints": {"best": networks},
     }
-    write_json(path, _examination(factory) | record)
+    write_json(path, _shared(factory) | record)
     return path
 
 
-def _examination(factory: ResultsFactory) -> dict[str, Any]:
+def _shared(factory: ResultsFactory) -> dict[str, Any]:
     spec = {
         "threat": {"norm": "Linf", "eps": factory.eps},
         "diagnostics": {"images": 10},
@@ -105,7 +105,7 @@ def _examination(factory: ResultsFactory) -> dict[str, Any]:
     }
 
 
-def _examined(run: Path, checks: Iterable[str], failed: Iterable[str]) -> dict[str, Any]:
+def _of_checkpoint(run: Path, checks: Iterable[str], failed: Iterable[str]) -> dict[str, Any]:
     failed = set(failed)
     outcome = {"value": 0.5, "threshold": 1.0, "chance": 0.5, "n": 10}
     return {
