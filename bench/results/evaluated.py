@@ -26,7 +26,7 @@ from bench.results.records import (
     UnavailableRecord,
 )
 from bench.runtime.errors import BenchError
-from bench.runtime.files import read_json, sha256
+from bench.runtime.files import read_json
 
 Pair = tuple[str, int]  # label of the method, and seed
 
@@ -235,9 +235,7 @@ def _read_results(paths: RunPaths, evaluation: EvaluationRecord, test_images: in
 
 
 def _read_result(path: Path, record: AttackRecord, test_images: int, hint: str) -> AttackResult:
-    examples = read_examples(path, hint)
-    if sha256(path) != record.sha256:
-        raise BenchError(f"{path}: changed since evaluation.json was written; {hint}")
+    examples = read_examples(path, hint, record.sha256)
     counted = (int(examples["robust"].sum()), len(examples))
     if counted != (record.correct, record.n):
         raise BenchError(

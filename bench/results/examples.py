@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
 
 COLUMNS = {
     "index": "place of the image in the test set, from 0",
@@ -31,13 +32,15 @@ DTYPES = {
 }
 
 
-def read_examples(path: Path, hint: str) -> pd.DataFrame:
+def read_examples(path: Path, hint: str, recorded: str | None = None) -> pd.DataFrame:
     """Return the results of one attack, ordered by image; `clean` and `robust` are bool.
+
+    `recorded` is the file's SHA-256 in evaluation.json, if that is there.
 
     Raises
     ------
     BenchError
-        The file is missing, or is not a list of 0/1 results with each image once.
+        The file is missing, is not a list of 0/1 results with each image once, or has changed.
     """
     import pandas as pd
 
@@ -56,6 +59,8 @@ def read_examples(path: Path, hint: str) -> pd.DataFrame:
         raise BenchError(
             f"{path}: clean and robust must be 0 or 1, and a robust image clean; {hint}"
         )
+    if recorded is not None and sha256(path) != recorded:
+        raise BenchError(f"{path}: changed since evaluation.json was written; {hint}")
     frame = frame.astype({"clean": bool, "robust": bool})
     return frame.sort_values("index", kind="stable", ignore_index=True)
 

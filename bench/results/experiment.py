@@ -37,7 +37,6 @@ from bench.results.records import (
 )
 from bench.results.tables import Table
 from bench.runtime.errors import BenchError
-from bench.runtime.files import sha256
 
 Run = tuple[str, int]  # label of the method, and seed
 R = TypeVar("R", bound=Record)
@@ -147,12 +146,10 @@ class ExperimentResults:
     def _examples(self, row: Any) -> pd.DataFrame:
         run = self.paths.run(row.method, row.seed)
         path, hint = run.examples(row.checkpoint, row.attack), remake(run.evaluation_record)
-        frame = read_examples(path, hint)
         evaluation = self.evaluations.get((row.method, row.seed))
         evaluated = evaluation.checkpoints.get(row.checkpoint) if evaluation else None
         record = evaluated.attacks.get(row.attack) if evaluated else None
-        if record is not None and sha256(path) != record.sha256:
-            raise BenchError(f"{path}: changed since evaluation.json was written; {hint}")
+        frame = read_examples(path, hint, record.sha256 if record else None)
         counted = (int(frame["robust"].sum()), len(frame))
         if counted != (row.correct, row.n):
             raise BenchError(
