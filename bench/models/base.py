@@ -40,6 +40,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_discovered()))
 
 
+def file_of(name: str) -> Path:
+    """Return the file that registers the architecture `name`."""
+    return Path(inspect.getfile(_discovered()[name]))
+
+
 def build(
     name: str,
     *,
@@ -93,8 +98,8 @@ def build(
         try:
             network = known[name](classes=classes, channels=channels, **options)
         except Exception as error:
-            path = Path(inspect.getfile(known[name]))
-            raise code_error(error, path, f"the model {name!r} cannot be built") from error
+            doing = f"the model {name!r} cannot be built"
+            raise code_error(error, file_of(name), doing) from error
     if normalization is None:
         return network
     return Normalized(network, normalization.mean, normalization.std)

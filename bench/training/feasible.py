@@ -6,15 +6,18 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 import torch
+from torch import Tensor
 
 from bench.config.experiment import Experiment, Model, Training
-from bench.models.base import build
+from bench.models.base import build, file_of
 from bench.results.records import DataRecord
-from bench.runtime.errors import BenchError, ConfigError, Problems
-from bench.runtime.exit_code import named
+from bench.runtime.errors import BenchError, CodeError, ConfigError, Problems
+from bench.runtime.exit_code import code_error, named
 from bench.runtime.out_of_memory import out_of_memory
 from bench.training.held_out import held_out
 from bench.training.sizes import check_training, smallest_batch
+
+LARGE = 256  # pixels of a side at which no network finds an image too small
 
 
 def check_network(
@@ -31,6 +34,11 @@ def check_network(
     A batch-norm needs two values for each channel in train mode. A batch of one image has them
     where the network's smallest map has more than one place: whether it does, one pass of a network
     with fresh weights on the CPU tells. There are `train_images` images of `shape` [C, H, W].
+
+    Raises
+    ------
+    CodeError
+        The network itself is at fault: see `_refused`.
     """
     refused = _refused(model, 2, tuple(shape), classes)
     pixels = " x ".join(map(str, shape))
@@ -75,7 +83,25 @@ def check_all(experiment: Experiment, labels: Iterable[str], about: DataRecord |
 
 @cache
 def _refused(model: Model, count: int, shape: tuple[int, ...], classes: int) -> str:
-    """Return why the network cannot make a training pass over `count` images; empty if it can."""
+    """Return why the network cannot make a training pass over `count` images; empty if it can.
+
+    Raises
+    ------
+    CodeError
+        It fails on two images of any size, or returns something else than finite logits.
+    """
+    error = _failure(model, count, shape, classes)
+    if error is None:
+        return ""
+    larger = (shape[0], *(max(LARGE, 2 * side) for side in shape[1:]))
+    if count > 1 and _failure(model, count, larger, classes) is not None:
+        doing = f"forward of the model {model.name!r} failed on images {list(shape)}"
+        raise code_error(error, file_of(model.name), doing)
+    return named(error)
+
+
+def _failure(model: Model, count: int, shape: tuple[int, ...], classes: int) -> Exception | None:
+    """Return what a training pass raises; CodeError where it returns no finite logits."""
     network = build(
         model.name,
         classes=classes,
@@ -84,17 +110,29 @@ def _refused(model: Model, count: int, shape: tuple[int, ...], classes: int) -> 
         width=model.width,
         normalization=model.normalization,
     )
+    images = torch.rand((count, *shape), generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            logits = network.train()(torch.full((count, *shape), 0.5))
+            logits = network.train()(images)
     except BenchError:
         raise
     except Exception as error:
         if out_of_memory(error):
             raise
-        return named(error)
-    expected = (count, classes)
-    return "" if logits.shape == expected else f"logits {tuple(logits.shape)}, not {expected}"
+        return error
+    wrong = ""
+    if not isinstance(logits, Tensor):
+        wrong = f"{type(logits).__name__}, not a tensor"
+    elif logits.shape != (count, classes):
+        wrong = f"logits {list(logits.shape)}, not {[count, classes]} for images and classes"
+    elif not logits.isfinite().all():
+        wrong = "NaN or infinite logits at its initial weights"
+    if wrong:
+        raise CodeError(
+            f"{file_of(model.name)}: forward of the model {model.name!r} returns {wrong}; fix it "
+            "there"
+        )
+    return None
 
 
 def _advice(images: int, size: int) -> str:
