@@ -24,7 +24,8 @@ import importlib
 import inspect
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
@@ -37,9 +38,8 @@ from bench.config.method_options import check_at_most, check_only
 from bench.config.method_source import check_passes
 from bench.config.parsing import nearest, parse, value_of
 from bench.methods.step import Step
-from bench.runtime.errors import BenchError, CodeError, ConfigError
+from bench.runtime.errors import CodeError, ConfigError
 from bench.runtime.exit_code import code_error, import_file
-from bench.runtime.out_of_memory import out_of_memory
 
 Kind = Literal["frozen", "trained", "average"]
 
@@ -155,6 +155,28 @@ class Method(ABC):
         """Do what follows the update of the weights: by default nothing."""
 
 
+@contextmanager
+def naming_file(method: Method, function: str) -> Iterator[None]:
+    """Context manager that tells an error in the method's own `function` with the method's file.
+
+    Raises
+    ------
+    CodeError
+        The method's own code failed.
+    """
+    try:
+        yield
+    except Exception as error:
+        if getattr(type(method), function) is getattr(Method, function):
+            raise
+        doing = f"{function} of the method {method.name!r} failed"
+        raise code_error(error, _file(method), doing) from error
+
+
+def _file(method: Method) -> Path:
+    return Path(inspect.getfile(type(method)))
+
+
 def logits_of(method: Method, step: Step) -> dict[str, Tensor]:
     """Return what `method.forward` returns for `step`.
 
@@ -163,22 +185,13 @@ def logits_of(method: Method, step: Step) -> dict[str, Tensor]:
     CodeError
         The method's own code failed, or returned a pass that it does not declare.
     """
-    if type(method).forward is Method.forward:
-        return method.forward(step)
-    path = Path(inspect.getfile(type(method)))
-    try:
+    with naming_file(method, "forward"):
         logits = method.forward(step)
-    except BenchError:
-        raise
-    except Exception as error:
-        if out_of_memory(error):
-            raise
-        raise code_error(error, path, f"forward of the method {method.name!r} failed") from error
     declared = (*method.passes, *method.teacher_passes, *method.statistics_passes)
     for name in logits:
         if name not in declared:
             raise CodeError(
-                f"{path}: forward of the method {method.name!r} returns logits {name!r}, which are "
+                f"{_file(method)}: forward of the method {method.name!r} returns logits {name!r}, which are "
                 f"in none of its lists of passes; {nearest(name, declared)}"
             )
     return logits
@@ -192,11 +205,8 @@ def terms_of(method: Method, logits: Mapping[str, Tensor], labels: Tensor) -> di
     CodeError
         The method's own code failed, or returned something else.
     """
-    path = Path(inspect.getfile(type(method)))
-    try:
+    with naming_file(method, "terms"):
         terms = method.terms(logits, labels)
-    except Exception as error:
-        raise code_error(error, path, f"terms of the method {method.name!r} failed") from error
     wrong = ""
     if not isinstance(terms, Mapping) or not terms:
         wrong = f"a mapping of names to tensors, got {type(terms).__name__}"
@@ -209,7 +219,7 @@ def terms_of(method: Method, logits: Mapping[str, Tensor], labels: Tensor) -> di
             wrong = "a term with a gradient, got constants alone"
     if wrong:
         raise CodeError(
-            f"{path}: terms of the method {method.name!r} must return {wrong}; fix it there"
+            f"{_file(method)}: terms of the method {method.name!r} must return {wrong}; fix it there"
         )
     return terms
 

@@ -19,7 +19,7 @@ from bench.data.dataset import Dataset, Images, to_unit
 from bench.data.memory import Memory
 from bench.data.splits import hold_out
 from bench.engine.choose import create as create_engine
-from bench.methods.base import create, logits_of, terms_of, total
+from bench.methods.base import create, logits_of, naming_file, terms_of, total
 from bench.models.base import build
 from bench.numerics.device import convolutions
 from bench.numerics.seeding import stream
@@ -185,13 +185,14 @@ class Run:
             step.again()
             with perturbed(self.model, gradients, awp.gamma):
                 logits, terms = self._pass(step)
-                self.method.backward(step, logits, terms)
+                self._backward(step, logits, terms)
         else:
             logits, terms = self._pass(step)
-            self.method.backward(step, logits, terms)
+            self._backward(step, logits, terms)
         self.optimizer.step()
         self.schedule.step()
-        self.method.after_step(step)
+        with naming_file(self.method, "after_step"):
+            self.method.after_step(step)
         if self.averaged is not None:
             self.averaged.update()
         if self.probe is not None and "adversarial" in step.images:
@@ -202,6 +203,12 @@ class Run:
     def _pass(self, step: TrainingStep) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         logits = logits_of(self.method, step)
         return logits, terms_of(self.method, logits, step.labels)
+
+    def _backward(
+        self, step: TrainingStep, logits: dict[str, Tensor], terms: dict[str, Tensor]
+    ) -> None:
+        with naming_file(self.method, "backward"):
+            self.method.backward(step, logits, terms)
 
     def network(self) -> nn.Module:
         """Return the network that is selected, evaluated and saved."""

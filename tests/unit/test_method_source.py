@@ -218,6 +218,15 @@ def test_a_mistake_in_forward_is_told_as_the_files_own(mine, forward, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("function", ["backward", "after_step"])
+def test_a_mistake_in_what_surrounds_the_update_is_told_as_the_files_own(mine, function):
+    path = source(mine, more=f"def {function}(self, step, *_): step.missing")
+    run = Run(replace(some_spec(), method="mine", options={}), some_data(), torch.device("cpu"))
+    with pytest.raises(CodeError, match=rf"{function} .* AttributeError") as caught:
+        run.epoch(1, lambda *_: None)
+    assert str(caught.value).startswith(f"{path}, line")
+
+
 def test_a_full_memory_in_terms_is_not_the_methods_mistake(monkeypatch):
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
