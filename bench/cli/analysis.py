@@ -30,12 +30,18 @@ def add_commands(commands: Any) -> None:
     text = "what papers claim, with a verdict on each"
     claims = add_command(commands, "claims", write_claims, text)
     _folder(claims)
-    claims.add_argument(
+    which = claims.add_mutually_exclusive_group()
+    which.add_argument(
         "--claims",
         type=expanded,
         nargs="*",
         help="files of claims; default: those of config/claims whose paper proposes a method of "
         "the experiment",
+    )
+    which.add_argument(
+        "--config",
+        type=expanded,
+        help="the experiment, where its config names files by `claims`: no record keeps them",
     )
 
     text = "summary.csv into comparison tables"
@@ -155,7 +161,8 @@ def write_claims(chosen: argparse.Namespace) -> None:
 
     results, files = ExperimentResults(chosen.folder), chosen.claims
     if files is None:
-        files = claim_files(results.ours["base_method"])
+        named = read_config(chosen.config).claims if chosen.config else None
+        files = claim_files(results.ours["base_method"], named)
     table = claims_table(results, files)
     shown = markdown(claims_sheet(table))
     CLAIMS.write(results.paths.claims, table)

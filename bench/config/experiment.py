@@ -149,8 +149,16 @@ def experiment(raw: Any) -> Experiment:
 
 
 def _check_across(experiment: Experiment, problems: Problems) -> None:
-    """Add what is wrong with methods beside other sections."""
+    """Add what is wrong with methods beside other sections or methods."""
+    networks = dict[str, Method]()
     for method in experiment.methods:
+        other = networks.setdefault(method.model.label, method)
+        if other.model != method.model:
+            problems.add(
+                f"methods.{method.label}.model.normalization: it is not that of {other.label}, and "
+                f"results call both networks {method.model.label}; give both methods the same one, "
+                "or one of them null"
+            )
         if method.label in experiment.reference.models:
             problems.add(
                 f"methods.{method.label}: a model of reference.models has this name; rename one"

@@ -299,10 +299,7 @@ def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict
     meant = set[str]()
     for key in given:
         if key not in known:
-            problems.add(
-                f"{where}: the method {name!r} has no option {key!r}; "
-                f"{nearest(str(key), (*known, 'method', 'model', 'training'))}"
-            )
+            problems.add(f"{where}: {_no_option(name, str(key), known)}")
             meant.add(suggestion(str(key), known))
     options = {}
     for key, option in known.items():
@@ -320,6 +317,17 @@ def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict
     check_only(declared(name, "only") or {}, options, defaults, where=where)
     check_at_most(declared(name, "at_most") or {}, options, where=where)
     return options
+
+
+def _no_option(name: str, key: str, known: Mapping[str, Option]) -> str:
+    """Return what to say of `key`, which is none of the options `known` of the method `name`."""
+    said = f"the method {name!r} has no option {key!r}; "
+    for node in registered(PACKAGE / "methods")[name].body:
+        named = map(ast.unparse, getattr(node, "targets", ()))
+        if key in named and key not in ("attack", *LITERALS):
+            where = f"{PACKAGE / 'methods' / name}.py, line {node.lineno}"
+            return f"{said}annotate it with its type in {where}, such as {key}: Amount"
+    return said + nearest(key, (*known, "method", "model", "training"))
 
 
 def _type(annotation: ast.expr) -> Any:

@@ -79,3 +79,16 @@ def test_a_method_may_have_a_network_of_its_own():
     assert read.train_spec("wide", read.seeds[0]).model.label == "wrn_28_10"
     assert read.train_spec("standard", read.seeds[0]).model == read.model
     assert len(read.models) == 2
+
+
+def test_two_normalizations_under_one_name_of_a_network_are_refused():
+    def normalized(mean: float) -> dict[str, object]:
+        normalization = {"mean": [mean], "std": [0.3]}
+        return {"method": "trades", "model": {"name": "resnet18", "normalization": normalization}}
+
+    assert "methods.b.model.normalization: " in refused(
+        {"methods": {"a": normalized(0.5), "b": normalized(0.4)}}
+    )
+    plain = {"method": "trades", "model": {"name": "resnet18"}}
+    read = experiment(settings({"methods": {"a": normalized(0.5), "b": plain}}))
+    assert len({model.label for model in read.models}) == 2

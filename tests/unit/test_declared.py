@@ -76,6 +76,14 @@ def test_a_file_that_is_not_python_is_named(package, source, said):
     assert refused.endswith("; fix the file or move it away")
 
 
+def test_an_option_without_annotation_is_told_as_one(package):
+    write_method(package, "share = 0.5")
+    assert "methods.label: the method 'mine' has no option 'share'; annotate it" in refusal(
+        "mine", {"share": 0.3}
+    )
+    assert "annotate" not in refusal("mine", {"shore": 0.3})
+
+
 def test_options_are_complete_in_declared_order_and_typed():
     options = declared_options(
         "memloss", {"memory_beta": "2", "beta": 3, "variant": "v1"}, where=""
