@@ -53,6 +53,7 @@ def method_name(
     options: Mapping[str, Any] | None = None,
     *,
     own_recipe: bool = False,
+    network: str = "",
 ) -> str:
     """Return the name of a configuration's label, such as "TRADES (β=3)" for `trades_beta3`.
 
@@ -67,6 +68,9 @@ def method_name(
     own_recipe
         Whether it was trained otherwise than the others, which a label that says nothing more than
         the method would hide.
+    network
+        The label of its network where others have another one; the words of it that the method's
+        label repeats are left out.
     """
     known, options = method or label, options or {}
     name = METHODS.get(known, _words(known))
@@ -74,7 +78,8 @@ def method_name(
     variant, remarks = str(options.get("variant", "")), []
     if variant:
         name += f" {variant.upper()}"
-    words = [word for word in rest.split("_") if word not in ("", variant)]
+    shown = ("", variant, *re.split("[_-]", network))
+    words = [word for word in rest.split("_") if word not in shown]
     written = [word for word in words if re.fullmatch(r"beta[\d.]+", word)]
     if "beta" in options and (written or known == "trades"):
         remarks.append(f"β={float(options['beta']):g}")
@@ -88,6 +93,8 @@ def method_name(
         remarks.append(SUFFIXES.get(rest, rest))
     elif own_recipe:
         remarks.append("own recipe")
+    if network:
+        remarks.append(model_name(network))
     return f"{name} ({', '.join(remarks)})" if remarks else name
 
 
@@ -95,25 +102,24 @@ def names_of(rows: pd.DataFrame) -> dict[str, str]:
     """Return the name of every method of the summary's `rows` by label, no two alike.
 
     The baselines come first, methods of the user's own last. Of an experiment with several networks
-    each name ends with the method's.
+    each name has the method's.
     """
     firsts = rows.drop_duplicates("method").set_index("method").sort_index()
     known = firsts["base_method"].where(firsts["base_method"] != "", firsts.index)
     order = list(METHODS)
     place = known.map(lambda base: order.index(base) if base in METHODS else len(order))
     firsts = firsts.loc[place.sort_values(kind="stable").index]
+    several = firsts["model"].nunique() > 1
     named = {
         str(row.Index): method_name(
             row.Index,
             row.base_method,
             options_of(row.options),
             own_recipe=OWN_RECIPE in row.flags.split(";"),
+            network=row.model if several else "",
         )
         for row in firsts.itertuples()
     }
-    if "model" in rows and firsts["model"].nunique() > 1:
-        models = firsts["model"].map(lambda model: MODELS.get(model, model))
-        named = {label: f"{name}, {models[label]}" for label, name in named.items()}
     shared = Counter(named.values())
     return {
         label: name if shared[name] == 1 else f"{name}: {label}" for label, name in named.items()
@@ -126,6 +132,15 @@ def network_names(rows: pd.DataFrame) -> dict[str, str]:
     for label, own in names_of(rows).items():
         names[f"{label}/best"], names[f"{label}/last"] = own, f"{own}, last epoch"
     return names
+
+
+def model_name(label: str) -> str:
+    """Return the name of a network by its label, such as "WRN-28-10, width 4"."""
+    parts = re.fullmatch(r"(.+?)(?:-w(\d+))?(-normalized)?", label)
+    assert parts is not None  # it fits any text
+    name, width, normalized = parts.groups()
+    named = MODELS.get(name, name) + (f", width {width}" if width else "")
+    return named + (", normalized" if normalized else "")
 
 
 def attack_name(attack: str) -> str:

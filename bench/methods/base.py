@@ -191,8 +191,8 @@ def logits_of(method: Method, step: Step) -> dict[str, Tensor]:
     for name in logits:
         if name not in declared:
             raise CodeError(
-                f"{_file(method)}: forward of the method {method.name!r} returns logits {name!r}, which are "
-                f"in none of its lists of passes; {nearest(name, declared)}"
+                f"{_file(method)}: forward of the method {method.name!r} returns logits {name!r}, "
+                f"which are in none of its lists of passes; {nearest(name, declared)}"
             )
     return logits
 
@@ -219,7 +219,8 @@ def terms_of(method: Method, logits: Mapping[str, Tensor], labels: Tensor) -> di
             wrong = "a term with a gradient, got constants alone"
     if wrong:
         raise CodeError(
-            f"{_file(method)}: terms of the method {method.name!r} must return {wrong}; fix it there"
+            f"{_file(method)}: terms of the method {method.name!r} must return {wrong}; fix it "
+            "there"
         )
     return terms
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bench.results.tables import Column, Table
 
 MAKE = "python -m bench {} --folder {{folder}}"
+# Two decimals of a percentage are enough, and of a ratio such as 0.004 they are none.
+RATIOS = ("rule", {"cost": ".4g"})
 ORIGIN = {
     "experiment": Column("text", "the experiment"),
     "dataset": Column("text", "the images; `cifar10-jpeg` is a re-encoded copy, never CIFAR-10"),
@@ -125,9 +127,9 @@ CLAIMS = Table(
         "metric": Column("text", "the attack, harmonic mean, or column"),
         "methods": Column("text", "the labels it is about, joined by `;`"),
         "claimed": Column("text", "where the number must lie"),
-        "estimate": Column("number", "what was measured", empty=True),
-        "low": Column("number", "its interval", empty=True),
-        "high": Column("number", "its interval", empty=True),
+        "estimate": Column("number", "what was measured", empty=True, forms=RATIOS),
+        "low": Column("number", "its interval", empty=True, forms=RATIOS),
+        "high": Column("number", "its interval", empty=True, forms=RATIOS),
         "interval": Column("text", "as in statistics.csv"),
         "level": Column("number", "confidence level of each interval, percent", empty=True),
         "n_seeds": Column("whole", "seeds", empty=True),
@@ -135,7 +137,7 @@ CLAIMS = Table(
         "detail": Column("text", "why there is no verdict, or in what the data differ"),
         "flags": Column("text", "flags of the rows of summary.csv behind it"),
         "dataset": Column("text", "the images here"),
-        "model": Column("text", "the architecture here"),
+        "model": Column("text", "the architecture here; several are joined by `;`"),
         "stated_for": Column("text", "what the claim is stated for"),
         "checkpoint": Column("text", "the checkpoint"),
         "source": Column("text", "who claims it"),

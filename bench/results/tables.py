@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -21,13 +21,25 @@ from bench.runtime.files import write_text
 class Column:
     """One column: what it holds, in words for the documents, and whether a cell may be empty.
 
-    A "number" is written as `form` says, a "radius" as papers do, 8/255.
+    A "number" is written as `form` says, a "radius" as papers do, 8/255. `forms` has another column
+    and, for some values of it, another form.
     """
 
     kind: Literal["text", "whole", "number", "radius", "bool"]
     about: str
     empty: bool = False
     form: str = ".2f"
+    forms: tuple[str, Mapping[str, str]] | None = None
+
+    def cells(self, values: pd.Series, frame: pd.DataFrame) -> list[str]:
+        """Return `values` of the rows of `frame` as text."""
+        if self.forms is None:
+            return [cell(value, self) for value in values]
+        name, forms = self.forms
+        return [
+            cell(value, replace(self, form=forms.get(other, self.form)))
+            for value, other in zip(values, frame[name], strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -73,9 +85,7 @@ class Table:
 
     def text(self, frame: pd.DataFrame) -> str:
         """Return the columns of `frame` as CSV text."""
-        cells = {
-            name: [cell(v, column) for v in frame[name]] for name, column in self.columns.items()
-        }
+        cells = {name: column.cells(frame[name], frame) for name, column in self.columns.items()}
         return str(pd.DataFrame(cells, dtype=str).to_csv(index=False, lineterminator="\n"))
 
     def write(self, path: Path, frame: pd.DataFrame) -> None:

@@ -114,7 +114,10 @@ def test_epochs_are_all_the_later_ones_or_the_last(measured_folder, of, value):
 )
 def test_another_model_or_radius_is_no_number_of_the_paper(measured_folder, changes, told):
     whole = made(AS_CLAIMED, measured_folder)
-    rows = [{**row, **changes} if row["attack"] != "clean" else row for row in whole.rows]
+    rows = [
+        {**row, **changes} if "model" in changes or row["attack"] != "clean" else row
+        for row in whole.rows
+    ]
     found = verdicts(replace(whole, rows=rows))
     assert found["v1-autoattack"].verdict == "not run"
     assert told in found["v1-autoattack"].detail

@@ -33,6 +33,13 @@ def test_on_another_network_alone_it_is_taken():
     assert evidence(trades_wide="wrn_34_10").label("TRADES") == "trades_wide"
 
 
+def test_methods_of_different_networks_are_not_compared():
+    found = evidence(trades="resnet18", wide="wrn_34_10")
+    found.check_network(["trades"])
+    with pytest.raises(NotRunError, match=r"trades of resnet18 and wide of wrn_34_10"):
+        found.check_network(["trades", "wide"])
+
+
 @pytest.mark.parametrize("model", ["resnet18", "wrn_34_10"])
 def test_two_runs_on_one_network_are_told(model):
     with pytest.raises(NotRunError, match="one, two are all trades"):

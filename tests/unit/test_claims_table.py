@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from claimed import CLAIMS, ROOT, repository_claims
 from factory import ResultsFactory
 from paged import command, rows, shown
+from settings import settings
 
 from bench.__main__ import main
 from bench.analysis.claims.verdict import MEANINGS
@@ -228,3 +230,42 @@ claims:
     found = claims(factory.folder, file)
     assert [line["verdict"] for line in found] == ["reproduced", "reproduced"]
     assert found[1]["checkpoint"] == "last"
+
+
+def test_a_claim_names_the_network_of_its_methods_and_a_ratio_has_its_digits(tmp_path):
+    factory = ResultsFactory(tmp_path / "digits", images=100, test_images=100, model="small_cnn")
+    for model, methods in (("small_cnn", ("mart",)), ("resnet18", ("pgd_at", "trades"))):
+        factory.model = model
+        for method in methods:
+            for seed in (0, 1):
+                factory.run(method, seed)
+    command("summarize", factory.folder)
+    shared = {"text": "one", "source": "a paper", "kind": "order"}
+    cost = shared | {"rule": "cost", "method": "A", "against": "B", "below": 9}
+    content = {
+        "scope": {"dataset": "digits", "model": "resnet18", "eps": "8/255"},
+        "methods": {"A": {"method": "pgd_at"}, "B": {"method": "trades", "beta": 6}}
+        | {"C": {"method": "mart", "beta": 5}},
+        "claims": [{"id": "same"} | cost, {"id": "other"} | cost | {"against": "C"}],
+    }
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(content))
+    costs = factory.folder / "costs.csv"
+    frame = pd.read_csv(costs)
+    frame.loc[(frame["method"] == "pgd_at") & (frame["stage"] == "train"), "seconds"] *= 0.00123
+    frame.to_csv(costs, index=False)
+    same, other = claims(factory.folder, file)
+    assert (same["model"], float(same["estimate"])) == ("resnet18", pytest.approx(0.00123))
+    assert "0.00123" in (factory.folder / "tables" / "claims.md").read_text()
+    assert other["verdict"] == "not run"
+    assert set(other["model"].split(";")) == {"resnet18", "small_cnn"}
+
+
+@pytest.mark.parametrize(
+    ("named", "papers"), [(["sat"], {"sat"}), ([], set()), (None, {"memloss"})]
+)
+def test_by_hand_the_files_are_those_of_the_config(digits, tmp_path, named, papers):
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(settings({"claims": named})))
+    command("claims", digits, "--config", str(config))
+    assert {row["paper"] for row in rows(digits / "claims.csv")} == papers

@@ -61,7 +61,7 @@ def test_an_own_method_shows_what_is_not_at_its_default(monkeypatch, share, name
 
 def rows(**bases):
     found = [{"method": m, "base_method": b, "options": "", "flags": ""} for m, b in bases.items()]
-    return pd.DataFrame(found)
+    return pd.DataFrame(found).assign(model="resnet18")
 
 
 def test_no_two_labels_have_one_name():
@@ -76,6 +76,20 @@ def test_baselines_come_first_and_methods_of_the_users_own_last():
     assert list(names_of(labels)) == [
         *("standard", "mine", "trades", "trades_beta1", "mart", "memloss_v1", "zebra")
     ]
+
+
+def test_the_network_is_named_where_there_are_several():
+    labels = pd.concat(
+        [
+            rows(trades="trades", mine="trades"),
+            rows(trades_wrn_28_10="trades").assign(model="wrn_28_10-w4-normalized"),
+        ]
+    )
+    assert names_of(labels) == {
+        "trades": "TRADES (ResNet-18)",
+        "mine": "TRADES (mine, ResNet-18)",
+        "trades_wrn_28_10": "TRADES (WRN-28-10, width 4, normalized)",
+    }
 
 
 def test_attacks_are_named_and_ordered():

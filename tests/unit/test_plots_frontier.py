@@ -229,3 +229,24 @@ def test_a_word_that_is_neither_true_nor_false_is_named(tmp_path):
     path.write_text(CARDS.read_text(encoding="utf-8").replace("false,true", "false,maybe", 1))
     with pytest.raises(BenchError, match=r"robustbench\.csv: .*generated_data: .*'maybe'"):
         Published.read(None, path)
+
+
+def test_each_network_has_a_front_and_reported_points_of_its_own():
+    wide = framed.summary({"wide_trades": [(88, 52)], "wide_mart": [(86, 55)]}, model="wrn_34_10")
+    wide.loc[wide["method"] == "wide_trades", ["base_method", "options"]] = "trades", "beta=6"
+    frame = pd.concat([framed.summary({"trades": [(82, 49)], "mart": [(80, 50)]}), wide])
+    published = (
+        *framed.reported("trades", 81, 48),
+        *framed.reported("trades", 84, 52, model="wrn_34_10"),
+        *framed.reported("hat", 84, 49),
+        *framed.reported("hat", 86, 53, model="wrn_34_10"),
+    )
+    data, context = shown(frame, Published(reported=published))
+    assert sorted(map(sorted, data.corners)) == [["mart", "trades"], ["wide_mart", "wide_trades"]]
+    assert len(traces(data, "hull")) == 2
+    points = [point.method for point in data.reported]
+    assert points[:2] == ["trades", "wide_trades"]
+    assert len(set(points)) == 4
+    for label, network in zip(points, ("ResNet-18", "WRN-34-10") * 2, strict=True):
+        assert network in context.displays[label].name
+    assert {shown.name for shown in context.displays.values()} >= {"HAT (WRN-34-10)"}

@@ -97,6 +97,19 @@ class Evidence:
         """Return the labels of several methods."""
         return [self.label(name) for name in names]
 
+    def check_network(self, labels: Sequence[str]) -> None:
+        """Refuse to compare methods of different networks.
+
+        Raises
+        ------
+        NotRunError
+            Naming the networks.
+        """
+        models = self.rows_of(labels, ()).groupby("model")["method"].unique()
+        if len(models) > 1:
+            told = " and ".join(f"{', '.join(own)} of {model}" for model, own in models.items())
+            raise NotRunError(f"the networks differ, {told}: train the methods on one")
+
     def check_seeds(self, labels: Iterable[str], attacks: Iterable[str]) -> None:
         """Refuse to answer from fewer seeds than the experiment has at this checkpoint.
 

@@ -12,7 +12,7 @@ from bench.analysis.claims.evidence import Evidence
 from bench.analysis.claims.file import read_claims
 from bench.analysis.claims.rules import Measured
 from bench.analysis.claims.verdict import MEANINGS, Verdict, decide
-from bench.analysis.sheets import NOT_MEASURED, Sheet, intervals, numbers, with_images
+from bench.analysis.sheets import NOT_MEASURED, Sheet, listed, with_images
 from bench.analysis.statistics.crossed import LEVEL
 from bench.analysis.statistics.outcomes import read_outcomes
 from bench.analysis.statistics.table import BOTH, SEEDS
@@ -21,6 +21,8 @@ from bench.results.experiment import ExperimentResults
 from bench.results.tables import from_rows
 from bench.results.text import eps_text
 from bench.runtime.errors import ConfigError
+
+MEASURED = ("estimate", "low", "high")
 
 
 def claims_table(results: ExperimentResults, files: Iterable[Path]) -> pd.DataFrame:
@@ -32,8 +34,6 @@ def claims_table(results: ExperimentResults, files: Iterable[Path]) -> pd.DataFr
         Naming the key of the claims, or the file of results, that is wrong.
     """
     outcomes, attacks = read_outcomes(results), set(results.ours["attack"])
-    first = results.ours.iloc[0]
-    here = {name: first[name] for name in ("dataset", "model")}
     rows: list[dict[str, Any]] = []
     for path in files:
         known = read_claims(path, attacks)
@@ -41,7 +41,7 @@ def claims_table(results: ExperimentResults, files: Iterable[Path]) -> pd.DataFr
             verdict = decide(claim, Evidence(results, outcomes, known.methods, claim.scope))
             if claim.id in {row["id"] for row in rows}:
                 raise ConfigError(f"{path}: claims.{claim.id}: another file has this id; rename it")
-            rows.append({**_row(verdict), "paper": known.paper, **here})
+            rows.append({**_row(verdict), "paper": known.paper, **_place(results, verdict)})
     return from_rows(CLAIMS, rows)
 
 
@@ -51,17 +51,18 @@ def claims_sheet(table: pd.DataFrame) -> Sheet:
         note = "This experiment is held against the claims of no paper."
         body = pd.DataFrame(columns=["Claim", "Verdict"])
         return Sheet(name="claims", caption="What is claimed.", body=body, notes=[note])
-    rows, first = table.to_dict("records"), table.iloc[0]
+    rows = table.to_dict("records")
+    models = listed(model for cell in table["model"] for model in cell.split(";"))
     used = set(table["verdict"])
-    ends = intervals(table["low"], table["high"])
+    written = (CLAIMS.columns[name].cells(table[name], table) for name in MEASURED)
     measured = [
-        value if value == NOT_MEASURED else f"{value} {end.replace(NOT_MEASURED, '[no interval]')}"
-        for value, end in zip(numbers(table["estimate"]), ends, strict=True)
+        f"{value} [{f'{low}, {high}' if low else 'no interval'}]" if value else NOT_MEASURED
+        for value, low, high in zip(*written, strict=True)
     ]
     images = ["" if pd.isna(n) else n for n in table["n_images"]]
     return Sheet(
         name="claims",
-        caption=f"What is claimed, compared with {first['dataset']} ({first['model']}).",
+        caption=f"What is claimed, compared with {listed(table['dataset'])} ({models}).",
         body=pd.DataFrame(
             {
                 "Claim": table["text"].tolist(),
@@ -77,6 +78,13 @@ def claims_sheet(table: pd.DataFrame) -> Sheet:
             "and counts are in claims.csv.",
         ],
     )
+
+
+def _place(results: ExperimentResults, verdict: Verdict) -> dict[str, str]:
+    """Return the images and networks of the methods that were compared, or else of all."""
+    ours = results.ours
+    about = ours[ours["method"].isin(verdict.labels)] if verdict.labels else ours
+    return {name: ";".join(about[name].unique()) for name in ("dataset", "model")}
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def decide(claim: RuledClaim, evidence: Evidence) -> Verdict:
         if claim.kind == "number" and (place := evidence.other_data()):
             raise NotRunError(f"stated for {claim.scope}; {place}")
         labels = tuple(evidence.labels(claim.names))
+        evidence.check_network(labels)
         elsewhere = evidence.elsewhere(labels, claim.attacks)
         if elsewhere and claim.kind == "number":
             raise NotRunError(f"stated for {claim.scope}; {elsewhere}")

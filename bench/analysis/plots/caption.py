@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from bench.analysis.names import MODELS
+from bench.analysis.names import model_name
 from bench.analysis.plots.context import Context
 from bench.results.text import eps_text
 
@@ -31,7 +31,7 @@ def datasets(rows: pd.DataFrame) -> str:
 
 def models(rows: pd.DataFrame) -> str:
     """Return the architectures of `rows` by name."""
-    return joined(MODELS.get(name, name) for name in rows["model"].unique())
+    return "; ".join(map(model_name, rows["model"].unique()))
 
 
 def images(rows: pd.DataFrame, attack: str) -> str:

@@ -71,14 +71,24 @@ class Context:
         return {label: shown for label, shown in self.displays.items() if label in labels}
 
     @cached_property
+    def networks(self) -> dict[str, list[str]]:
+        """The labels of `methods` by that of their network."""
+        models = self.results.ours.drop_duplicates("method").set_index("method")["model"]
+        found: dict[str, list[str]] = {}
+        for label in self.methods:
+            found.setdefault(str(models[label]), []).append(label)
+        return found
+
+    @cached_property
     def displays(self) -> dict[str, MethodDisplay]:
         """`methods`, and those that only others report."""
-        columns = ["method", "base_method", "options", "flags"]
+        columns = ["method", "base_method", "options", "flags", "model"]
         ours = self.results.ours
         others = [
-            (point.method, point.robust.spec_method, point.robust.options, "")
+            (point.method, robust.spec_method or robust.method, robust.options, "", robust.model)
             for attack in sorted(set(ours["attack"]) - {"clean"})
             for point in self.reported(attack)
+            for robust in (point.robust,)
             if point.method not in set(ours["method"])
         ]
         return method_displays(ours[columns], pd.DataFrame(others, columns=columns))
@@ -106,7 +116,7 @@ class Context:
         return keyed.sort_values(by, kind="stable").drop(columns="_place").reset_index(drop=True)
 
     def reported(self, attack: str) -> list[ReportedPoint]:
-        """Return what is reported for this data set and model, where both numbers are known.
+        """Return what is reported for this data set and its networks, where both numbers are known.
 
         A number of a last epoch is left out: figures show it beside `best`. Where a label of ours
         means something else than the reported method, the point gets a label of its own.
@@ -115,28 +125,26 @@ class Context:
         ours = self.results.ours
         if OTHER_IMAGES in flags_of(ours["flags"]):
             return []
-        first = ours.iloc[0]
-        pairs: dict[tuple[str, str], dict[str, Reported]] = {}
+        here = set(zip(ours["dataset"], ours["model"], strict=True))
+        pairs: dict[tuple[str, str, str], dict[str, Reported]] = {}
         for row in self.published.reported:
-            if (row.dataset, row.model) == (first["dataset"], first["model"]) and row.allows(
-                "best"
-            ):
-                pairs.setdefault((row.method, row.source), {})[row.metric] = row
+            if (row.dataset, row.model) in here and row.allows("best"):
+                pairs.setdefault((row.model, row.method, row.source), {})[row.metric] = row
         shared = ours[~ours["flags"].str.contains(rf"\b{OWN_RECIPE}\b")]
-        fitting = {(run.base_method, run.options): run.method for run in shared.itertuples()}
-        taken = set(ours["method"])
-        return [
-            ReportedPoint(
-                fitting.get(
-                    (pair[attack].spec_method, pair[attack].options),
-                    f"{name}_reported" if name in taken else name,
-                ),
-                pair["clean"].value,
-                pair[attack],
-            )
-            for (name, _), pair in pairs.items()
-            if "clean" in pair and attack in pair
-        ]
+        fitting = {
+            (run.model, run.base_method, run.options): run.method for run in shared.itertuples()
+        }
+        taken, found = set(ours["method"]), []
+        for (model, name, _), pair in pairs.items():
+            if "clean" not in pair or attack not in pair:
+                continue
+            robust = pair[attack]
+            label = f"{name}_reported" if name in taken else name
+            # Of several networks each has points of its own.
+            label = label if len(here) == 1 else f"{label}_{model}"
+            label = fitting.get((model, robust.spec_method, robust.options), label)
+            found.append(ReportedPoint(label, pair["clean"].value, robust))
+        return found
 
     def cards(self, attack: str) -> list[ModelCard]:
         """Return RobustBench's 18-layer models for this data set and about one of our radii.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import product
+from itertools import pairwise, product
 from string import ascii_letters
 from typing import Any, ClassVar
 
@@ -46,9 +46,9 @@ class Frontier:
     """One attack on one checkpoint; accuracies in percent.
 
     `seeds` has method, seed, clean, robust and text, `means` is indexed by method and has clean,
-    robust, text and the number of seeds; a text is what hovering shows. `corners` are the methods
-    on the hull of mixtures, by clean accuracy, and `betas` TRADES over its values of beta, on one
-    network by the shared recipe.
+    robust, text and the number of seeds; a text is what hovering shows. `corners` are the
+    methods on the hull of mixtures, by clean accuracy, for each network, and `betas` TRADES over
+    its values of beta, on one network by the shared recipe.
     `outliers` are so far below all others that the axes leave them out.
     """
 
@@ -56,7 +56,7 @@ class Frontier:
     displays: Mapping[str, MethodDisplay]
     seeds: pd.DataFrame
     means: pd.DataFrame
-    corners: Sequence[str]
+    corners: Sequence[Sequence[str]]
     betas: Sequence[str]
     outliers: Sequence[str]
     reported: Sequence[ReportedPoint]
@@ -80,8 +80,8 @@ class Frontier:
         _draw_points(ours, self, size=8.0)
         ours.set_autoscale_on(False)
         # Through outliers as well: the axes, which do not grow for them, cut the line.
-        corners = self.means.loc[list(self.corners)]
-        if len(corners) > 1:
+        for labels in self.corners:
+            corners = self.means.loc[list(labels)]
             ours.plot(corners["clean"], corners["robust"], zorder=1, **HULL)
         betas = [label for label in self.betas if label not in self.outliers]
         path = self.means.loc[betas]
@@ -143,7 +143,9 @@ def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontie
     best = checkpoint == "best"
     reported = context.reported(attack) if best else []
     cards = context.cards(attack) if best else []
-    corners, outliers = hull(means), _outliers(means)
+    outliers = _outliers(means)
+    hulls = [hull(means[means.index.isin(labels)]) for labels in context.networks.values()]
+    corners = [found for found in hulls if len(found) > 1]
     caption = [
         captions.setting(context, attack),
         captions.selection(context),
@@ -161,10 +163,11 @@ def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontie
         beyond += [(short(name), listed.loc[name]) for name in card_outliers]
         told = joined(f"{name} ({at['clean']:.1f}%, {at['robust']:.1f}%)" for name, at in beyond)
         caption.append(f"Beyond the axes: {told}.")
-    if len(corners) > 1:
+    if corners:
+        several = ", for each network" if len(context.networks) > 1 else ""
         caption.append(
             "Dashed: the best that drawing one of two methods at random for each image gives on "
-            "average (the upper hull of the means)."
+            f"average (the upper hull of the means{several})."
         )
     caption += _reported_radii(context, reported, cards)
     return Frontier(
@@ -382,7 +385,7 @@ def _entries(data: Frontier) -> dict[str, Any]:
         entries["one seed; large: mean"] = style.key(ms=2.6, **grey | {"color": style.SOFT})
     if data.betas:
         entries["TRADES in order of β"] = style.key(**BETAS)
-    if len(data.corners) > 1:
+    if data.corners:
         entries["hull of mixtures"] = style.key(**HULL)
     hollow = grey | {"mfc": "white"}
     kinds = {point.robust.kind for point in data.reported}
@@ -395,7 +398,7 @@ def _entries(data: Frontier) -> dict[str, Any]:
 
 def _lines(data: Frontier) -> Iterator[Any]:
     dashed = {"color": style.SOFT, "width": 1.2, "dash": "6px,3px"}
-    for ends in zip(data.corners, data.corners[1:], strict=False):
+    for ends in (ends for labels in data.corners for ends in pairwise(labels)):
         far = bool(set(ends) & set(data.outliers))
         yield _line(data.means.loc[list(ends)], dashed, {"kind": "hull", "far": far})
     if data.betas:

@@ -161,8 +161,9 @@ class MethodDisplay:
 def method_displays(ours: pd.DataFrame, others: pd.DataFrame) -> dict[str, MethodDisplay]:
     """Return how each method is shown, baselines first, families together, TRADES by its beta.
 
-    A method that only `others` report changes neither name nor marker of one of ours: it comes
-    after them. Columns are method (the label), base_method, options and flags.
+    Within a family the methods of one network are together, that of the most methods first. A
+    method that only `others` report changes neither name nor marker of one of ours: it comes after
+    them. Columns are method (the label), base_method, options, flags and model.
     """
     every = pd.concat([ours, others])
     rows, names = every.drop_duplicates("method").set_index("method"), names_of(every)
@@ -175,10 +176,13 @@ def method_displays(ours: pd.DataFrame, others: pd.DataFrame) -> dict[str, Metho
     }
     known = set(ours["method"])
     first = {families[label]: i for i, label in reversed([*enumerate(names)])}
-    order = sorted(
-        names,
-        key=lambda label: (label not in known, first[families[label]], betas.get(label, 0.0)),
-    )
+    networks = list(rows["model"].value_counts().index)
+
+    def place_of(label: str) -> tuple[bool, int, int, float]:
+        network = networks.index(rows.loc[label, "model"])
+        return label not in known, first[families[label]], network, betas.get(label, 0.0)
+
+    order = sorted(names, key=place_of)
     unknown = [name for name in dict.fromkeys(families[order]) if name not in FAMILIES]
     colours = FAMILIES | {name: SPARE[i % len(SPARE)] for i, name in enumerate(unknown)}
     shown: dict[str, MethodDisplay] = {}
@@ -245,7 +249,8 @@ def finish(
 
 def wrapped(name: str, width: int = 36) -> str:
     """Return a name as lines of at most `width` characters."""
-    return textwrap.fill(name, width)
+    # A network's width stays with its number.
+    return textwrap.fill(name.replace("width ", "width\N{NO-BREAK SPACE}"), width)
 
 
 def set_title(axes: Any, text: str, width: int) -> None:

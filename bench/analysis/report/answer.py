@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from bench.analysis.claims.verdict import (
     OBSERVED,
     REPRODUCED,
 )
-from bench.analysis.names import MODELS
+from bench.analysis.names import model_name
 from bench.analysis.plots.caption import DATASETS, datasets, images, joined, models
 from bench.analysis.plots.context import Context
 from bench.analysis.robust import under
@@ -86,19 +87,20 @@ def _other_data(context: Context, claims: pd.DataFrame) -> list[str]:
     """Return the warning that these are not the claims' data; none where they are."""
     stated = set(claims["stated_for"])
     first = context.results.ours.iloc[0]
+    here = {f"{first['dataset']};{model};eps={_radii(context)}" for model in context.networks}
     if OTHER_IMAGES in flags_of(context.results.ours["flags"]):
         name = DATASETS.get(first["dataset"], first["dataset"])
         return [
             f"The images here are called {name} and are not shown to be the published ones: none "
             "of the claims' numbers can be reproduced or refuted here."
         ]
-    if f"{first['dataset']};{first['model']};eps={_radii(context)}" in stated:
+    if here & stated:
         return []
     places = []
     for place in sorted(stated):
         dataset, model, eps = [*place.split(";"), "", ""][:3]
         name = DATASETS.get(dataset, dataset)
-        places.append(f"{name} ({MODELS.get(model, model)}, ε = {eps.removeprefix('eps=')})")
+        places.append(f"{name} ({model_name(model)}, ε = {eps.removeprefix('eps=')})")
     return [
         f"These are not the data that the claims are about, which are stated for {joined(places)}: "
         "none of their numbers can be reproduced or refuted here, and an order can only be "
@@ -107,12 +109,21 @@ def _other_data(context: Context, claims: pd.DataFrame) -> list[str]:
 
 
 def _balance(context: Context) -> list[str]:
-    """Return how the best method with a memory compares with the best without."""
-    means, difference = _harmonic_means(context)
+    """Return how the best method with a memory compares with the best without, by network."""
+    known = _harmonic_means(context)
+    return [said for labels in context.networks.values() for said in _best(context, labels, *known)]
+
+
+def _best(
+    context: Context,
+    labels: Sequence[str],
+    means: Mapping[str, float],
+    difference: Mapping[tuple[str, str], tuple[float, float]],
+) -> list[str]:
     groups: dict[bool, list[str]] = {True: [], False: []}
-    for label, shown in context.methods.items():
+    for label in labels:
         if label in means:
-            groups[_remembers(shown.family)].append(label)
+            groups[_remembers(context.methods[label].family)].append(label)
     if not all(groups.values()):
         return []
     ours, theirs = (max(groups[memory], key=means.__getitem__) for memory in (True, False))

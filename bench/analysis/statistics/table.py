@@ -54,17 +54,19 @@ def statistics(results: ExperimentResults) -> pd.DataFrame:
     """
     first = results.ours.iloc[0]
     origin = {name: first[name] for name in ("experiment", "dataset")}
-    models = results.ours.drop_duplicates("method").set_index("method")["model"]
+    models = results.ours.drop_duplicates("method").set_index("method")["model"].to_dict()
     rows = [
         {**origin, "model": models[row["method"]], "checkpoint": checkpoint, **row}
         for checkpoint, outcomes in read_outcomes(results).items()
-        for row in _rows(list(names_of(results.ours)), outcomes)
+        for row in _rows(list(names_of(results.ours)), outcomes, models)
     ]
     return _adjusted(from_rows(STATISTICS, rows))
 
 
-def _rows(methods: Sequence[str], outcomes: ByAttack) -> Iterator[dict[str, Any]]:
-    for quantity, attack, method, against, of in _quantities(methods, outcomes):
+def _rows(
+    methods: Sequence[str], outcomes: ByAttack, models: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    for quantity, attack, method, against, of in _quantities(methods, outcomes, models):
         found = measure(outcomes, of)
         if found is None:
             continue
@@ -85,7 +87,7 @@ def _rows(methods: Sequence[str], outcomes: ByAttack) -> Iterator[dict[str, Any]
 
 
 def _quantities(
-    methods: Sequence[str], outcomes: Mapping[str, Outcomes]
+    methods: Sequence[str], outcomes: Mapping[str, Outcomes], models: Mapping[str, str]
 ) -> Iterator[tuple[str, str, str, str, Quantity]]:
     """Yield the name, attack, method and other method of every quantity of a checkpoint."""
     for attack in outcomes:
@@ -103,8 +105,12 @@ def _quantities(
         of = difference(harmonic_mean(robust, one), harmonic_mean(robust, other))
         yield "harmonic_mean_difference", robust, one, other, of
     for method in methods:
-        # A method that was not evaluated so is on no front.
-        others = [name for name in methods if name != method and outcomes[robust].seeds([name])]
+        # A method that was not evaluated so is on no front, nor is one of another network.
+        others = [
+            name
+            for name in methods
+            if name != method and models[name] == models[method] and outcomes[robust].seeds([name])
+        ]
         if others:
             of = front_distance(robust, method, others)
             yield "front_distance", robust, method, "all others", of
