@@ -17,11 +17,11 @@ from bench.planning.costs import (
     recorded_rates,
     training_seconds,
 )
-from bench.planning.sizes import Size, check_average, disk_bytes, size_of
+from bench.planning.sizes import Size, check_sizes, disk_bytes
 from bench.planning.text import amount, hours, table
 from bench.results.staleness import Staleness
 from bench.runtime.errors import Problems
-from bench.training.sizes import check_training, smallest_batch
+from bench.training.sizes import smallest_batch
 
 # Of each kind of job: what its runs are then, and what there is of it.
 KINDS = {
@@ -128,17 +128,7 @@ def make_plan(
         method cannot be trained on them.
     """
     stale = Staleness(experiment, results)
-    size = size_of(experiment, stale.images)
-    if size:
-        needs = experiment.needs
-        needs.check(experiment.data.name, classes=size.classes, test_images=size.test)
-        problems = Problems()
-        for method in experiment.methods:
-            with problems.collecting():
-                check_training(method.training, method.label, size.train, size.shape)
-            with problems.collecting():
-                check_average(method, size.train)
-        problems.settle()
+    size = check_sizes(experiment, stale.images)
     if experiment.claims is not None:
         claim_files((), experiment.claims)
     past = recorded_rates(experiment, size, results) if size else Rates()

@@ -9,8 +9,7 @@ from typing import Any
 from bench.config.experiment import Experiment, Method, Training
 from bench.config.method_options import declared
 from bench.results.records import DataRecord
-from bench.runtime.errors import ConfigError
-from bench.training.held_out import held_out
+from bench.runtime.errors import Problems
 from bench.training.sizes import check_training
 
 # Images and shapes of sources that are always the same; the others' are known once data.json is.
@@ -22,7 +21,6 @@ SOURCES: dict[str, tuple[int, int, tuple[int, ...], int]] = {
 }
 STORAGE = {"int8": 1, "float16": 2, "float32": 4}
 FLOAT = 4
-INITIAL = 0.1  # share of the initial weights that an average of weights may end with
 LABEL = 8
 
 
@@ -71,20 +69,25 @@ def check_beside(training: Training, label: str, data: Path) -> None:
         check_training(training, label, about.train_images, about.image_shape)
 
 
-def check_average(method: Method, train_images: int) -> None:
-    """Raise ConfigError where an average of the weights would be of the initial ones still."""
-    recipe = method.training
-    if recipe.weight_averaging is None:
-        return
-    images = train_images - held_out(recipe, train_images)
-    steps = recipe.epochs * -(-images // recipe.batch_size)
-    share = recipe.weight_averaging.decay**steps
-    if share > INITIAL:
-        raise ConfigError(
-            f"training.weight_averaging.decay: methods.{method.label}: after {steps} steps "
-            f"{share:.0%} of the average would still be initial weights; choose at most "
-            f"{INITIAL ** (1 / steps):.4f}"
-        )
+def check_sizes(experiment: Experiment, about: DataRecord | None = None) -> Size | None:
+    """Return the size of the images, as `size_of` does, once all methods can be trained on them.
+
+    Raises
+    ------
+    ConfigError
+        An attack needs more classes or test images, or a method more training images or steps.
+    """
+    size = size_of(experiment, about)
+    if size is None:
+        return None
+    needs = experiment.needs
+    needs.check(experiment.data.name, classes=size.classes, test_images=size.test)
+    problems = Problems()
+    for method in experiment.methods:
+        with problems.collecting():
+            check_training(method.training, method.label, size.train, size.shape)
+    problems.settle()
+    return size
 
 
 def disk_bytes(experiment: Experiment, size: Size, parameters: int) -> dict[str, int]:

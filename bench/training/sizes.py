@@ -8,6 +8,8 @@ from bench.config.experiment import Training
 from bench.runtime.errors import ConfigError
 from bench.training.held_out import held_out
 
+INITIAL = 0.1  # share of the initial weights that an average of weights may end with
+
 
 def check_training(training: Training, label: str, train_images: int, shape: Sequence[int]) -> None:
     """Raise ConfigError where the method `label` cannot be trained so on images of this size.
@@ -31,6 +33,21 @@ def check_training(training: Training, label: str, train_images: int, shape: Seq
         raise ConfigError(
             f"training.crop_padding: methods.{label} cannot shift images of {shape[1]} x "
             f"{shape[2]} pixels by up to {training.crop_padding}; choose at most {side - 1}"
+        )
+    _check_average(training, label, train_images - held)
+
+
+def _check_average(training: Training, label: str, images: int) -> None:
+    """Raise ConfigError where an average of the weights would be of the initial ones still."""
+    if training.weight_averaging is None:
+        return
+    steps = training.epochs * -(-images // training.batch_size)
+    share = training.weight_averaging.decay**steps
+    if share > INITIAL:
+        raise ConfigError(
+            f"training.weight_averaging.decay: methods.{label}: after {steps} steps {share:.0%} "
+            "of the average would still be initial weights; choose at most "
+            f"{INITIAL ** (1 / steps):.4f}"
         )
 
 

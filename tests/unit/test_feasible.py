@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch import nn
 
 from bench.__main__ import main
 from bench.config.experiment import Model
+from bench.config.schema import WeightAveraging
 from bench.data.dataset import save
 from bench.models import base
 from bench.runtime.errors import CodeError, ConfigError
@@ -125,6 +127,16 @@ def test_more_images_or_padding_than_there_is_room_for_is_refused(largest, refus
     (key,) = refused
     with pytest.raises(ConfigError, match=rf"^training\.{key}: methods\.mine "):
         check_training(replace(training, **refused), "mine", 40, (1, 8, 8))
+
+
+@pytest.mark.parametrize(("decay", "refused"), [(0.5, False), (0.99, True)])
+def test_an_average_of_initial_weights_is_refused(decay, refused):
+    # Two epochs of six steps leave 0.5 ** 12 or 0.99 ** 12 of the initial weights.
+    averaging = WeightAveraging(decay=decay)
+    training = some_spec(epochs=2, batch_size=6, validation_images=4, weight_averaging=averaging)
+    message = pytest.raises(ConfigError, match=r"^training\.weight_averaging\.decay: methods\.mine")
+    with message if refused else nullcontext():
+        check_training(training.training, "mine", 40, (1, 8, 8))
 
 
 def test_selection_on_the_test_set_leaves_all_images_to_train_on():

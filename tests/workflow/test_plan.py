@@ -50,6 +50,14 @@ def test_plan_has_every_method_and_seed(project, no_torch, config):
     assert total == sum(counts.values())
 
 
+def test_a_recipe_that_the_images_are_too_few_for_is_refused(project, no_torch):
+    averaged = "training={weight_averaging: {decay: 0.99999}}"
+    arguments = ("-n", "--configfile", "config/digits.yaml", "--config", averaged)
+    done = snakemake(project, *arguments, path=no_torch)
+    assert done.returncode != 0
+    assert "training.weight_averaging.decay: " in done.stdout + done.stderr
+
+
 def test_other_seeds_and_no_diagnostics_are_a_flag_away(project, no_torch):
     flags = ("--config", "seeds=[7]", "diagnostics=null")
     arguments = ("--configfile", "config/digits.yaml", *flags)

@@ -16,6 +16,7 @@ from bench.config.experiment import experiment, spec_json
 from bench.config.loading import read_yaml
 from bench.config.schema import CHECKPOINTS
 from bench.data.listing import listing_digest
+from bench.planning.sizes import check_sizes
 from bench.results import staleness
 from bench.results.figures import FIGURES
 from bench.results.paths import FIGURE_FORMATS, TABLE_FORMATS, Paths, RESULTS
@@ -41,6 +42,7 @@ try:
     for file in workflow.configfiles:
         read_yaml(Path(file), flag="--configfile")
     EXPERIMENT = experiment(config)
+    check_sizes(EXPERIMENT)
     CLAIM_FILES = claim_files(
         [method.name for method in EXPERIMENT.methods], EXPERIMENT.claims
     )
