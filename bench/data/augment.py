@@ -67,7 +67,9 @@ class Frame:
         """Move what belongs to the views of this frame to the same places in the frame `to`.
 
         Places are those of the padded images, so equal frames give equal values, padding
-        included. Places that this frame does not show are 0.
+        included, unless they are rotated: each rotation takes the nearest pixel, and what comes
+        back may be a pixel off, or be lost at the corners. Places that this frame does not show
+        are 0.
         """
         device = values_BCHW.device
         old, new = self.to(device), to.to(device)
