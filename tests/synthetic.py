@@ -44,7 +44,7 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 # Training with averaged weights and, in the second epoch, with perturbed ones.
 MOVED_WEIGHTS = {
-    "weight_averaging": WeightAveraging(decay=0.9),
+    "weight_averaging": WeightAveraging(decay=0.5),
     "awp": WeightPerturbation(gamma=0.01, first_epoch=2),
 }
 

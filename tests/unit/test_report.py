@@ -121,6 +121,16 @@ def test_the_best_methods_with_and_without_a_memory_are_compared(bounds, said):
     assert said in answer
 
 
+def test_the_best_methods_are_those_of_one_network():
+    wide = framed.summary(
+        {"trades_beta1": [(99, 60)], "memory_mart": [(98, 61)]}, model="wrn_34_10"
+    )
+    frame = pd.concat([framed.summary(TWO), wide])
+    told = [said for said in content(frame)["answer"] if "best method with a memory" in said]
+    assert len(told) == 2
+    assert all((said.count("WRN"), said.count("ResNet")) in ((2, 0), (0, 2)) for said in told)
+
+
 def test_every_method_with_a_memory_counts_as_one():
     frame = framed.summary({**TWO, "memory_mart": [(95, 90), (95, 90)]})
     answer = " ".join(content(frame)["answer"])

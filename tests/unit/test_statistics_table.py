@@ -51,14 +51,17 @@ def make(results_factory):
     return written
 
 
-def test_each_row_names_the_network_of_its_method(make, results_factory):
-    make(methods=("trades", "mart"), seeds=(0, 1))
+def test_each_row_names_the_network_of_its_method_and_fronts_are_of_one(make, results_factory):
+    make(methods=("trades", "memloss_v1", "mart"), seeds=(0, 1))
     for seed in (0, 1):
         path = results_factory.folder / "models" / "mart" / f"seed{seed}" / "train.json"
         edit_json(path, model__label="wrn_34_10")
     command("summarize", results_factory.folder)
-    models = {(row["method"], row["model"]) for row in statistics(results_factory.folder)}
-    assert models == {("trades", "resnet18"), ("mart", "wrn_34_10")}
+    found = statistics(results_factory.folder)
+    models = {row["method"]: row["model"] for row in found}
+    assert models == {"trades": "resnet18", "memloss_v1": "resnet18", "mart": "wrn_34_10"}
+    fronts = {row["method"] for row in chosen(found, quantity="front_distance")}
+    assert fronts == {"trades", "memloss_v1"}
 
 
 def statistics(folder):
