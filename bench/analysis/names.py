@@ -44,7 +44,7 @@ ATTACKS = {
     "fab-t": "FAB-T",
     "square": "Square",
 }
-SUFFIXES = {"authors": "authors' optimizer"}
+SUFFIXES = {"authors": "authors' optimizer", "awp": "AWP", "ema": "EMA"}
 
 
 def method_name(
