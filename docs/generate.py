@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.analysis.report.choices import choices
 from bench.config import schema
-from bench.config.method_options import REQUIRED, method_names, method_options
+from bench.config.attack_options import attack_about, attack_names, attack_options
+from bench.config.method_options import REQUIRED, Option, method_names, method_options
 from bench.config.parsing import Label
 from bench.results import columns, flags
 from bench.results.tables import Table
@@ -34,6 +35,7 @@ SECTIONS = {
     "evaluation": schema.Evaluation,
     "evaluation.pgd.<name>": schema.Pgd,
     "evaluation.autoattack": schema.AutoAttack,
+    "evaluation.attacks.<label>": schema.RegisteredAttack,
     "diagnostics": schema.Diagnostics,
     "reference": schema.Reference,
     "networks.<label>": schema.Network,
@@ -70,10 +72,13 @@ def _keys(kind: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
     for part in fields(kind):
         about = part.metadata.get("about", "")
         inner = types[part.name]
-        key = f"{prefix}{part.name}"
+        # Options stand beside the other keys of an attack.
+        key = f"{prefix}{'<option>' if part.name == 'options' else part.name}"
         if is_dataclass(inner):
             yield key, "needed" if part.default_factory is MISSING else "its defaults", about
             yield from _keys(inner, f"{key}.")
+        elif shown := part.metadata.get("shown"):
+            yield key, shown, about
         elif part.default_factory is dict or inner in _own_section():
             yield key, "none", about
         else:
@@ -103,12 +108,23 @@ def _value(value: Any) -> str:
 
 def methods() -> str:
     """Return the options of every method."""
+    return _options("method", {name: method_options(name) for name in method_names()})
+
+
+def attacks() -> str:
+    """Return the options of every registered attack, and what each is."""
+    known = {name: attack_options(name) for name in attack_names()}
+    about = table(("attack", "what it is"), [(f"`{name}`", attack_about(name)) for name in known])
+    return f"{about}\n\n{_options('attack', known)}"
+
+
+def _options(what: str, known: Mapping[str, Mapping[str, Option]]) -> str:
     rows = []
-    for name in method_names():
-        for option, (kind, default) in method_options(name).items():
+    for name, options in known.items():
+        for option, (kind, default) in options.items():
             shown = "needed" if default is REQUIRED else _value(default)
             rows.append((f"`{name}`", f"`{option}`", shown, _values(kind)))
-    return table(("method", "option", "default", "values"), rows)
+    return table((what, "option", "default", "values"), rows)
 
 
 def _values(kind: Any) -> str:
@@ -119,7 +135,7 @@ def _values(kind: Any) -> str:
         return "`true`, `false`"
     inner = [one for one in get_args(kind) if one is not NoneType]
     if get_origin(kind) in (Union, UnionType):
-        return f"{_values(inner[0])}; `null`: as the method says"
+        return f"{_values(inner[0])}; `null`: as its file says"
     return "the label of a method" if kind is Label else inner[1].expected
 
 
@@ -147,7 +163,7 @@ def open_choices() -> str:
 
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
-    "config.md": {"keys": config, "methods": methods},
+    "config.md": {"keys": config, "methods": methods, "attacks": attacks},
     "results.md": {"columns": csv_columns, "flags": meanings},
     "open-choices.md": {"choices": open_choices},
 }

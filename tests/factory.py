@@ -124,6 +124,7 @@ class ResultsFactory:
             "data": {key: training["data"][key] for key in ("name", "fingerprint")},
             "peak_memory_mb": None,
             "checkpoints": checkpoints,
+            "others_sha256": {},
         }
         write_json(run / "evaluation.json", evaluation)
         return run
@@ -156,6 +157,7 @@ class ResultsFactory:
             "packages": {},
             "peak_memory_mb": None,
             "checkpoints": {"best": {"weights_sha256": digest(name), "attacks": attacks}},
+            "others_sha256": {},
         }
         write_json(folder / "evaluation.json", record)
         return folder

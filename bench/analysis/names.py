@@ -39,8 +39,12 @@ ATTACKS = {
     "pgd20": "PGD-20",
     "autoattack": "AutoAttack",
     "worst_case": "Worst case",
+    "apgd_eot": "APGD-EOT",
+    "autoattack_few_classes": "AutoAttack (few classes)",
+    "transfer_pgd": "Transfer PGD",
     "apgd-ce": "APGD-CE",
     "apgd-t": "APGD-T",
+    "apgd-dlr": "APGD-DLR",
     "fab-t": "FAB-T",
     "square": "Square",
 }
@@ -147,6 +151,11 @@ def attack_name(attack: str) -> str:
     """Return the name of an attack, or of a part of AutoAttack."""
     steps = re.fullmatch(r"pgd(\d+)", attack)
     return ATTACKS.get(attack, f"PGD-{steps[1]}" if steps else _words(attack))
+
+
+def attack_notes(registered: Mapping[str, str]) -> list[str]:
+    """Return what attacks of `evaluation.attacks`, by label, say of themselves."""
+    return [f"{attack_name(attack)}: {about}" for attack, about in registered.items()]
 
 
 def _words(label: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from statistics import fmean
 
 import pandas as pd
@@ -11,12 +11,12 @@ from bench.analysis.names import attack_name
 from bench.results.order import attack_order
 
 
-def strongest(left: Mapping[str, Iterable[float]]) -> str | None:
+def strongest(left: Mapping[str, Collection[float]]) -> str | None:
     """Return the attack by which robustness is told; None where there is none.
 
     It is AutoAttack where it was run, which nobody's own choice of an attack can flatter, else what
-    leaves the lowest mean accuracy. That may be the worst case of several attacks, which is never
-    above any of them.
+    leaves the lowest mean accuracy, of the attacks that were run on the most networks. That may be
+    the worst case of several attacks, which is never above any of them.
 
     Parameters
     ----------
@@ -26,6 +26,8 @@ def strongest(left: Mapping[str, Iterable[float]]) -> str | None:
     attacks = [attack for attack in sorted(left, key=attack_order) if attack != "clean"]
     if "autoattack" in attacks:
         return "autoattack"
+    most = max((len(left[attack]) for attack in attacks), default=0)
+    attacks = [attack for attack in attacks if len(left[attack]) == most]
     return min(attacks, key=lambda attack: fmean(left[attack]), default=None)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.names import attack_name, names_of
+from bench.analysis.names import attack_name, attack_notes, names_of
 from bench.analysis.robust import strongest_at_best
 from bench.analysis.sheets import (
     NOT_MEASURED,
@@ -25,6 +25,7 @@ from bench.results.text import decimal, eps_text
 from bench.runtime.errors import BenchError
 
 ATTACKS = ("clean", "pgd20", "autoattack", "worst_case")
+COMPARED = ATTACKS[:-1]  # beside published numbers
 MEASURED = ("mean", "std", "seeds", "n")
 PUBLISHED = ("reported", "difference", "source")
 REFERENCES = "Reference models (RobustBench)"
@@ -35,13 +36,19 @@ RULES = {
 }
 
 
+def attacks_of(results: ExperimentResults) -> tuple[str, ...]:
+    """Return the attacks that the comparison shows: `ATTACKS` and those of `evaluation.attacks`."""
+    *single, worst = ATTACKS
+    return (*single, *results.registered_attacks, worst)
+
+
 def comparison(results: ExperimentResults) -> pd.DataFrame:
     """Return one row for each method and checkpoint, baselines first, RobustBench's models last.
 
     Columns are label, name, checkpoint, seeds (0 for a network not trained here), and for each
     attack ``<attack>_mean`` and ``_std`` over seeds (NA with one), ``_seeds``, ``_n`` (images, a
     range where seeds differ), and but for the worst case ``_reported``, ``_difference`` and
-    ``_source``. Attacks are those of `ATTACKS` that were run.
+    ``_source``. Attacks are those of `attacks_of` that were run.
     """
     names, rows = names_of(results.ours), results.summary
     cells = rows.groupby(["model", "method", "checkpoint", "attack"], sort=False)
@@ -73,8 +80,8 @@ def comparison(results: ExperimentResults) -> pd.DataFrame:
     )
     seeds = wide.xs("seeds", axis=1, level=1).max(axis=1)
     found["seeds"] = seeds.astype(int).to_numpy()
-    for attack in ATTACKS:
-        for what in (*MEASURED, *(PUBLISHED if attack != "worst_case" else ())):
+    for attack in attacks_of(results):
+        for what in (*MEASURED, *(PUBLISHED if attack in COMPARED else ())):
             known = (attack, what) in wide.columns
             found[f"{attack}_{what}"] = wide[attack, what].to_numpy() if known else None
     return found
@@ -83,8 +90,7 @@ def comparison(results: ExperimentResults) -> pd.DataFrame:
 def comparison_csv(table: pd.DataFrame) -> str:
     """Return the comparison as CSV text."""
     written = table.rename(columns={"label": "method"}).replace({"seeds": {0: None}})
-    for attack in ATTACKS:
-        of_seeds = f"{attack}_seeds"
+    for of_seeds in [name for name in written if name.endswith("_seeds")]:
         written[of_seeds] = written[of_seeds].astype("Int64").replace(0, pd.NA)
     return csv_text(written)
 
@@ -97,7 +103,7 @@ def csv_text(table: pd.DataFrame) -> str:
 def comparison_sheet(results: ExperimentResults, table: pd.DataFrame) -> Sheet:
     """Return the comparison as readers see it."""
     ours = table["label"].isin(results.ours["method"])
-    quoted = [a for a in ATTACKS[:-1] if table[f"{a}_reported"].notna().any()]
+    quoted = [a for a in COMPARED if table[f"{a}_reported"].notna().any()]
     sources: dict[str, str] = {}
     shown = pd.DataFrame(
         {
@@ -105,7 +111,10 @@ def comparison_sheet(results: ExperimentResults, table: pd.DataFrame) -> Sheet:
             "Checkpoint": table["checkpoint"],
             "Seeds": table["seeds"].map(lambda n: str(n or NOT_MEASURED)),
             **with_images(
-                {attack_name(a): (_measured(table, a), table[f"{a}_n"].fillna("")) for a in ATTACKS}
+                {
+                    attack_name(a): (_measured(table, a), table[f"{a}_n"].fillna(""))
+                    for a in attacks_of(results)
+                }
             ),
             **{
                 f"{attack_name(a)}, reported (difference)": [
@@ -134,7 +143,7 @@ def _notes(results: ExperimentResults, table: pd.DataFrame) -> list[str]:
     flags = rows["flags"].str.split(";").explode()
     images = "; ".join(
         f"{attack_name(attack)} {listed(table[f'{attack}_n'].dropna())}"
-        for attack in ATTACKS
+        for attack in attacks_of(results)
         if table[f"{attack}_n"].notna().any()
     )
     subset = " (in part a subset of the test set)" if (flags == SUBSET).any() else ""
@@ -145,6 +154,7 @@ def _notes(results: ExperimentResults, table: pd.DataFrame) -> list[str]:
         "one seed.",
         f"Radius of the attacks (L-infinity, pixels in [0, 1]): {radii or 'none'}.",
         *_rules(rows),
+        *attack_notes(results.registered_attacks),
         "AutoAttack is counted alone; the worst case counts an image only if no attack broke it, "
         "of the images that all attacks have in common.",
         f"{NOT_MEASURED} not measured, or not reported.",

@@ -1,1 +1,1 @@
-"""White-box L-infinity attacks; each leaves the model as it found it."""
+"""L-infinity attacks; each leaves the networks as it found them."""

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from bench.attacks.autoattack_package import Logger, installed, provide, source
 from bench.attacks.mode import evaluating, frozen
+from bench.attacks.random_state import undisturbed
 from bench.config.parsing import nearest
+from bench.config.schema import FEWER_CLASSES
 from bench.runtime.errors import BenchError, ConfigError
 
 __all__ = [
@@ -34,6 +36,8 @@ __all__ = [
 ]
 
 STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")
+COMPONENTS = (*STANDARD, "apgd-dlr")
+VERSIONS = ("standard", "rand")
 TARGETED = {"apgd-t", "fab-t"}
 TARGETS = 9
 
@@ -81,7 +85,9 @@ def run_standard(
     device: torch.device | str,
     version: str = "standard",
     components: Sequence[str] = STANDARD,
+    targets: int | None = None,
     queries: int | None = None,
+    eot_iterations: int | None = None,
     start: AutoAttackState | None = None,
     report: Callable[[AutoAttackState], None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
@@ -101,10 +107,18 @@ def run_standard(
         [N, C, H, W] float32 in [0, 1] and [N] int64; they may stay in host memory.
     eps
         Radius of the Linf ball, in units of pixel value.
+    version
+        "standard", or "rand" for a network whose forward passes differ: APGD then averages
+        gradients over some passes, and the package does not warn of the network.
     components
         Which to run, in this order; the four standard ones make AutoAttack's number.
+    targets
+        Wrong classes that the targeted components aim at; None is the 9 that AutoAttack's number
+        is made with.
     queries
         Of Square for each image; None is the 5,000 that AutoAttack's number is made with.
+    eot_iterations
+        Passes that APGD averages gradients over; None is what the version has.
     start
         A result that `report` was given for the same images, to go on from.
     report
@@ -115,7 +129,7 @@ def run_standard(
     Raises
     ------
     ConfigError
-        The version or a component is unknown, or the model has fewer than 10 classes.
+        The version or a component is unknown, or the model has too few classes for `targets`.
     BenchError
         `start` belongs to other images or other components, or no AutoAttack is installed.
     """
@@ -123,7 +137,8 @@ def run_standard(
     package = provide()
     with evaluating(model), frozen(model), _undisturbed(torch.device(device)):
         if start is None:
-            result = _unattacked(model, images, labels, batch_size, device, components)
+            few = (components, TARGETS if targets is None else targets)
+            result = _unattacked(model, images, labels, batch_size, device, *few)
         else:
             result = _resumable(start, images, components)
         heard = list(result.warnings)
@@ -132,11 +147,17 @@ def run_standard(
         )
         attack.logger = Logger(lambda text: _keep_warning(heard, text))
         attack.apgd.logger = attack.apgd_targeted.logger = attack.logger
+        if targets is not None:
+            attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = targets
         if queries is not None:
             attack.square.n_queries = queries
+        if eot_iterations is not None:
+            attack.apgd.eot_iter = eot_iterations
         for component in components[len(result.left) :]:
             while len(batch := _next_batch(result, batch_size)):
-                result = _advance(attack, component, result, batch, images, labels)
+                # What a random network makes of a batch does not depend on those before it.
+                with undisturbed(device, seed):
+                    result = _advance(attack, component, result, batch, images, labels)
                 result = replace(result, warnings=tuple(heard))
                 if report is not None:
                     report(result)
@@ -165,13 +186,14 @@ def remarks_on_square(robust: Mapping[str, int], count: int) -> list[str]:
     return heard
 
 
-def require_classes(classes: int, components: Sequence[str] = STANDARD) -> None:
+def require_classes(
+    classes: int, components: Sequence[str] = STANDARD, targets: int = TARGETS
+) -> None:
     """Raise ConfigError where targeted components would need more classes than there are."""
-    if classes <= TARGETS and TARGETED & set(components):
+    if classes <= targets and TARGETED & set(components):
         raise ConfigError(
             f"AutoAttack standard needs at least {TARGETS + 1} classes, because it targets"
-            f" {TARGETS} wrong ones; this data set has {classes}: remove evaluation.autoattack from"
-            " its configuration"
+            f" {TARGETS} wrong ones; this data set has {classes}: {FEWER_CLASSES}"
         )
 
 
@@ -182,12 +204,14 @@ def _keep_warning(heard: list[str], text: str) -> None:
 
 
 def _check_request(version: str, components: Sequence[str], images: Tensor, labels: Tensor) -> None:
-    if version != "standard":
-        raise ConfigError(f"AutoAttack version {version!r} is unknown; known: standard")
+    if version not in VERSIONS:
+        raise ConfigError(
+            f"AutoAttack version {version!r} is unknown; {nearest(version, VERSIONS)}"
+        )
     for component in components:
-        if component not in STANDARD:
+        if component not in COMPONENTS:
             raise ConfigError(
-                f"AutoAttack component {component!r} is unknown; {nearest(component, STANDARD)}"
+                f"AutoAttack component {component!r} is unknown; {nearest(component, COMPONENTS)}"
             )
     if not components or len(set(components)) < len(components):
         raise ConfigError(f"AutoAttack components: expected each once, got {list(components)}")
@@ -204,13 +228,14 @@ def _unattacked(
     batch_size: int,
     device: torch.device | str,
     components: Sequence[str],
+    targets: int,
 ) -> AutoAttackState:
     clean = torch.empty(len(images), dtype=torch.bool)
     with torch.no_grad():
         for first in range(0, len(images), batch_size):
             part = slice(first, first + batch_size)
             logits_BK = model(images[part].to(device))
-            require_classes(logits_BK.shape[1], components)
+            require_classes(logits_BK.shape[1], components, targets)
             clean[part] = logits_BK.max(dim=1).indices.cpu() == labels[part].cpu()
     broken_by = ["" if correct else "clean" for correct in clean.tolist()]
     return AutoAttackState(
@@ -271,14 +296,9 @@ def _advance(
 @contextmanager
 def _undisturbed(device: torch.device) -> Iterator[None]:
     """Give back the global random state, which every component seeds, and the trace function."""
-    devices = set()
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        devices = {torch.cuda.current_device()}
-        if device.type == "cuda" and device.index is not None:
-            devices.add(device.index)
     trace = sys.gettrace()
     try:
-        with torch.random.fork_rng(devices=sorted(devices)):
+        with undisturbed(device):
             yield
     finally:
         sys.settrace(trace)

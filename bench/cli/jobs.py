@@ -190,7 +190,7 @@ def evaluate_run(chosen: argparse.Namespace) -> None:
     training: TrainSpec | NetworkSpec | None = None
     if experiment := read_experiment(chosen, "data", "folder"):
         training = experiment.origin_spec(chosen.method, chosen.seed)
-        spec = experiment.evaluation_spec()
+        spec = experiment.evaluation_spec_of(chosen.method, chosen.seed)
     else:
         spec = parse(EvaluationSpec, chosen.spec, where="spec")
         if chosen.train_spec:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from bench.config.attack_options import declared_attack
 from bench.config.job_specs import (
     DiagnosticsSpec,
     EvaluationSpec,
@@ -44,6 +45,7 @@ from bench.config.schema import (
     Optimizer,
     Pgd,
     Reference,
+    RegisteredAttack,
     Schedule,
     Threat,
     Training,
@@ -68,6 +70,7 @@ __all__ = [
     "Optimizer",
     "Pgd",
     "Reference",
+    "RegisteredAttack",
     "Schedule",
     "Threat",
     "TrainSpec",
@@ -112,6 +115,7 @@ def experiment(raw: Any) -> Experiment:
         "experiment": _name,
         "seeds": _seeds,
         **{key: partial(parse, kind, where=key) for key, kind in KINDS.items()},
+        "evaluation": _evaluation,
     }
     for key, read in readers.items():
         if key in given:
@@ -183,11 +187,33 @@ def _check_across(experiment: Experiment, problems: Problems) -> None:
             )
     with problems.collecting():
         _check_needs(experiment.methods, experiment.training.start)
+    for label, seed in experiment.evaluated():
+        if experiment.attacks_use_networks and len(experiment.labels_of(seed)) < 2:
+            problems.add(
+                f"evaluation.attacks: an attack uses other networks of a seed, and {label!r} is "
+                f"the only one of seed {seed}; add another or remove the attack"
+            )
     if (count := experiment.data.test_images) is not None:
         with problems.collecting():
             # Classes are known once the images are read.
             needs = replace(experiment.needs, classes=0)
             needs.check(experiment.data.name, classes=0, test_images=count)
+
+
+def _evaluation(raw: Any) -> Evaluation:
+    """Return the section, the options of each of its attacks apart from the attack's other keys."""
+    attacks = raw.get("attacks") if isinstance(raw, Mapping) else None
+    if not isinstance(attacks, Mapping):
+        return parse(Evaluation, raw, where="evaluation")
+    problems, found = Problems(), dict[Any, Any]()
+    for label, given in sorted(attacks.items(), key=str):
+        with problems.collecting():
+            where = f"evaluation.attacks.{label}"
+            found[label] = declared_attack(str(label), given, where=where)
+    with problems.collecting():
+        evaluation = parse(Evaluation, {**raw, "attacks": found}, where="evaluation")
+    problems.settle()
+    return evaluation
 
 
 def _name(raw: Any) -> str:

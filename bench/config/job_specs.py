@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench.config.attack_options import attack_declares
 from bench.config.parsing import Count, Whole, nearest, plain
 from bench.config.schema import (
     Ablation,
@@ -75,11 +76,20 @@ class NetworkSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSpec:
-    """All that decides the per-example results on one run's weights, but for weights and images."""
+    """All that decides the per-example results on one run's weights, but for weights and images.
+
+    `networks` are labels: attacks may use the best weights of these others of the same seed.
+    """
 
     threat: Threat
     evaluation: Evaluation
     compute: Compute
+    networks: tuple[str, ...] = ()
+
+    @property
+    def shared(self) -> EvaluationSpec:
+        """What is the same for all runs of an experiment."""
+        return replace(self, networks=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +173,25 @@ class Experiment:
     def evaluation_spec(self) -> EvaluationSpec:
         """Return all that decides the per-example results on a run's weights."""
         return EvaluationSpec(
-            threat=self.threat, evaluation=self.evaluation, compute=decisive(self.compute)
+            threat=self.threat,
+            evaluation=self.evaluation,
+            compute=decisive(self.compute),
+        )
+
+    def evaluation_spec_of(self, label: str, seed: int) -> EvaluationSpec:
+        """Return the same of one run, with the other networks where an attack uses them."""
+        spec = self.evaluation_spec()
+        if not self.attacks_use_networks:
+            return spec
+        others = sorted(other for other in self.labels_of(seed) if other != label)
+        return replace(spec, networks=tuple(others))
+
+    @property
+    def attacks_use_networks(self) -> bool:
+        """Return whether an attack uses other networks than the one that it attacks."""
+        return any(
+            attack.checkpoints and attack_declares(attack.attack, "other_networks")
+            for attack in self.evaluation.attacks.values()
         )
 
     def diagnostics_spec(self) -> DiagnosticsSpec:

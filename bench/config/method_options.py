@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -171,8 +171,8 @@ def needs(name: str, options: Mapping[str, Any], start: str | None) -> dict[str,
     return found if start is None else {"start": start, **found}
 
 
-def options_in(name: str, method: Declared) -> dict[str, Option]:
-    """Return every option of the class `method`, in declared order.
+def options_in(name: str, declared: Declared, kind: str = "method") -> dict[str, Option]:
+    """Return every option of the class `declared`, in declared order; `kind` is what it is.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def options_in(name: str, method: Declared) -> dict[str, Option]:
         It declares an option that only an import could understand.
     """
     found: dict[str, Option] = {}
-    for node in method.body:
+    for node in declared.body:
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue
         if "ClassVar" in ast.unparse(node.annotation):
@@ -191,7 +191,7 @@ def options_in(name: str, method: Declared) -> dict[str, Option]:
             found[option] = Option(_type(node.annotation), default)
         except ValueError:
             raise ConfigError(
-                f"the option {option!r} of the method {name!r} cannot be read without importing "
+                f"the option {option!r} of the {kind} {name!r} cannot be read without importing "
                 f"it: give it a literal default, and as its type a Literal or one of {list(TYPES)}"
             ) from None
     return found
@@ -295,11 +295,39 @@ def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict
         raise ConfigError(
             f"{where}.method: {name!r} is unknown; {nearest(str(name), method_names())}"
         )
-    known, problems = method_options(name), Problems()
-    meant = set[str]()
+    known = method_options(name)
+    beside = ("method", "model", "training")
+    path, whose = PACKAGE / "methods" / f"{name}.py", f"the method {name!r}"
+    options = checked_options(whose, path, known, given, beside, where=where)
+    defaults = {key: option.default for key, option in known.items()}
+    check_only(declared(name, "only") or {}, options, defaults, where=where)
+    check_at_most(declared(name, "at_most") or {}, options, where=where)
+    return options
+
+
+def checked_options(
+    whose: str,
+    path: Path,
+    known: Mapping[str, Option],
+    given: Mapping[str, Any],
+    beside: Iterable[str],
+    *,
+    where: str,
+) -> dict[str, Any]:
+    """Return every option of `known`, checked, with defaults, in declared order.
+
+    `whose` options they are, such as "the method 'mart'", and `path` registers it; `beside` are the
+    keys that may stand beside them.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown, one without a default is missing, or a value is not of its type.
+    """
+    problems, meant = Problems(), set[str]()
     for key in given:
         if key not in known:
-            problems.add(f"{where}: {_no_option(name, str(key), known)}")
+            problems.add(f"{where}: {whose} {_no_option(str(key), path, known, beside)}")
             meant.add(suggestion(str(key), known))
     options = {}
     for key, option in known.items():
@@ -307,27 +335,24 @@ def declared_options(name: Any, given: Mapping[str, Any], *, where: str) -> dict
         if value is REQUIRED:
             # A misspelt option is one mistake, not two.
             if key not in meant:
-                problems.add(f"{where}: the method {name!r} needs the option {key!r}")
+                problems.add(f"{where}: {whose} needs the option {key!r}")
             continue
         # A default too: 6 and 6.0 are the same option.
         with problems.collecting():
             options[key] = value_of(option.type, value, f"{where}.{key}")
     problems.settle()
-    defaults = {key: option.default for key, option in known.items()}
-    check_only(declared(name, "only") or {}, options, defaults, where=where)
-    check_at_most(declared(name, "at_most") or {}, options, where=where)
     return options
 
 
-def _no_option(name: str, key: str, known: Mapping[str, Option]) -> str:
-    """Return what to say of `key`, which is none of the options `known` of the method `name`."""
-    said = f"the method {name!r} has no option {key!r}; "
-    for node in registered(PACKAGE / "methods")[name].body:
+def _no_option(key: str, path: Path, known: Mapping[str, Option], beside: Iterable[str]) -> str:
+    """Return what to say of `key`, none of the options `known` of what `path` registers."""
+    said = f"has no option {key!r}; "
+    for node in declarations(path)[path.stem].body:
         named = map(ast.unparse, getattr(node, "targets", ()))
         if key in named and key not in ("attack", *LITERALS):
-            where = f"{PACKAGE / 'methods' / name}.py, line {node.lineno}"
+            where = f"{path}, line {node.lineno}"
             return f"{said}annotate it with its type in {where}, such as {key}: Amount"
-    return said + nearest(key, (*known, "method", "model", "training"))
+    return said + nearest(key, (*known, *beside))
 
 
 def _type(annotation: ast.expr) -> Any:

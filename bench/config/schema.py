@@ -17,15 +17,31 @@ from bench.runtime.errors import ConfigError
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # Other rows of a summary, which the name of an attack must not take.
 RESERVED = ("clean", "autoattack", "worst_case")
+EOT = "apgd_eot"  # what a random network is attacked with, whether the config asks or not
+PGD_NAME = re.compile(r"pgd\d*", re.IGNORECASE)  # shown as PGD of so many steps
+FEWER_CLASSES = (
+    "remove evaluation.autoattack from the configuration, or put the package's attacks for fewer "
+    "classes in its place: evaluation: {attacks: {autoattack_few_classes: {}}}"
+)
 Checkpoint = Literal["best", "last"]
 CHECKPOINTS: tuple[str, ...] = get_args(Checkpoint)
 
 
-def key(about: str, default: Any = MISSING, *, make: Callable[[], Any] | None = None) -> Any:
-    """Declare a key of a section: what it means, for docs/config.md, and its default, if any."""
+def key(
+    about: str,
+    default: Any = MISSING,
+    *,
+    make: Callable[[], Any] | None = None,
+    shown: str | None = None,
+) -> Any:
+    """Declare a key of a section: what it means, for docs/config.md, and its default, if any.
+
+    `shown` is what the document says of the default, where that is no value.
+    """
+    about_it = {"about": about, "shown": shown}
     if make is not None:
-        return field(default_factory=make, metadata={"about": about})
-    return field(default=default, metadata={"about": about})
+        return field(default_factory=make, metadata=about_it)
+    return field(default=default, metadata=about_it)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +292,20 @@ class AutoAttack:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RegisteredAttack:
+    """An attack that a file of bench/attacks registers, with its options.
+
+    In a config the options stand beside the other keys.
+    """
+
+    attack: str = key("a file of bench/attacks that registers one", shown="the label")
+    options: dict[str, Any] = key("of the attack: see below", make=dict, shown="its own")
+    seed: Whole = key("of its random numbers", 0)
+    images: Count | None = key("the first of the test set; null: all", None)
+    checkpoints: tuple[Checkpoint, ...] = key("which are attacked", ("best",))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Needs:
     """How many classes and test images attacks need at least; `by` asks for the most images."""
 
@@ -288,8 +318,7 @@ class Needs:
         if classes < self.classes:
             raise ConfigError(
                 f"evaluation.autoattack: AutoAttack standard targets {self.classes - 1} wrong"
-                f" classes, and {name!r} has {classes} classes in all; remove"
-                " evaluation.autoattack from the configuration"
+                f" classes, and {name!r} has {classes} classes in all; {FEWER_CLASSES}"
             )
         if test_images < self.test_images:
             asked = "lower `images` of the attack, or leave it out for all"
@@ -312,19 +341,38 @@ class Evaluation:
     )
     pgd: dict[str, Pgd] = key("PGD attacks by name, such as `pgd20: {steps: 20}`", make=dict)
     autoattack: AutoAttack | None = key("null: not run", None)
+    attacks: dict[str, RegisteredAttack] = key(
+        "attacks of files of bench/attacks by label, such as `mine: {steps: 30}`", make=dict
+    )
 
     def __post_init__(self) -> None:
         for name in self.pgd:
-            if not NAME.fullmatch(name) or name.lower() in RESERVED:
+            if not NAME.fullmatch(name) or name.lower() in (*RESERVED, EOT):
                 raise ValueError(f"pgd: {name!r} cannot name an attack; try pgd20")
         if len({name.lower() for name in self.pgd}) < len(self.pgd):
             raise ValueError(f"pgd: of {list(self.pgd)} two differ only in capitals; rename one")
+        taken = {*RESERVED, *map(str.lower, self.pgd)}
+        for label in self.attacks:
+            if not NAME.fullmatch(label) or label.lower() in taken or PGD_NAME.fullmatch(label):
+                raise ValueError(
+                    f"attacks: {label!r} cannot name an attack, as it names another row of the "
+                    "summary or no file; rename it"
+                )
+            taken.add(label.lower())
+
+    @property
+    def attack_files(self) -> tuple[str, ...]:
+        """The names of the registered attacks, each once and sorted."""
+        return tuple(sorted({attack.attack for attack in self.attacks.values()}))
 
     @property
     def needs(self) -> Needs:
         """What the attacks need of the images: AutoAttack targets nine wrong classes."""
-        attacks: dict[str, Pgd | AutoAttack] = {
+        attacks: dict[str, Pgd | AutoAttack | RegisteredAttack] = {
             f"evaluation.pgd.{name}.images": attack for name, attack in self.pgd.items()
+        }
+        attacks |= {
+            f"evaluation.attacks.{label}.images": attack for label, attack in self.attacks.items()
         }
         if self.autoattack:
             attacks["evaluation.autoattack.images"] = self.autoattack

@@ -47,6 +47,9 @@ def autoattack_gap(results: Mapping[str, AttackResult]) -> Outcome | None:
     for name, theirs in results.items():
         if name in ("clean", "autoattack") or abs(theirs.record.eps - ours.record.eps) > 1e-6:
             continue
+        # An attack of evaluation.attacks is no PGD.
+        if theirs.record.about:
+            continue
         shared_N = np.intersect1d(theirs.examples["index"], ours.examples["index"])
         if not len(shared_N):
             continue

@@ -5,7 +5,7 @@ The starts of an attack depend on the batch, so the batch size that was used is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -26,12 +26,13 @@ def evaluate_in_memory(
     name: str,
     spec: EvaluationSpec,
     state_of: Callable[[EvaluationSpec], State],
+    others: Mapping[str, nn.Module] | None = None,
 ) -> ExampleResults:
     """Return the per-example results of the attack `name` with the largest batch that fits.
 
     The batch of `spec` is tried first, then half of it and so on. `state_of` returns the state of
     the attack with the batch size of what it is given; finished per-example results are taken from
-    there.
+    there. `others` are as `evaluate_attack` has them.
     """
     device = test.pixels.device
     while True:
@@ -41,7 +42,7 @@ def evaluate_in_memory(
             return ExampleResults.of_plain(finished)
         forget_peak(device)
         try:
-            results = evaluate_attack(model, test, name, spec, state)
+            results = evaluate_attack(model, test, name, spec, state, others)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bench.config.attack_options import attack_declares
 from bench.config.experiment import (
     DiagnosticsSpec,
     EvaluationSpec,
@@ -21,13 +23,14 @@ from bench.config.experiment import (
 from bench.data.dataset import Dataset, Images, load
 from bench.evaluation.batch_halving import evaluate_in_memory
 from bench.evaluation.per_example import ExampleResults
+from bench.evaluation.random_networks import is_random, with_eot
 from bench.evaluation.state import State, forget
 from bench.external import network as external
 from bench.models import checkpoint as weights
 from bench.numerics.device import describe, prepare
 from bench.results.changes import ELSE, differences, listed
 from bench.results.examples import examples_text
-from bench.results.flags import HALVED
+from bench.results.flags import HALVED, RANDOM
 from bench.results.origin import read_origin
 from bench.results.paths import RunPaths
 from bench.results.records import (
@@ -47,11 +50,9 @@ from bench.runtime.signals import stopping_cleanly
 def attacks_on(checkpoint: str, spec: EvaluationSpec) -> list[str]:
     """Return the names of the attacks that `checkpoint` is evaluated under, clean first."""
     evaluation = spec.evaluation
-    names = ["clean"]
-    names += [name for name, pgd in evaluation.pgd.items() if checkpoint in pgd.checkpoints]
-    if evaluation.autoattack and checkpoint in evaluation.autoattack.checkpoints:
-        names.append("autoattack")
-    return names
+    every = {**evaluation.pgd, "autoattack": evaluation.autoattack, **evaluation.attacks}
+    asked = [name for name, one in every.items() if one and checkpoint in one.checkpoints]
+    return ["clean", *asked]
 
 
 def evaluate(
@@ -91,16 +92,16 @@ def evaluate(
         )
     device = prepare(spec.compute)
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
-    digest = evaluate_digest(trained.spec.architecture)
+    others = other_networks(run, spec, dataset, device)
+    models = [trained.spec.architecture, *(other.architecture for other in others.values())]
+    digest = evaluate_digest(*models, attacks=spec.evaluation.attack_files)
     checkpoints = {}
     for name, checkpoint in trained.checkpoints.items():
         model = load_checkpoint(run, trained, name, dataset)
         identity = {**surroundings(dataset, device, digest), "weights": checkpoint.weights_sha256}
         checkpoints[name] = EvaluatedCheckpoint(
             weights_sha256=checkpoint.weights_sha256,
-            attacks=evaluate_attacks(
-                model.to(device), test, attacks_on(name, spec), spec, run, name, identity
-            ),
+            attacks=evaluate_attacks(model.to(device), test, spec, run, name, identity, others),
         )
     evaluation_record(
         spec,
@@ -111,8 +112,43 @@ def evaluate(
         experiment=trained.experiment,
         method=trained.method,
         seed=trained.seed,
+        others_sha256={label: other.sha256 for label, other in others.items()},
     ).write(run.evaluation_record)
     forget(run.evaluation_state)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OtherNetwork:
+    """The best network of another label of the same seed, its architecture and weights."""
+
+    network: nn.Module
+    architecture: str
+    sha256: str
+
+
+def other_networks(
+    run: RunPaths, spec: EvaluationSpec, dataset: Dataset, device: torch.device
+) -> dict[str, OtherNetwork]:
+    """Return the networks that attacks of `spec` may use beside that of `run`, by label.
+
+    Raises
+    ------
+    BenchError
+        The weights of one of them are missing, or are not those on record.
+    """
+    found = {}
+    for label in spec.networks:
+        other = run.of_method(label)
+        record = read_origin(
+            other, f"an attack on {run.folder} uses its weights: train it first, or take them"
+        )
+        network = load_checkpoint(other, record, "best", dataset)
+        found[label] = OtherNetwork(
+            network=network.to(device),
+            architecture=record.spec.architecture,
+            sha256=record.checkpoints["best"].weights_sha256,
+        )
+    return found
 
 
 def load_checkpoint(
@@ -154,6 +190,7 @@ def evaluation_record(
     experiment: str | None,
     method: str,
     seed: int | None,
+    others_sha256: Mapping[str, str] | None = None,
 ) -> EvaluationRecord:
     """Return the record of an evaluation by this process."""
     attacks = [record for one in checkpoints.values() for record in one.attacks.values()]
@@ -166,6 +203,7 @@ def evaluation_record(
         **made_with(spec, dataset, device),
         peak_memory_mb=max(peaks, default=None),
         checkpoints=checkpoints,
+        others_sha256=dict(others_sha256 or {}),
     )
 
 
@@ -196,7 +234,8 @@ def settings(spec: EvaluationSpec, name: str) -> dict[str, Any]:
     """Return the settings that the attack `name` depends on, and no other attack's."""
     every = spec_json(spec)
     evaluation = every["evaluation"]
-    own = evaluation["autoattack"] if name == "autoattack" else evaluation["pgd"].get(name)
+    asked = {**evaluation["pgd"], "autoattack": evaluation["autoattack"], **evaluation["attacks"]}
+    own = asked.get(name)
     if own is not None:
         # Which other checkpoints it attacks changes nothing for this one.
         own = {key: value for key, value in own.items() if key != "checkpoints"}
@@ -207,48 +246,66 @@ def settings(spec: EvaluationSpec, name: str) -> dict[str, Any]:
 def evaluate_attacks(
     model: nn.Module,
     test: Images,
-    names: list[str],
     spec: EvaluationSpec,
     run: RunPaths,
     checkpoint: str,
     identity: dict[str, Any],
+    others: Mapping[str, OtherNetwork] | None = None,
 ) -> dict[str, AttackRecord]:
-    """Evaluate one checkpoint under the attacks `names`, write the results, return their records.
+    """Evaluate one checkpoint under all its attacks, write the results, return their records.
 
     Attacks that an earlier evaluation had finished are reused if their inputs are unchanged:
     `identity` is what the results depend on besides `spec`. An attack that does not fit into the
-    memory is made with a smaller batch, and its record is flagged.
+    memory is made with a smaller batch, and its record is flagged, as are those of a random
+    network, which is attacked with `apgd_eot` too.
     """
+    beside = others or {}
+    networks = {label: other.network for label, other in beside.items()}
 
     def state_of(name: str, spec: EvaluationSpec) -> State:
-        key = json.dumps([identity, checkpoint, name, settings(spec, name)])
-        return State(run.evaluation_state, run.cached(checkpoint, name), key)
+        depends = [identity, checkpoint, name, settings(spec, name)]
+        asked = spec.evaluation.attacks.get(name)
+        if asked and attack_declares(asked.attack, "other_networks"):
+            depends.append({label: other.sha256 for label, other in beside.items()})
+        return State(run.evaluation_state, run.cached(checkpoint, name), json.dumps(depends))
 
-    records: dict[str, AttackRecord] = {}
+    def made(name: str, spec: EvaluationSpec, *, random: bool = False) -> AttackRecord:
+        results = evaluate_in_memory(model, test, name, spec, partial(state_of, name), networks)
+        path = run.examples(checkpoint, name)
+        write_text(path, examples_text(_rows(results, test)))
+        right, count = int(results.robust.sum()), len(results.robust)
+        print(
+            f"{checkpoint} {name}: {right} of {count} ({100 * right / count:.2f} %)"
+            f" in {results.seconds:.1f} s",
+            flush=True,
+        )
+        halved = results.details["batch_size"] < spec.evaluation.batch_size
+        flags = {HALVED: halved, RANDOM: random}
+        return AttackRecord(
+            source=results.source,
+            seed=results.seed,
+            eps=results.eps,
+            n=count,
+            correct=right,
+            seconds=round(results.seconds, 2),
+            peak_memory_mb=results.peak_memory_mb,
+            sha256=sha256(path),
+            flags=tuple(flag for flag, applies in flags.items() if applies),
+            details=results.details,
+        )
+
     with stopping_cleanly():
-        for name in names:
-            results = evaluate_in_memory(model, test, name, spec, partial(state_of, name))
-            path = run.examples(checkpoint, name)
-            write_text(path, examples_text(_rows(results, test)))
-            right, count = int(results.robust.sum()), len(results.robust)
+        records = {"clean": made("clean", spec)}
+        if random := is_random(model, test):
+            spec = with_eot(spec, checkpoint)
             print(
-                f"{checkpoint} {name}: {right} of {count} ({100 * right / count:.2f} %)"
-                f" in {results.seconds:.1f} s",
+                f"{checkpoint}: forward passes of the same images differ: the network is random, "
+                f"its attacks are flagged {RANDOM}, and apgd_eot is one of them unless the config "
+                "says otherwise",
                 flush=True,
             )
-            halved = results.details["batch_size"] < spec.evaluation.batch_size
-            records[name] = AttackRecord(
-                source=results.source,
-                seed=results.seed,
-                eps=results.eps,
-                n=count,
-                correct=right,
-                seconds=round(results.seconds, 2),
-                peak_memory_mb=results.peak_memory_mb,
-                sha256=sha256(path),
-                flags=(HALVED,) if halved else (),
-                details=results.details,
-            )
+        _, *attacks = attacks_on(checkpoint, spec)
+        records |= {name: made(name, spec, random=random) for name in attacks}
     return records
 
 

@@ -10,26 +10,28 @@ Shape suffixes: N images evaluated, B of a batch, C channels, H rows, W columns.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from bench.attacks import autoattack
+from bench.attacks.autoattack import AutoAttackState
+from bench.attacks.base import TOLERANCE, Attack, SearchResult, ball, create
 from bench.attacks.mode import evaluating
 from bench.attacks.pgd import pgd
+from bench.attacks.random_state import undisturbed
+from bench.config.attack_options import attack_about
 from bench.config.experiment import AutoAttack, EvaluationSpec
+from bench.config.parsing import plain
 from bench.data.dataset import Images, to_unit
-from bench.engine.folding import FoldedNetwork
-from bench.engine.memory_format import layout
+from bench.evaluation.search import Search, registered_search, searched
 from bench.evaluation.state import State
 from bench.numerics.device import convolutions
-from bench.numerics.seeding import stream
+from bench.numerics.seeding import stream, stream_seed
 from bench.runtime.errors import BenchError
-
-TOLERANCE = 1e-6  # float32 rounding of x + eps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,39 +64,41 @@ class ExampleResults:
         return cls(**{**plain, **masks})
 
 
-@dataclass(frozen=True, kw_only=True)
-class SearchResult:
-    """Images [B, C, H, W] of a search, and by what it saw each one broken, as `broken_by` says."""
-
-    images: Tensor
-    by: list[str]
-
-
-# Searches on a network, with TF32 or without.
-Search = Callable[[nn.Module, Tensor, Tensor, bool], SearchResult]
-
-
 def evaluate_attack(
-    model: nn.Module, test: Images, name: str, spec: EvaluationSpec, state: State | None = None
+    model: nn.Module,
+    test: Images,
+    name: str,
+    spec: EvaluationSpec,
+    state: State | None = None,
+    others: Mapping[str, nn.Module] | None = None,
 ) -> ExampleResults:
-    """Return the results of the attack `name` of `spec`: "clean", a PGD of it, or "autoattack".
+    """Return the results of the attack `name` of `spec`, which "clean" is one of.
 
-    `model` and `test` are on the device of the job. With `state` AutoAttack resumes where an
-    interrupted run stopped.
+    `model`, `test` and `others`, the networks that attacks may use beside it, are on the device of
+    the job. With `state` AutoAttack and registered attacks resume where an interrupted run stopped.
     """
-    if name == "clean":
-        return _clean(model, test, spec.evaluation.batch_size)
-    if name == "autoattack" and spec.evaluation.autoattack is not None:
-        return _autoattack(model, test, spec.evaluation.autoattack, spec, state)
-    return _pgd(model, test, name, spec)
+    # Of a random network the results are repeatable too.
+    with undisturbed(test.pixels.device, stream_seed(0, "evaluation", name)):
+        if name == "clean":
+            return _clean(model, test, spec.evaluation.batch_size)
+        if name == "autoattack" and spec.evaluation.autoattack is not None:
+            return _autoattack(model, test, spec.evaluation.autoattack, spec, state)
+        if name in spec.evaluation.attacks:
+            return _registered(model, test, name, spec, others or {}, state)
+        return _pgd(model, test, name, spec)
 
 
 def correct(
     model: nn.Module, images: Tensor, labels: Tensor, batch_size: int, *, tf32: bool = False
 ) -> Tensor:
     """Return which images [N, C, H, W] in [0, 1] are classified correctly: bool [N]."""
-    parts = []
-    with evaluating(model), torch.no_grad(), convolutions(tf32=tf32):
+    parts, seed = [], stream_seed(0, "evaluation", "forward")
+    with (
+        evaluating(model),
+        torch.no_grad(),
+        convolutions(tf32=tf32),
+        undisturbed(images.device, seed),
+    ):
         for images_BCHW, labels_B in zip(
             torch.split(images, batch_size), torch.split(labels, batch_size), strict=True
         ):
@@ -156,6 +160,47 @@ def _pgd(model: nn.Module, test: Images, name: str, spec: EvaluationSpec) -> Exa
     )
 
 
+def _registered(
+    model: nn.Module,
+    test: Images,
+    label: str,
+    spec: EvaluationSpec,
+    others: Mapping[str, nn.Module],
+    state: State | None,
+) -> ExampleResults:
+    """Return the results of an attack that a file of bench/attacks registers."""
+    asked = spec.evaluation.attacks[label]
+    attack, test = create(asked.attack, asked.options), _first(test, asked.images)
+    beside = others if attack.other_networks else {}
+    resumed = registered_search(attack, label, spec, model, beside, state)
+    warnings: list[str] = []
+
+    def search(network: nn.Module, images: Tensor, labels: Tensor, tf32: bool) -> SearchResult:
+        found = resumed(network, images, labels, tf32)
+        warnings.extend(text for text in found.warnings if text not in warnings)
+        return found
+
+    details: dict[str, Any] = {
+        "attack": attack.name,
+        "about": " ".join([attack_about(attack.name), *_chosen(attack)]),
+        "options": plain(attack),
+        "warnings": warnings,
+    }
+    source = attack.source()
+    results = _checked(
+        model, test, label, search, spec, source=source, seed=asked.seed, details=details
+    )
+    warnings.extend(attack.remarks(results.broken_by))
+    return results
+
+
+def _chosen(attack: Attack) -> list[str]:
+    """Return the options of `attack` that are not at their defaults, as one remark if there are."""
+    defaults = {field.name: field.default for field in fields(attack)}  # type: ignore[arg-type]
+    chosen = [f"{name}={value}" for name, value in plain(attack).items() if value != defaults[name]]
+    return [f"({', '.join(chosen)})"] if chosen else []
+
+
 def _autoattack(
     model: nn.Module, test: Images, attack: AutoAttack, spec: EvaluationSpec, state: State | None
 ) -> ExampleResults:
@@ -183,7 +228,7 @@ def _autoattack(
                     batch_size=evaluation.batch_size,
                     device=images.device,
                     version=attack.version,
-                    start=state.begun(part) if state else None,
+                    start=state.begun(part, AutoAttackState) if state else None,
                     report=state.keeper(part) if state else None,
                     progress=_told(number),
                 )
@@ -269,16 +314,8 @@ def _checked(
     )
 
 
-def searched(model: nn.Module, engine: str) -> nn.Module:
-    """Return the network that `engine` searches on for `model`."""
-    if engine == "eager":
-        return model
-    return FoldedNetwork(model).to(memory_format=layout(model))
-
-
 def _check_ball(moved: Tensor, images: Tensor, eps: float, name: str) -> None:
-    distance = float((moved - images).abs().max())
-    low, high = float(moved.min()), float(moved.max())
+    distance, low, high = ball(moved, images)
     if not distance <= eps + TOLERANCE or low < 0 or high > 1:
         raise BenchError(
             f"{name}: an adversarial image left its ball (distance {distance:.6g}, eps {eps:.6g}) "

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from bench.attacks.autoattack import provide
+from bench.config.attack_options import attack_declares
 from bench.config.experiment import EvaluationSpec
 from bench.config.parsing import suggestion
 from bench.data.dataset import Images, load
 from bench.data.published import ROBUSTBENCH_DATA, robustbench_name
-from bench.evaluation.job import attacks_on, evaluate_attacks, evaluation_record, surroundings
+from bench.evaluation.job import evaluate_attacks, evaluation_record, surroundings
 from bench.evaluation.state import forget
 from bench.numerics.device import prepare
 from bench.results.paths import RunPaths
@@ -56,14 +58,24 @@ def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: P
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))
     files = reference_files(name, folder=downloads, dataset=listed)
     weights = ",".join(map(sha256, files))
-    code = reference_digest()
+    code = reference_digest(spec.evaluation.attack_files)
     identity = {**surroundings(dataset, device, code), "weights": weights}
-    attacks = evaluate_attacks(model, test, attacks_on("best", spec), spec, run, "best", identity)
+    attacks = evaluate_attacks(model, test, _by_itself(spec), run, "best", identity)
     checkpoints = {"best": EvaluatedCheckpoint(weights_sha256=weights, attacks=attacks)}
     evaluation_record(
         spec, dataset, device, code, checkpoints, experiment=None, method=name, seed=None
     ).write(run.evaluation_record)
     forget(run.evaluation_state)
+
+
+def _by_itself(spec: EvaluationSpec) -> EvaluationSpec:
+    """Return `spec` without the attacks that use networks of the same seed: it has no seed."""
+    attacks = {
+        label: asked
+        for label, asked in spec.evaluation.attacks.items()
+        if not attack_declares(asked.attack, "other_networks")
+    }
+    return replace(spec, evaluation=replace(spec.evaluation, attacks=attacks))
 
 
 def load_reference(name: str, *, folder: Path, dataset: str = "cifar10") -> nn.Module:

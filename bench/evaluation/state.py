@@ -1,4 +1,4 @@
-"""What an evaluation need not make again: finished attacks, and AutoAttack half-way.
+"""What an evaluation need not make again: finished attacks, and an attack half-way.
 
 Every file says all that its content depends on, in its name or inside, so a file of other weights,
 images, settings, code or packages is never taken up.
@@ -14,18 +14,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from bench.attacks.autoattack import AutoAttackState
+from bench.attacks.base import SearchResult
 from bench.runtime.errors import BenchError
 from bench.runtime.files import appearing, read_json, write_text
 
 KEY = "memloss-bench-autoattack"
-TENSORS = ("adversarial", "clean", "robust")
 EVERY = 30.0  # seconds between two writes within a component
+Begun = TypeVar("Begun", AutoAttackState, SearchResult)
 
 
 @dataclass(frozen=True)
@@ -55,21 +57,21 @@ class State:
         # Without write_json's indents, which would make it twice as large.
         write_text(self.kept, json.dumps({"identity": self.identity, "results": results}))
 
-    def begun(self, part: str) -> AutoAttackState | None:
-        """Return where AutoAttack was on `part` of the images, None where it had not begun."""
+    def begun(self, part: str, kind: type[Begun]) -> Begun | None:
+        """Return where the attack was on `part` of the images, None where it had not begun."""
         try:
             with safe_open(self.path(part), framework="pt") as file:
                 about = json.loads((file.metadata() or {})[KEY])
-                tensors = {name: file.get_tensor(name) for name in TENSORS}
-        except (SafetensorError, OSError, KeyError, ValueError):
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return kind(**tensors, **{**about, "warnings": tuple(about["warnings"])})
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError):
             return None
-        return AutoAttackState(**tensors, **{**about, "warnings": tuple(about["warnings"])})
 
-    def keeper(self, part: str) -> Callable[[AutoAttackState], None]:
-        """Return what AutoAttack reports to after every batch; it writes now and then."""
+    def keeper(self, part: str) -> Callable[[AutoAttackState | SearchResult], None]:
+        """Return what the attack reports to after every batch; it writes now and then."""
         written = time.monotonic()
 
-        def keep(result: AutoAttackState) -> None:
+        def keep(result: AutoAttackState | SearchResult) -> None:
             nonlocal written
             if time.monotonic() - written >= EVERY:
                 self.write(part, result)
@@ -77,11 +79,12 @@ class State:
 
         return keep
 
-    def write(self, part: str, result: AutoAttackState) -> None:
-        """Keep where AutoAttack is on `part` of the images."""
+    def write(self, part: str, result: AutoAttackState | SearchResult) -> None:
+        """Keep where the attack is on `part` of the images."""
         fields = dict(vars(result))
+        names = [name for name, value in fields.items() if isinstance(value, Tensor)]
         tensors = {
-            name: fields.pop(name).detach().to("cpu", copy=True).contiguous() for name in TENSORS
+            name: fields.pop(name).detach().to("cpu", copy=True).contiguous() for name in names
         }
         with appearing(self.path(part)) as partial:
             save_file(tensors, partial, {KEY: json.dumps(fields)})

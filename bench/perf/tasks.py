@@ -24,7 +24,7 @@ from bench.attacks import autoattack as package
 from bench.attacks.mode import evaluating
 from bench.attacks.pgd import pgd as pgd_attack
 from bench.data.dataset import Dataset, to_unit
-from bench.evaluation.per_example import searched
+from bench.evaluation.search import searched
 from bench.numerics.device import convolutions, describe, prepare
 from bench.numerics.seeding import stream
 from bench.perf.setup import Setup

@@ -41,9 +41,9 @@ class Rates:
     """Seconds for each unit of work, and where they were measured.
 
     `training` is seconds for each training image and epoch, by `kind_of`.
-    `attacks` is seconds for each image (clean, autoattack), for each image, step and restart (pgd)
-    or for each image and gradient (diagnostics), by (model, method name, kind); a method name of ""
-    holds for every method.
+    `attacks` is seconds for each image (clean, autoattack, a registered attack), for each image,
+    step and restart (pgd) or for each image and gradient (diagnostics), by (model, method name,
+    kind); a method name of "" holds for every method.
     """
 
     training: dict[str, list[float]] = field(default_factory=dict)
@@ -100,13 +100,20 @@ def method_kind(method: Method) -> str:
 def evaluation_seconds(
     evaluation: Evaluation, method: Method, size: Size, rates: Rates
 ) -> float | None:
-    """Return the seconds of all attacks on one run of `method`; None where a rate is missing."""
+    """Return the seconds of all attacks on one run of `method`; None where a rate is missing.
+
+    A registered attack counts once it has been recorded: see `without_rate`.
+    """
     work = [("clean", 2 * size.test)]
     for pgd in evaluation.pgd.values():
         images = (pgd.images or size.test) * len(pgd.checkpoints)
         work.append(("pgd", images * pgd.steps * pgd.restarts))
     if attack := evaluation.autoattack:
         work.append(("autoattack", (attack.images or size.test) * len(attack.checkpoints)))
+    for asked in evaluation.attacks.values():
+        kind = attack_kind(asked.attack, asked.options)
+        if _attack_rate(rates, method, kind) is not None:
+            work.append((kind, (asked.images or size.test) * len(asked.checkpoints)))
     seconds = 0.0
     for kind, units in work:
         rate = _attack_rate(rates, method, kind)
@@ -114,6 +121,20 @@ def evaluation_seconds(
             return None
         seconds += rate * units
     return seconds
+
+
+def attack_kind(name: str, options: Mapping[str, Any]) -> str:
+    """Return what makes two registered attacks cost the same for each image."""
+    return json.dumps([name, options], sort_keys=True)
+
+
+def without_rate(evaluation: Evaluation, method: Method, rates: Rates) -> list[str]:
+    """Return the labels of registered attacks whose seconds nothing tells."""
+    return [
+        label
+        for label, asked in evaluation.attacks.items()
+        if _attack_rate(rates, method, attack_kind(asked.attack, asked.options)) is None
+    ]
 
 
 def diagnostics_seconds(
@@ -183,6 +204,8 @@ def _add_attacks(rates: Rates, trained: TrainSpec, evaluation: EvaluationRecord)
         details, kind, units = record.details, name, record.n
         if "steps" in details:
             kind, units = "pgd", units * details["steps"] * details["restarts"]
+        if "options" in details:
+            kind = attack_kind(details["attack"], details["options"])
         key = (trained.model.label, trained.method, kind)
         rates.attacks.setdefault(key, []).append(record.seconds / units)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench.config.attack_options import check_attack
 from bench.config.method_options import (
     LITERALS,
     PACKAGE,
@@ -79,6 +80,7 @@ def all_checks(folder: Path = Path()) -> list[Check]:
         disk_check(shutil.disk_usage(folder.resolve()).free),
         data_check(folder / "data" / "cifar10"),
         *code_checks(PACKAGE / "methods"),
+        *code_checks(PACKAGE / "attacks"),
         *code_checks(PACKAGE / "models"),
     ]
 
@@ -191,7 +193,10 @@ def data_check(folder: Path) -> Check:
 
 
 def code_checks(folder: Path) -> Iterator[Check]:
-    """Yield what is to say of the files of methods or models, which planning only reads."""
+    """Yield what is to say of the files of methods, attacks or models, which planning only reads.
+
+    Most files of bench/attacks register nothing: training and evaluation import them by name.
+    """
     found: list[str] = []
     paths = sorted(folder.glob("*.py"))
     imports = re.compile(rf"^from bench\.{folder.name}\.(\w+) import", re.MULTILINE)
@@ -205,12 +210,14 @@ def code_checks(folder: Path) -> Iterator[Check]:
             # Every job imports all of them.
             yield Check("fail", str(error))
             continue
-        if not declared and path.stem not in shared:
+        if not declared and path.stem not in shared and folder.name != "attacks":
             yield Check("note", f"{path}: it registers nothing", f'@register("{path.stem}") would')
         for name, node in declared.items():
             found.append(name)
             if folder.name == "methods":
                 yield from _method_checks(path, name, node)
+            elif folder.name == "attacks":
+                yield from _attack_checks(path, node)
             else:
                 yield from _export_checks(name, folder)
     yield Check("ok", f"{folder.name}: {', '.join(found)}")
@@ -228,6 +235,14 @@ def _method_checks(path: Path, name: str, node: Declared) -> Iterator[Check]:
             declared_in(node, what)
     except ConfigError as error:
         yield Check("note", f"{path}: {error}")
+
+
+def _attack_checks(path: Path, node: Declared) -> Iterator[Check]:
+    try:
+        check_attack(path, node)
+    except ConfigError as error:
+        # No other attack is disturbed by it.
+        yield from (Check("note", problem) for problem in error.problems)
 
 
 def _export_checks(name: str, folder: Path) -> Iterator[Check]:

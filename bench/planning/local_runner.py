@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench.config.attack_options import attack_declares
 from bench.config.experiment import Experiment
 from bench.planning.doctor import autoattack_check
 from bench.planning.sizes import check_beside
@@ -41,8 +42,9 @@ class LocalRunner:
     """Does what is left of `runs`, in this order.
 
     A run is trained, evaluated and, where the config asks for it, diagnosed before the next one
-    begins, so that a call leaves something whole. What transfers between the methods of a seed
-    comes at the end, if all of them are there. A run that fails is reported and the others go on.
+    begins, so that a call leaves something whole; only where an attack uses the other networks of
+    a seed are all of them trained first. What transfers between the methods of a seed comes at the
+    end, if all of them are there. A run that fails is reported and the others go on.
     """
 
     def __init__(self, experiment: Experiment, runs: Sequence[Pair], results: Path) -> None:
@@ -97,7 +99,13 @@ class LocalRunner:
         self._read_images()
         self._require_autoattack()
         self._require_sizes()
+        for pair in self._made_first():
+            with self._reporting(name_of(pair)):
+                self._make_first(pair)
+            free_memory()
         for pair in self.runs:
+            if name_of(pair) in self.failed:
+                continue
             for other in self._needed(pair):
                 if name_of(other) not in self.failed:
                     with self._reporting(name_of(other)):
@@ -130,15 +138,25 @@ class LocalRunner:
         check = autoattack_check()
         if check.state != "fail":
             return
-        attack, diagnosed = self.experiment.evaluation.autoattack, self.experiment.diagnosed()
+        evaluation, diagnosed = self.experiment.evaluation, self.experiment.diagnosed()
+        asked = [
+            evaluation.autoattack,
+            *(
+                attack
+                for attack in evaluation.attacks.values()
+                if attack_declares(attack.attack, "wraps_autoattack")
+            ),
+        ]
+        attacked = any(attack is not None and attack.checkpoints for attack in asked)
         for pair in self.runs:
-            needed = (attack and attack.checkpoints) or pair in diagnosed
+            needed = attacked or pair in diagnosed
             if needed and self.next_job(pair):
                 raise BenchError(f"{check.what}, and {name_of(pair)} needs it; {check.fix}")
 
     def _require_sizes(self) -> None:
         """Raise ConfigError where a training that is left cannot be made on images of this size."""
-        pairs = [*self.runs, *(other for pair in self.runs for other in self._needed(pair))]
+        pairs = [*self._made_first(), *self.runs]
+        pairs += [other for pair in pairs for other in self._needed(pair)]
         ours = [pair for pair in pairs if pair[0] not in self.experiment.networks]
         labels = dict.fromkeys(pair[0] for pair in ours if self.stale.training(*pair))
         if labels:
@@ -167,6 +185,31 @@ class LocalRunner:
             return []
         return [(other, seed) for other in self.experiment.method(label).needs.values()]
 
+    def _made_first(self) -> list[Pair]:
+        """Return the runs whose weights evaluations use, those that need no other first."""
+        others = [
+            (other, seed)
+            for label, seed in self.runs
+            for other in self.experiment.evaluation_spec_of(label, seed).networks
+        ]
+        needed = [pair for other in others for pair in self._needed(other)]
+        pairs = dict.fromkeys([*needed, *others])
+        return sorted(pairs, key=lambda pair: (bool(self._needed(pair)), pair[1]))
+
+    def _make_first(self, pair: Pair) -> None:
+        """Make the weights of a run that evaluations use, if that is still to be done."""
+        self._require_needed(pair)
+        job = self.next_job(pair)
+        if job and self.stale.weights(*pair):
+            print(f"{name_of(pair)}: {job.name} ({job.why})", flush=True)
+            self._do(job, pair)
+
+    def _require_needed(self, pair: Pair) -> None:
+        """Raise BenchError where a run is to be trained whose training needs one that is not."""
+        for other in self._needed(pair) if self.stale.weights(*pair) else ():
+            if self.stale.training(*other):
+                raise BenchError(f"it needs {name_of(other)}, whose training failed")
+
     def _train_needed(self, other: Pair, pair: Pair) -> None:
         """Train what a run needs, if both are still to be done."""
         job = self.next_job(other)
@@ -175,9 +218,7 @@ class LocalRunner:
             self._do(job, other)
 
     def _finish(self, pair: Pair) -> None:
-        for other in self._needed(pair) if self.stale.weights(*pair) else ():
-            if self.stale.training(*other):
-                raise BenchError(f"it needs {name_of(other)}, whose training failed")
+        self._require_needed(pair)
         job = self.next_job(pair)
         while job:
             print(f"{name_of(pair)}: {job.name} ({job.why})", flush=True)
@@ -223,7 +264,7 @@ class LocalRunner:
         from bench.evaluation.job import evaluate
 
         evaluate(
-            self.experiment.evaluation_spec(),
+            self.experiment.evaluation_spec_of(*pair),
             data=self.paths.data,
             folder=self.paths.run(*pair).folder,
             training=self.experiment.origin_spec(*pair),

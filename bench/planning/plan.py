@@ -16,6 +16,7 @@ from bench.planning.costs import (
     evaluation_seconds,
     recorded_rates,
     training_seconds,
+    without_rate,
 )
 from bench.planning.sizes import Size, check_sizes, disk_bytes
 from bench.planning.text import amount, hours, table
@@ -34,6 +35,7 @@ UNREAD = "unknown until `python -m bench data` has read the images"
 KEPT = (
     "{} of the evaluations were made before: less, as attacks whose inputs are unchanged are reused"
 )
+UNCOUNTED = "not counted until an evaluation has run with them, evaluation.attacks"
 ASSUMED = (
     "the cost of AutoAttack is computed from one gradient and one query, with half of the images "
     "robust"
@@ -74,10 +76,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All that is known of an experiment before it runs; `disk` in bytes, None where unknown."""
+    """All that is known of an experiment before it runs; `disk` in bytes, None where unknown.
+
+    `uncounted` are labels of registered attacks that no evaluation has been recorded with.
+    """
 
     experiment: Experiment
     rows: tuple[Row, ...]
+    uncounted: tuple[str, ...]
     devices: tuple[str, ...]
     disk: dict[str, int] | None
     free: int
@@ -138,11 +144,17 @@ def make_plan(
     computed = counted(size) if counted and size else Rates()
     rates = {"recorded": past, "trial": tried, "counted": computed}
     rows = tuple(_row(stale, method, size, rates) for method in experiment.methods)
+    uncounted = [
+        label
+        for method in experiment.methods
+        for label in without_rate(experiment.evaluation, method, past)
+    ]
     network = _counted(experiment, size)
     parameters = past.parameters | tried.parameters | ({network[0]} if network else set())
     return Plan(
         experiment=experiment,
         rows=rows,
+        uncounted=tuple(dict.fromkeys(uncounted)),
         devices=tuple(sorted(past.devices | tried.devices | computed.devices)),
         disk=disk_bytes(experiment, size, max(parameters)) if size and parameters else None,
         free=shutil.disk_usage(_existing(results)).free,
@@ -283,6 +295,8 @@ def as_text(plan: Plan) -> str:
             f"device hours left: {hours(left)} of {hours(whole)}, one job after another, "
             f"measured on {', '.join(plan.devices) or 'nothing yet'}"
         )
+    if left is not None and plan.uncounted:
+        lines.append(f"{UNCOUNTED}: {', '.join(plan.uncounted)}")
     if again := sum(row.again for row in plan.rows):
         lines.append(KEPT.format(again))
     computed = any(row.basis.endswith(("trial", "counted")) for row in plan.rows)

@@ -94,14 +94,15 @@ def disk_bytes(experiment: Experiment, size: Size, parameters: int) -> dict[str,
     """Return the bytes of what stays (weights, data) and of what a job keeps while it runs.
 
     An interrupted training goes on from weights, best weights, momentum, memory and the networks
-    beside the trained one, an interrupted AutoAttack from an adversarial image for each test image.
+    beside the trained one, an interrupted AutoAttack or registered attack from an adversarial image
+    for each test image.
     """
     weights = parameters * FLOAT
     training = [
         (3 + _beside(method)) * weights + _memory(method.options, size)
         for method in experiment.methods
     ]
-    attacked = experiment.evaluation.autoattack
+    attacked = experiment.evaluation.autoattack or experiment.evaluation.attacks
     return {
         "weights": 2 * weights * len(experiment.runs()),
         "data": (size.train + size.test) * (size.values + LABEL),

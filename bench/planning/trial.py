@@ -10,7 +10,8 @@ import torch
 from bench.attacks.pgd import pgd
 from bench.config.experiment import Experiment, Method
 from bench.data.dataset import to_unit
-from bench.evaluation.per_example import correct, searched
+from bench.evaluation.per_example import correct
+from bench.evaluation.search import searched
 from bench.numerics.device import convolutions, describe, prepare
 from bench.numerics.seeding import stream
 from bench.planning.costs import GRADIENTS, QUERIES, ROBUST, Rates, method_kind

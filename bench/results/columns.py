@@ -29,7 +29,8 @@ SUMMARY = Table(
         "attack": Column(
             "text",
             "`clean`, the name of a PGD attack in the config, `autoattack` (comparable with "
-            "RobustBench), or `worst_case`: robust under every attack on this checkpoint",
+            "RobustBench), the label of an attack of `evaluation.attacks`, or `worst_case`: robust "
+            "under every attack on this checkpoint",
         ),
         "attack_source": Column("text", "package and version of the attack"),
         "attack_seed": Column("whole", "seed of the attack", empty=True),

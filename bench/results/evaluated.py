@@ -135,7 +135,7 @@ def read_runs(paths: Paths, expected: Iterable[Pair] | None = None) -> tuple[Eva
         for path, ours, theirs, whose in (
             (trained_at, _architecture(training), _architecture(same), same),
             (trained_at, {"threat": training.spec.threat}, {"threat": first.spec.threat}, first),
-            (evaluated_at, run.evaluation.spec, runs[0].evaluation.spec, first),
+            (evaluated_at, run.evaluation.spec.shared, runs[0].evaluation.spec.shared, first),
         ):
             if different := differences(theirs, ours):
                 raise BenchError(
@@ -184,7 +184,7 @@ def check_settings(
     every: list[EvaluatedRun | EvaluatedReference] = [*runs, *references]
     for one in every:
         path = one.paths.evaluation_record
-        _check_spec(path, differences(evaluation, one.evaluation.spec))
+        _check_spec(path, differences(evaluation, one.evaluation.spec.shared))
 
 
 def check_same(path: Path, values: Mapping[str, tuple[Any, Any]], where: str) -> None:

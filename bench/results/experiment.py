@@ -200,6 +200,17 @@ class ExperimentResults:
         return self._records(EvaluationRecord, "evaluation_record")
 
     @cached_property
+    def registered_attacks(self) -> Mapping[str, str]:
+        """What each attack of `evaluation.attacks` says of itself, by label, in order."""
+        found = {
+            attack: record.about
+            for evaluation in self.evaluations.values()
+            for _, attack, record in evaluation.attacks()
+            if record.about
+        }
+        return {attack: found[attack] for attack in sorted(found)}
+
+    @cached_property
     def diagnosed(self) -> list[Run]:
         """The runs whose diagnostics count."""
         if self._diagnosed is not None:

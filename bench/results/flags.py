@@ -18,12 +18,14 @@ OWN_RECIPE = "own_recipe"
 CHANCE = "chance_level"
 HALVED = "batch_halved"
 EXTERNAL = "trained_elsewhere"
+RANDOM = "random_network"
 DIAGNOSTICS = "diagnostics_"  # followed by the name of a check
 
 MEANINGS = {
-    ABOVE_PGD: "AutoAttack left more images robust than PGD, which a stronger attack should not: "
-    "look for masked gradients or too few images",
-    WARNED: "AutoAttack's own checks warned that its number may be too high",
+    ABOVE_PGD: "AutoAttack left more images robust than PGD or an attack of `evaluation.attacks`, "
+    "which a stronger attack should not: look for masked gradients or too few images",
+    WARNED: "AutoAttack's own checks, or those of an attack of `evaluation.attacks`, warned that "
+    "its number may be too high",
     ON_TEST: "the epoch was chosen on the test images, which flatters it, and training held "
     "out no images for that, so it had more to learn from",
     SUBSET: "not all test images of the source were evaluated: no published number is comparable",
@@ -43,6 +45,8 @@ MEANINGS = {
     "they were trained was not seen here",
     HALVED: "the memory was too small for the configured batch; random starts are drawn "
     "per batch, so the results of single images may differ",
+    RANDOM: "forward passes of the network on the same images differ: an image counts as robust "
+    "where one pass is right, and only `apgd_eot` is made for such networks",
 }
 
 

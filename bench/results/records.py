@@ -235,6 +235,11 @@ class AttackRecord:
         return tuple(self.details.get("warnings", ()))
 
     @property
+    def about(self) -> str:
+        """What an attack of `evaluation.attacks` says of itself; empty of others."""
+        return str(self.details.get("about", ""))
+
+    @property
     def search_engine(self) -> str:
         """The engine that adversarial images were searched with; empty where none were."""
         return str(self.details.get("search_engine", ""))
@@ -253,6 +258,7 @@ class EvaluationRecord(JobRecord):
     """evaluation.json: how the checkpoints of one network were evaluated.
 
     Of a RobustBench model `method` is RobustBench's name, and it has neither seed nor experiment.
+    `others_sha256` is of the best weights of the networks that attacks could use, by label.
     """
 
     experiment: str | None
@@ -260,6 +266,7 @@ class EvaluationRecord(JobRecord):
     seed: int | None
     spec: EvaluationSpec
     checkpoints: dict[str, EvaluatedCheckpoint]
+    others_sha256: dict[str, str] = field(default_factory=dict)
 
     def attacks(self) -> Iterator[tuple[str, str, AttackRecord]]:
         """Yield (checkpoint, attack, its record)."""

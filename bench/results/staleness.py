@@ -64,15 +64,18 @@ def network_inputs(experiment: Experiment, label: str, seed: int) -> Inputs:
     return Inputs(spec=spec, code=provenance.external_digest(spec.architecture))
 
 
-def evaluation_inputs(experiment: Experiment, label: str) -> Inputs:
-    """Return what decides the per-example results of the runs of a label."""
-    code = provenance.evaluate_digest(experiment.architecture(label))
-    return Inputs(spec=experiment.evaluation_spec(), code=code)
+def evaluation_inputs(experiment: Experiment, label: str, seed: int) -> Inputs:
+    """Return what decides the per-example results of a run."""
+    spec = experiment.evaluation_spec_of(label, seed)
+    models = map(experiment.architecture, (label, *spec.networks))
+    code = provenance.evaluate_digest(*models, attacks=spec.evaluation.attack_files)
+    return Inputs(spec=spec, code=code)
 
 
 def reference_inputs(experiment: Experiment) -> Inputs:
     """Return what decides the per-example results of a RobustBench model."""
-    return Inputs(spec=experiment.evaluation_spec(), code=provenance.reference_digest())
+    spec = experiment.evaluation_spec()
+    return Inputs(spec=spec, code=provenance.reference_digest(spec.evaluation.attack_files))
 
 
 def diagnostics_inputs(experiment: Experiment, label: str) -> Inputs:
@@ -158,13 +161,17 @@ class Staleness:
 
     def evaluation(self, label: str, seed: int) -> list[str]:
         """Return why a run must be evaluated again."""
-        run, now = self.paths.run(label, seed), evaluation_inputs(self.experiment, label)
+        run, now = self.paths.run(label, seed), evaluation_inputs(self.experiment, label, seed)
         record, reasons = self._compared(EvaluationRecord, run.evaluation_record, now)
         if record is None:
             return reasons
         trained = weights(find_origin(run))
         if trained and trained != weights(record):
             reasons.append(f"it is of other weights than {run.origin_record.name} has")
+        for other in now.spec.networks:
+            theirs = weights(find_origin(self.paths.run(other, seed)))
+            if theirs.get("best") != record.others_sha256.get(other):
+                reasons.append(f"an attack used other weights than {other} has now")
         return reasons + _lost(run.examples_folder)
 
     def reference(self, name: str) -> list[str]:

@@ -45,9 +45,12 @@ def external_digest(model: str) -> str:
     return digest(("bench.external.job", *_modules(model)))
 
 
-def evaluate_digest(model: str) -> str:
-    """Return the digest of all code that decides the per-example results on weights of `model`."""
-    return digest(("bench.evaluation.job", *_modules(model)))
+def evaluate_digest(*models: str, attacks: Iterable[str] = ()) -> str:
+    """Return the digest of all code that decides the per-example results on weights of `models`.
+
+    Of `attacks`, those of evaluation.attacks, each one's file counts where it is asked for.
+    """
+    return digest(("bench.evaluation.job", *_modules(*models), *_attack_modules(attacks)))
 
 
 def diagnose_digest(model: str) -> str:
@@ -65,9 +68,13 @@ def _modules(*models: str) -> list[str]:
     return [f"bench.models.{name}" for name in models if name]
 
 
-def reference_digest() -> str:
+def _attack_modules(attacks: Iterable[str]) -> list[str]:
+    return [f"bench.attacks.{name}" for name in attacks]
+
+
+def reference_digest(attacks: Iterable[str] = ()) -> str:
     """Return the digest of all code that decides the per-example results on others' models."""
-    return digest(("bench.evaluation.reference",))
+    return digest(("bench.evaluation.reference", *_attack_modules(attacks)))
 
 
 def analysis_digest(*modules: str) -> str:

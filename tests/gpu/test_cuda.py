@@ -26,12 +26,14 @@ from bench.config.experiment import (
     EvaluationSpec,
     Model,
     Pgd,
+    RegisteredAttack,
     Threat,
 )
 from bench.config.method_options import needs
 from bench.data.dataset import Images, save, to_unit
 from bench.evaluation.job import evaluate
 from bench.evaluation.per_example import correct, evaluate_attack
+from bench.evaluation.random_networks import is_random
 from bench.methods.base import names
 from bench.models import checkpoint as weights
 from bench.models.base import build
@@ -243,6 +245,18 @@ def test_autoattack_runs_on_the_device_and_gives_the_network_back():
     assert [part.training for part in model] == [False, True]
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
     assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+
+
+def test_an_attack_from_another_network_runs_on_the_device_and_leaves_its_random_state():
+    asked = {"other": RegisteredAttack(attack="transfer_pgd", options={"steps": 6})}
+    random, others = torch.cuda.get_rng_state(), {"blocks": Blocks(SHAPE).to(GPU)}
+    model, shown = Blocks(SHAPE).to(GPU), on_device(LEVELS)
+    results = evaluate_attack(model, shown, "other", spec(attacks=asked), None, others)
+    fate = {6: "other", 20: ""}
+    expected = ["clean" if i == 3 else fate[level] for i, level in enumerate(LEVELS)]
+    assert results.broken_by == expected
+    assert torch.equal(torch.cuda.get_rng_state(), random)
+    assert not is_random(model, shown)
 
 
 def test_autoattack_goes_on_on_the_device_from_a_state_in_host_memory():

@@ -104,7 +104,7 @@ def write_run(
     }
     correct = {checkpoint: CORRECT for checkpoint in CHECKPOINTS}
     run = _factory(results, of).run(label, seed, correct=correct, train=record)
-    _evaluated(run, of, evaluation_inputs(of, label).code)
+    _evaluated(run, of, evaluation_inputs(of, label, seed).code)
     return run
 
 

@@ -49,10 +49,10 @@ def watched(patch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that each attack joins that is made."""
     real, made = batch_halving.evaluate_attack, []
 
-    def counted(model: Any, test: Any, name: str, spec: Any, state: Any) -> ExampleResults:
+    def counted(model: Any, test: Any, name: str, *rest: Any) -> ExampleResults:
         made.append(name)
         # A PGD in AutoAttack's place, which takes seconds.
-        return real(model, test, "pgd20" if name == "autoattack" else name, spec, state)
+        return real(model, test, "pgd20" if name == "autoattack" else name, *rest)
 
     patch.setattr(batch_halving, "evaluate_attack", counted)
     return made
@@ -152,7 +152,7 @@ def test_another_radius_or_another_number_of_threads_makes_all_again(run, evalua
     ],
 )
 def test_other_code_packages_or_device_make_all_again(evaluated, monkeypatch, what, other):
-    monkeypatch.setattr(job, what, lambda *_: other)
+    monkeypatch.setattr(job, what, lambda *_, **__: other)
     assert evaluated() == ALL
 
 

@@ -10,11 +10,18 @@ from torch import nn
 from bench.config.experiment import Model
 from bench.config.loading import read_config
 from bench.data.sources import read
-from bench.planning.costs import kind_of, method_kind, recorded_rates
+from bench.planning.costs import (
+    evaluation_seconds,
+    kind_of,
+    method_kind,
+    recorded_rates,
+    without_rate,
+)
 from bench.planning.counted import counted_rates, device_bytes, operations
 from bench.planning.sizes import Size, disk_bytes, size_of
 from bench.planning.text import amount, hours, table
 from bench.results.staleness import Staleness
+from bench.runtime.files import read_json
 from bench.training.held_out import ENOUGH, held_out
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +43,29 @@ def test_a_comparable_run_gives_seconds_for_each_image_and_step(results):
         rates.attacks[tiny().model.label, "trades", "pgd"] == [pytest.approx(30 / (300 * 20))] * 2
     )
     assert rates.devices == {"cpu"}
+
+
+def seconds_and_unknown(results, changes):
+    of = tiny(changes)
+    rates, (method,) = recorded_rates(of, DIGITS, results), of.methods
+    unknown = without_rate(of.evaluation, method, rates)
+    return evaluation_seconds(of.evaluation, method, DIGITS, rates), unknown
+
+
+def test_a_registered_attack_counts_once_it_has_been_recorded(results):
+    path = results / "tiny" / "models" / "trades" / "seed0" / "evaluation.json"
+    asked = {"evaluation.attacks.slow": {"attack": "apgd_eot", "images": 30}}
+    before, _ = seconds_and_unknown(results, {})
+    assert seconds_and_unknown(results, asked) == (before, ["slow"])
+    # Recorded under another label.
+    details = {"attack": "apgd_eot", "options": {"iterations": 20}}
+    attack = read_json(path)["checkpoints"]["best"]["attacks"]["pgd20"]
+    edit_json(
+        path, checkpoints__best__attacks__other={**attack, "details": details, "seconds": 60.0}
+    )
+    assert seconds_and_unknown(results, asked) == (pytest.approx(before + 60 * 30 / 300), [])
+    other = {"evaluation.attacks.slow": {"attack": "apgd_eot", "iterations": 2}}
+    assert seconds_and_unknown(results, other) == (before, ["slow"])
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,16 @@ def test_an_evaluation_counts_its_model_and_no_method(name):
     assert f"bench.models.{name}" in counted
 
 
+def test_an_evaluation_counts_the_attacks_that_are_asked_for_and_no_others():
+    counted = {name for name in sources(("bench.evaluation.job",)) if "attacks" in name}
+    # A random network is attacked with it unasked.
+    assert "bench.attacks.apgd_eot" in counted
+    assert not {"bench.attacks.transfer_pgd", "bench.attacks.autoattack_few_classes"} & counted
+    asked = evaluate_digest("small_cnn", attacks=("transfer_pgd",))
+    assert asked != evaluate_digest("small_cnn")
+    assert asked != evaluate_digest("small_cnn", "resnet18", attacks=("transfer_pgd",))
+
+
 def pythons() -> dict[str, str]:
     """Return the interpreters of other minor versions that start, by version."""
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"

@@ -21,6 +21,8 @@ from bench.results.published import Published
         # Where the worst case is one attack's alone, that attack is named.
         ({"worst_case": [3, 3], "pgd20": [3, 5], "other": [3, 3]}, "other"),
         ({"clean": [1, 1]}, None),
+        # An attack on some networks says nothing of the others.
+        ({"clean": [1, 1], "pgd20": [3, 5], "apgd_eot": [1]}, "pgd20"),
     ],
 )
 def test_it_is_autoattack_or_else_what_leaves_least(left, chosen):

@@ -15,7 +15,8 @@ from bench.results.options import options_text
 COLUMNS = (
     "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,attack_source,attack_seed,"
     "eps,n,correct,accuracy,ci_low,ci_high,reported,reported_source,difference,precision,engine,"
-    "tf32,flags,code_digest,weights_sha256,base_method,options,selected_by,warnings,attack_engine,origin"
+    "tf32,flags,code_digest,weights_sha256,base_method,options,selected_by,warnings,attack_engine,"
+    "origin"
 )
 
 

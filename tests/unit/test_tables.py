@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 import pytest
-from factory import write_csv
+from factory import edit_json, write_csv
 from paged import command
 from piped import tables as pipes
 
@@ -193,3 +193,16 @@ def test_a_missing_empty_or_foreign_summary_is_named(tmp_path):
     write_csv(path, ["method"], [["trades"]])
     with pytest.raises(BenchError, match=r"summary\.csv: the column 'experiment' is missing"):
         comparison(ExperimentResults(tmp_path))
+
+
+def test_a_registered_attack_has_a_column_before_the_worst_case_and_says_what_it_is(
+    results_factory, tables
+):
+    run = results_factory.run(correct={"best": {"clean": 20, "pgd20": 12, "mine": 8}})
+    key = "checkpoints__best__attacks__mine__details__about"
+    edit_json(run / "evaluation.json", **{key: "Corners of the ball."})
+    text = tables()["md"]
+    [[header, row]] = pipes(text)
+    assert header[-2:] == ["Mine", "Worst case"]
+    assert row[-2:] == ["40.00", "40.00"]
+    assert "Mine: Corners of the ball." in text

@@ -131,3 +131,12 @@ def test_a_model_is_evaluated_again_when_the_code_changes_that_its_record_names(
     done = snakemake(project, "-n", "--configfile", "config/digits.yaml")
     text = done.stdout + done.stderr
     assert re.findall(r"code of reference: (\w+)", text) == [reference_digest()], text
+
+
+def test_an_attack_from_other_networks_needs_those_of_the_seed_and_no_other_attack_does(project):
+    target = "results/minimal/models/trades/seed0/evaluation.json"
+    for attack, trainings in (("apgd_eot", 1), ("transfer_pgd", 2)):
+        asked = f"evaluation={{attacks: {{{attack}: {{}}}}}}"
+        arguments = ("--cores", "1", "--configfile", "config/minimal.yaml", "--config", asked)
+        counts = planned(project, target, *arguments)
+        assert (counts["train"], counts["evaluate"]) == (trainings, 1)

@@ -138,7 +138,11 @@ def of_every_label(wildcards):
     return [
         *[path for label in labels for path in weights_of(label, seed)],
         *[origin(label, seed) for label in labels],
-        *[path for run in runs for path in (run.evaluation_record, run.examples_folder)],
+        *[
+            path
+            for run in runs
+            for path in (run.evaluation_record, run.examples_folder)
+        ],
     ]
 
 
@@ -262,6 +266,14 @@ def needed_weights(wildcards):
     return [PATHS.run(label, wildcards.seed).weights("best") for label in needed]
 
 
+def other_networks(wildcards):
+    """Weights of other networks of the seed that attacks on a run use, and their records."""
+    seed = wildcards.seed
+    spec = EXPERIMENT.evaluation_spec_of(wildcards.method, int(seed))
+    weights = [PATHS.run(label, seed).weights("best") for label in spec.networks]
+    return [*weights, *[origin(label, seed) for label in spec.networks]]
+
+
 NOTHING = {"spec": "", "code": ""}
 
 
@@ -273,11 +285,19 @@ def of_experiment(inputs):
 
 def of_method(inputs):
     """Return the params of a job of one run, whose inputs depend on its method."""
+    return of_wildcards(lambda wildcards: inputs(EXPERIMENT, wildcards.method))
 
+
+def of_run(inputs):
+    """Return the params of a job of one run, whose inputs depend on its method and seed."""
+    return of_wildcards(
+        lambda wildcards: inputs(EXPERIMENT, wildcards.method, int(wildcards.seed))
+    )
+
+
+def of_wildcards(found):
     def param(key):
-        return lambda wildcards: of_experiment(
-            lambda experiment: inputs(experiment, wildcards.method)
-        )[key]
+        return lambda wildcards: of_experiment(lambda _: found(wildcards))[key]
 
     return {key: param(key) for key in NOTHING}
 

@@ -4,6 +4,7 @@ rule evaluate:
         about=about_images,
         weights=weights_of_run,
         record=origin_of_run,
+        others=other_networks,
     output:
         record=RUN.evaluation_record,
         examples=directory(RUN.examples_folder),
@@ -17,7 +18,7 @@ rule evaluate:
         mem_mb=8000,
         runtime="12h",
     params:
-        **of_method(staleness.evaluation_inputs),
+        **of_run(staleness.evaluation_inputs),
         trained=origin_spec,
         folder=run_folder,
     shell:

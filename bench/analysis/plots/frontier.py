@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.analysis.names import attack_name
+from bench.analysis.names import attack_name, attack_notes
 from bench.analysis.plots import caption as captions
 from bench.analysis.plots import style
 from bench.analysis.plots.caption import joined
@@ -286,6 +286,8 @@ def _gaps(context: Context, attack: str, shown: Iterable[str]) -> list[str]:
     said = [f"Clean accuracy is that on {clean} test images."] if clean != robust else []
     if attack != "autoattack":
         said.append(f"AutoAttack was not run: robustness is against {under(attack)}.")
+    registered = context.results.registered_attacks
+    said += attack_notes({attack: registered[attack]} if attack in registered else {})
     known = set(shown)
     absent = joined(d.name for label, d in context.methods.items() if label not in known)
     if absent:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.analysis.claims.table import claims_sheet
 from bench.analysis.claims.verdict import MEANINGS
-from bench.analysis.names import attack_name
+from bench.analysis.names import attack_name, attack_notes
 from bench.analysis.plots.context import Context
 from bench.analysis.plots.transfer import Transfer
 from bench.analysis.sheets import NOT_MEASURED, Sheet, flag_notes, intervals, numbers, wholes
@@ -268,7 +268,10 @@ def attacks_sheet(context: Context) -> Sheet:
         "attacks",
         "Every attack: who made it, its seed, radius and images.",
         pd.DataFrame(body),
-        ["The result on every adversarial image is the network's own, in float32 without TF32."],
+        [
+            "The result on every adversarial image is the network's own, in float32 without TF32.",
+            *attack_notes(context.results.registered_attacks),
+        ],
         words=3,
     )
 
