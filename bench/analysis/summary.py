@@ -282,6 +282,7 @@ def _rows(network: Network) -> Iterator[Row]:
                 correct=record.correct,
                 warnings=" | ".join(" ".join(text.split()) for text in record.warnings),
                 attack_engine=record.search_engine,
+                **_over_seeds(record),
             )
         attacks = {attack: one.record for attack, one in results.items() if attack != "clean"}
         of_all = robust[list(attacks)].dropna()
@@ -297,6 +298,15 @@ def _rows(network: Network) -> Iterator[Row]:
                 n=len(of_all),
                 correct=int(of_all.all(axis=1).sum()),
             )
+
+
+def _over_seeds(record: AttackRecord) -> Row:
+    """Return how many seeds an attack was repeated with, and the spread of its accuracy."""
+    counts = record.correct_by_seed.values()
+    if not counts:
+        return {}
+    spread = 100 * (max(counts) - min(counts)) / record.n
+    return {"attack_seeds": len(counts), "attack_spread": spread}
 
 
 def _row(

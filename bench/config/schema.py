@@ -278,6 +278,11 @@ class Pgd(Attack):
     loss: Literal["ce", "margin"] = key("what it raises", "ce")
     seed: Whole = key("of the starts", 0)
     images: Count | None = key("the first of the test set; null: all", None)
+    seeds: Count = key(
+        "so many seeds, `seed` and those after it: the row is that of the first, and summary.csv "
+        "has the spread between them",
+        1,
+    )
     checkpoints: tuple[Checkpoint, ...] = key("which are attacked", ("best", "last"))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import torch
@@ -122,16 +122,36 @@ def _clean(model: nn.Module, test: Images, batch_size: int) -> ExampleResults:
 
 
 def _pgd(model: nn.Module, test: Images, name: str, spec: EvaluationSpec) -> ExampleResults:
+    """Return the results of PGD with its first seed, and how many images each seed left robust."""
+    attack = spec.evaluation.pgd[name]
+    test = _first(test, attack.images)
+    first, *others = [
+        _pgd_of_seed(model, test, name, spec, seed)
+        for seed in range(attack.seed, attack.seed + attack.seeds)
+    ]
+    if not others:
+        return first
+    every = [first, *others]
+    counts = {str(one.seed): int(one.robust.sum()) for one in every}
+    return replace(
+        first,
+        seconds=sum(one.seconds for one in every),
+        details={**first.details, "correct_by_seed": counts},
+    )
+
+
+def _pgd_of_seed(
+    model: nn.Module, test: Images, name: str, spec: EvaluationSpec, seed: int
+) -> ExampleResults:
     """Return the results of PGD; the starts of a batch depend on the place of its first image."""
     attack, batch_size = spec.evaluation.pgd[name], spec.evaluation.batch_size
-    test = _first(test, attack.images)
 
     def search(network: nn.Module, images: Tensor, labels: Tensor, tf32: bool) -> SearchResult:
         parts = []
         with convolutions(tf32=tf32):
             for first in range(0, len(images), batch_size):
                 part = slice(first, first + batch_size)
-                generator = stream(attack.seed, "pgd", first, device=images.device)
+                generator = stream(seed, "pgd", first, device=images.device)
                 moved = pgd(
                     network,
                     images[part],
@@ -155,9 +175,7 @@ def _pgd(model: nn.Module, test: Images, name: str, spec: EvaluationSpec) -> Exa
         "loss": attack.loss,
         "start": "uniform",
     }
-    return _checked(
-        model, test, name, search, spec, source="suite", seed=attack.seed, details=details
-    )
+    return _checked(model, test, name, search, spec, source="suite", seed=seed, details=details)
 
 
 def _registered(

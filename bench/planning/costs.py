@@ -107,7 +107,7 @@ def evaluation_seconds(
     work = [("clean", 2 * size.test)]
     for pgd in evaluation.pgd.values():
         images = (pgd.images or size.test) * len(pgd.checkpoints)
-        work.append(("pgd", images * pgd.steps * pgd.restarts))
+        work.append(("pgd", images * pgd.steps * pgd.restarts * pgd.seeds))
     if attack := evaluation.autoattack:
         work.append(("autoattack", (attack.images or size.test) * len(attack.checkpoints)))
     for asked in evaluation.attacks.values():
@@ -204,6 +204,7 @@ def _add_attacks(rates: Rates, trained: TrainSpec, evaluation: EvaluationRecord)
         details, kind, units = record.details, name, record.n
         if "steps" in details:
             kind, units = "pgd", units * details["steps"] * details["restarts"]
+            units *= max(1, len(record.correct_by_seed))
         if "options" in details:
             kind = attack_kind(details["attack"], details["options"])
         key = (trained.model.label, trained.method, kind)

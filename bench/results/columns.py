@@ -62,6 +62,12 @@ SUMMARY = Table(
             "text",
             "`trained` here, `external` for weights of the section `networks`, or `robustbench`",
         ),
+        "attack_seeds": Column(
+            "whole", "seeds that PGD was repeated with; empty where there was one", empty=True
+        ),
+        "attack_spread": Column(
+            "number", "largest minus smallest accuracy over them, points", empty=True
+        ),
     },
     make=MAKE.format("summarize"),
     key=("experiment", "dataset", "model", "method", "seed", "checkpoint", "attack"),

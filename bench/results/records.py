@@ -240,6 +240,11 @@ class AttackRecord:
         return str(self.details.get("about", ""))
 
     @property
+    def correct_by_seed(self) -> dict[str, int]:
+        """How many images each seed of the attack left robust; empty where it had one alone."""
+        return dict(self.details.get("correct_by_seed", {}))
+
+    @property
     def search_engine(self) -> str:
         """The engine that adversarial images were searched with; empty where none were."""
         return str(self.details.get("search_engine", ""))

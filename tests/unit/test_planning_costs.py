@@ -68,6 +68,13 @@ def test_a_registered_attack_counts_once_it_has_been_recorded(results):
     assert seconds_and_unknown(results, other) == (before, ["slow"])
 
 
+def test_every_seed_of_pgd_costs_as_much_as_the_first(results):
+    one, _ = seconds_and_unknown(results, {})
+    clean, _ = seconds_and_unknown(results, {"evaluation.pgd": {}})
+    three, _ = seconds_and_unknown(results, {"evaluation.pgd.pgd20.seeds": 3})
+    assert three - clean == pytest.approx(3 * (one - clean))
+
+
 @pytest.mark.parametrize(
     "changes",
     [

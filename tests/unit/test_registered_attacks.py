@@ -27,7 +27,7 @@ from bench.config.experiment import (
 )
 from bench.data.dataset import Images
 from bench.evaluation.job import evaluate_attacks
-from bench.evaluation.per_example import evaluate_attack
+from bench.evaluation.per_example import ExampleResults, evaluate_attack
 from bench.evaluation.random_networks import is_random, with_eot
 from bench.results.flags import RANDOM
 from bench.results.paths import RunPaths
@@ -139,6 +139,22 @@ def test_the_added_attack_sees_as_many_images_as_the_others_and_none_where_none_
     # A config that names it has decided itself.
     asked = spec_of("apgd_eot")
     assert with_eot(asked, "last") == asked
+
+
+def results_of(**keys: object) -> ExampleResults:
+    evaluation = Evaluation(batch_size=4, pgd={"pgd20": replace(PGD, steps=2, **keys)})
+    spec = EvaluationSpec(threat=Threat(eps=EPS), evaluation=evaluation, compute=CPU)
+    return evaluate_attack(Blocks(SHAPE), test_images(10), "pgd20", spec)
+
+
+def test_pgd_of_several_seeds_has_the_results_of_the_first_and_counts_them_all():
+    alone = [results_of(seed=seed) for seed in (3, 4, 5)]
+    several = results_of(seed=3, seeds=3)
+    assert torch.equal(several.robust, alone[0].robust)
+    assert (several.broken_by, several.seed) == (alone[0].broken_by, 3)
+    counts = {str(one.seed): int(one.robust.sum()) for one in alone}
+    assert several.details == {**alone[0].details, "correct_by_seed": counts}
+    assert "correct_by_seed" not in alone[0].details
 
 
 def test_the_attack_of_the_document_is_a_whole_one(tmp_path):

@@ -16,7 +16,7 @@ COLUMNS = (
     "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,attack_source,attack_seed,"
     "eps,n,correct,accuracy,ci_low,ci_high,reported,reported_source,difference,precision,engine,"
     "tf32,flags,code_digest,weights_sha256,base_method,options,selected_by,warnings,attack_engine,"
-    "origin"
+    "origin,attack_seeds,attack_spread"
 )
 
 
@@ -64,6 +64,8 @@ def test_the_file_has_the_agreed_columns_and_numbers(results_factory):
         "warnings": "",
         "attack_engine": "eager",
         "origin": "trained",
+        "attack_seeds": "",
+        "attack_spread": "",
     }
     assert rows["best", "clean"]["eps"] == "0"
     assert rows["best", "clean"]["attack_seed"] == ""
@@ -136,6 +138,15 @@ def test_warnings_of_autoattack_are_flagged_and_kept(results_factory):
     results_factory.run(attack={"details": {"warnings": ["zero\n gradients", "other"]}})
     row = rows_of(results_factory.folder)["best", "autoattack"]
     assert (row.flags, row.warnings) == ("autoattack_warned", "zero gradients | other")
+
+
+def test_the_spread_over_the_seeds_of_an_attack_is_told(results_factory):
+    run = results_factory.run()
+    counts = {"0": 12, "1": 9, "2": 11}
+    key = "checkpoints__best__attacks__pgd20__details__correct_by_seed"
+    edit_json(run / "evaluation.json", **{key: counts})
+    row = rows_of(results_factory.folder)["best", "pgd20"]
+    assert (row.correct, row.attack_seeds, row.attack_spread) == (12, 3, 15.0)
 
 
 def test_attacks_of_different_radius_make_no_worst_case(results_factory):

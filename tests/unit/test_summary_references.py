@@ -87,6 +87,8 @@ def test_a_listed_model_has_the_rows_of_a_best_checkpoint(cifar, summed):
         "warnings": "",
         "attack_engine": "eager",
         "origin": "robustbench",
+        "attack_seeds": "",
+        "attack_spread": "",
     }
 
 
