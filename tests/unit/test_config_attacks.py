@@ -98,6 +98,15 @@ def test_other_networks_are_named_only_where_an_attack_uses_them():
         read({"transfer_pgd": {}})
 
 
+def test_weights_that_were_trained_elsewhere_are_used_for_the_seeds_that_they_have():
+    theirs = {"architecture": "small_cnn", "weights": {1: "theirs.safetensors"}}
+    changes = {"methods.standard": {}, "networks": {"theirs": theirs}}
+    of = read({"transfer_pgd": {}}, **changes)
+    assert of.evaluation_spec_of("trades", 0).networks == ("standard",)
+    assert of.evaluation_spec_of("trades", 1).networks == ("standard", "theirs")
+    assert of.evaluation_spec_of("theirs", 1).networks == ("standard", "trades")
+
+
 @pytest.mark.parametrize("name", attack_names())
 def test_each_attack_of_the_suite_says_in_a_line_what_it_is(name):
     assert options_of(name) is not None
