@@ -90,7 +90,7 @@ def read_run(paths: RunPaths) -> EvaluatedRun:
     )
     for name, checkpoint in evaluation.checkpoints.items():
         check_weights(evaluated_at, name, checkpoint.weights_sha256, training)
-    results = _read_results(paths, evaluation, training.data.test_images)
+    results = read_results(paths, evaluation, training.data.test_images)
     return EvaluatedRun(paths, training, evaluation, results)
 
 
@@ -219,11 +219,12 @@ def _read_reference(paths: RunPaths, beside: OriginRecord) -> EvaluatedReference
     fingerprints = (evaluation.data.fingerprint, beside.data.fingerprint)
     where = f"{beside.method} seed {beside.seed}"
     check_same(path, {"data fingerprint": fingerprints}, where)
-    results = _read_results(paths, evaluation, beside.data.test_images)
+    results = read_results(paths, evaluation, beside.data.test_images)
     return EvaluatedReference(paths, evaluation, results, beside)
 
 
-def _read_results(paths: RunPaths, evaluation: EvaluationRecord, test_images: int) -> Results:
+def read_results(paths: RunPaths, evaluation: EvaluationRecord, test_images: int) -> Results:
+    """Return the per-example results of a record, if they bear it out; see `read_run`."""
     hint = remake(paths.evaluation_record)
     return {
         name: {

@@ -59,6 +59,18 @@ class RunPaths:
         """Return the per-example results of an attack on a checkpoint."""
         return self.examples_folder / checkpoint / f"{attack}.csv"
 
+    def witnesses(self, checkpoint: str) -> Path:
+        """Return one adversarial image for each test image that fell, of a checkpoint."""
+        return self.folder / "witnesses" / f"{checkpoint}.safetensors"
+
+    def imported(self, checkpoint: str, name: str) -> Path:
+        """Return adversarial images that others made for a checkpoint."""
+        return self.folder / "imported" / checkpoint / f"{name}.safetensors"
+
+    def imports(self, checkpoint: str) -> list[Path]:
+        """Return all files that `imported` names, in the order of their names."""
+        return sorted(self.imported(checkpoint, "*").parent.glob("*.safetensors"))
+
     def cached(self, checkpoint: str, attack: str) -> Path:
         """Return a finished attack with all that its results depend on.
 

@@ -252,10 +252,11 @@ class AttackRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedCheckpoint:
-    """The attacks on one checkpoint, by name."""
+    """The attacks on one checkpoint, by name, and the digest of its witnesses, if it has any."""
 
     weights_sha256: str
     attacks: dict[str, AttackRecord]
+    witnesses_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
