@@ -26,6 +26,8 @@ from bench.runtime import gpus
 from bench.runtime.errors import BenchError
 from bench.runtime.places import expanded
 
+RUN = "the run, .../<method>/seed<k>"
+
 
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser's `commands`."""
@@ -83,11 +85,23 @@ def add_commands(commands: Any) -> None:
         "--time-limit", type=positive, metavar="MINUTES", help="stop before, to resume another time"
     )
 
+    text = "count adversarial images that others made for a run"
+    imports = add_command(commands, "import", import_images, text)
+    imports.add_argument("--folder", type=expanded, required=True, help=RUN)
+    imports.add_argument("--images", type=expanded, required=True, help="a tensor file or a folder")
+    imports.add_argument("--name", required=True, help="of the attack, in results")
+    imports.add_argument("--source", required=True, help="who made them, and how")
+    imports.add_argument("--checkpoint", default="best", help="best (default) or last")
+    imports.add_argument("--data", type=expanded, help="data file; default: the experiment's")
+
+    text = "check robust accuracies by their adversarial images, without an attack"
+    again = add_command(commands, "recheck", recheck_runs, text)
+    again.add_argument("folders", nargs="+", type=expanded, metavar="FOLDER", help=RUN)
+    again.add_argument("--data", type=expanded, help="data file; default: the experiment's, if any")
+
     text = "write a checkpoint that loads anywhere"
     export = add_command(commands, "export", export_run, text)
-    export.add_argument(
-        "--folder", type=expanded, required=True, help="the run, .../<method>/seed<k>"
-    )
+    export.add_argument("--folder", type=expanded, required=True, help=RUN)
     export.add_argument("--checkpoint", default="best", help="best (default) or last")
     export.add_argument("--out", type=expanded, required=True, help="folder to write")
 
@@ -290,6 +304,31 @@ def run_several(chosen: argparse.Namespace) -> int:
     from bench.planning.local_runner import LocalRunner
 
     return LocalRunner(experiment, runs, RESULTS).run(chosen.time_limit, chosen.began)
+
+
+def import_images(chosen: argparse.Namespace) -> None:
+    """Count adversarial images that others made for a run."""
+    from bench.evaluation.importing import import_into
+
+    data = chosen.data or chosen.folder.absolute().parents[2] / "data.safetensors"
+    record = import_into(
+        chosen.folder,
+        chosen.images,
+        name=chosen.name,
+        source=chosen.source,
+        checkpoint=chosen.checkpoint,
+        data=data,
+    )
+    print(f"{chosen.name}: {record.correct} of {record.n} images robust; make the summary again")
+
+
+def recheck_runs(chosen: argparse.Namespace) -> None:
+    """Check robust accuracies by their witnesses."""
+    from bench.evaluation.recheck import recheck
+
+    for folder in chosen.folders:
+        for one in recheck(folder, chosen.data):
+            print(f"{folder}: {one}")
 
 
 def export_run(chosen: argparse.Namespace) -> None:

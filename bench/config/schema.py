@@ -349,6 +349,9 @@ class Evaluation:
     attacks: dict[str, RegisteredAttack] = key(
         "attacks of files of bench/attacks by label, such as `mine: {steps: 30}`", make=dict
     )
+    witnesses: bool = key(
+        "keep one adversarial image for each test image that fell: `python -m bench recheck`", False
+    )
 
     def __post_init__(self) -> None:
         for name in self.pgd:

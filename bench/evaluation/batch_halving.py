@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.config.experiment import EvaluationSpec
 from bench.data.dataset import Images
 from bench.evaluation.per_example import ExampleResults, evaluate_attack
 from bench.evaluation.state import State
+from bench.evaluation.witnesses import Candidates, encode
 from bench.numerics.device import peak_memory_mb
 from bench.runtime.errors import BenchError
 from bench.runtime.out_of_memory import free_memory, out_of_memory
@@ -27,19 +28,21 @@ def evaluate_in_memory(
     spec: EvaluationSpec,
     state_of: Callable[[EvaluationSpec], State],
     others: Mapping[str, nn.Module] | None = None,
-) -> ExampleResults:
+) -> tuple[ExampleResults, Candidates | None]:
     """Return the per-example results of the attack `name` with the largest batch that fits.
 
     The batch of `spec` is tried first, then half of it and so on. `state_of` returns the state of
     the attack with the batch size of what it is given; finished per-example results are taken from
-    there. `others` are as `evaluate_attack` has them.
+    there. Where `evaluation.witnesses` asks for them, with the images that broke others. `others`
+    are as `evaluate_attack` has them.
     """
-    device = test.pixels.device
+    device, asked = test.pixels.device, spec.evaluation.witnesses
     while True:
         state = state_of(spec)
-        if (finished := state.finished()) is not None:
+        kept = Candidates.find(state.candidates, state.identity) if asked else None
+        if (finished := state.finished()) is not None and not (asked and kept is None):
             print(f"{name}: reusing cached result (inputs unchanged)", flush=True)
-            return ExampleResults.of_plain(finished)
+            return ExampleResults.of_plain(finished), kept
         forget_peak(device)
         try:
             results = evaluate_attack(model, test, name, spec, state, others)
@@ -48,8 +51,15 @@ def evaluate_in_memory(
                 raise
         else:
             results = replace(results, peak_memory_mb=peak_memory_mb(device))
+            found = None
+            if asked and results.adversarial is not None:
+                found = encode(
+                    model, test, results.adversarial, _fell(results, name), eps=spec.threat.eps
+                )
+                # First, so that a finished attack always has them.
+                found.write(state.candidates, state.identity)
             state.finish(results.plain())
-            return results
+            return replace(results, adversarial=None), found
         free_memory()
         size = spec.evaluation.batch_size
         if size == 1:
@@ -63,6 +73,11 @@ def evaluate_in_memory(
             " (see evaluation.batch_size)",
             flush=True,
         )
+
+
+def _fell(results: ExampleResults, name: str) -> Tensor:
+    """Return which images [N] an attack broke; of "clean", which are wrong unattacked."""
+    return ~results.clean if name == "clean" else results.clean & ~results.robust
 
 
 def forget_peak(device: torch.device) -> None:

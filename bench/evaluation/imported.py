@@ -227,7 +227,7 @@ def _shaped(images: Tensor, shape: tuple[int, ...], path: Path) -> Tensor:
         images = images[:, None]
     if images.ndim != 4 or tuple(images.shape[1:]) != shape:
         raise BenchError(
-            f"--images: {path} is {list(images.shape)}, and the test images are {list(shape)}; give "
+            f"--images: {path} is {list(images.shape)}, and a test image {list(shape)}; give "
             "[images, channels, rows, columns]"
         )
     if images.dtype == torch.uint8:

@@ -22,9 +22,11 @@ from bench.config.experiment import (
 )
 from bench.data.dataset import Dataset, Images, load
 from bench.evaluation.batch_halving import evaluate_in_memory
+from bench.evaluation.imported import Imported, evaluate_imported
 from bench.evaluation.per_example import ExampleResults
 from bench.evaluation.random_networks import is_random, with_eot
 from bench.evaluation.state import State, forget
+from bench.evaluation.witnesses import About, Candidates, digests, merge, of_all
 from bench.external import network as external
 from bench.models import checkpoint as weights
 from bench.numerics.device import describe, prepare
@@ -99,9 +101,13 @@ def evaluate(
     for name, checkpoint in trained.checkpoints.items():
         model = load_checkpoint(run, trained, name, dataset)
         identity = {**surroundings(dataset, device, digest), "weights": checkpoint.weights_sha256}
+        attacks, found = evaluate_attacks(model.to(device), test, spec, run, name, identity, others)
         checkpoints[name] = EvaluatedCheckpoint(
             weights_sha256=checkpoint.weights_sha256,
-            attacks=evaluate_attacks(model.to(device), test, spec, run, name, identity, others),
+            attacks=attacks,
+            witnesses_sha256=keep_witnesses(
+                model, test, found, run, name, dataset, spec, checkpoint.weights_sha256
+            ),
         )
     evaluation_record(
         spec,
@@ -251,8 +257,10 @@ def evaluate_attacks(
     checkpoint: str,
     identity: dict[str, Any],
     others: Mapping[str, OtherNetwork] | None = None,
-) -> dict[str, AttackRecord]:
+) -> tuple[dict[str, AttackRecord], dict[str, Candidates]]:
     """Evaluate one checkpoint under all its attacks, write the results, return their records.
+
+    Also returned are the images that broke others, where `evaluation.witnesses` asks for them.
 
     Attacks that an earlier evaluation had finished are reused if their inputs are unchanged:
     `identity` is what the results depend on besides `spec`. An attack that does not fit into the
@@ -269,30 +277,18 @@ def evaluate_attacks(
             depends.append({label: other.sha256 for label, other in beside.items()})
         return State(run.evaluation_state, run.cached(checkpoint, name), json.dumps(depends))
 
+    found: dict[str, Candidates] = {}
+
     def made(name: str, spec: EvaluationSpec, *, random: bool = False) -> AttackRecord:
-        results = evaluate_in_memory(model, test, name, spec, partial(state_of, name), networks)
-        path = run.examples(checkpoint, name)
-        write_text(path, examples_text(_rows(results, test)))
-        right, count = int(results.robust.sum()), len(results.robust)
-        print(
-            f"{checkpoint} {name}: {right} of {count} ({100 * right / count:.2f} %)"
-            f" in {results.seconds:.1f} s",
-            flush=True,
+        results, images = evaluate_in_memory(
+            model, test, name, spec, partial(state_of, name), networks
         )
+        if images is not None:
+            found[name] = images
         halved = results.details["batch_size"] < spec.evaluation.batch_size
         flags = {HALVED: halved, RANDOM: random}
-        return AttackRecord(
-            source=results.source,
-            seed=results.seed,
-            eps=results.eps,
-            n=count,
-            correct=right,
-            seconds=round(results.seconds, 2),
-            peak_memory_mb=results.peak_memory_mb,
-            sha256=sha256(path),
-            flags=tuple(flag for flag, applies in flags.items() if applies),
-            details=results.details,
-        )
+        applying = tuple(flag for flag, applies in flags.items() if applies)
+        return write_results(run, checkpoint, name, results, test, applying)
 
     with stopping_cleanly():
         records = {"clean": made("clean", spec)}
@@ -306,7 +302,76 @@ def evaluate_attacks(
             )
         _, *attacks = attacks_on(checkpoint, spec)
         records |= {name: made(name, spec, random=random) for name in attacks}
-    return records
+        for path in run.imports(checkpoint):
+            imported = Imported.read(path)
+            about = (imported.about.fingerprint, imported.about.eps)
+            if about != (identity["images"], spec.threat.eps):
+                print(f"{path}: of other images or another eps, so not counted", flush=True)
+                continue
+            results = evaluate_imported(model, test, path.stem, imported)
+            records[path.stem] = write_results(run, checkpoint, path.stem, results, test)
+            if spec.evaluation.witnesses:
+                found[path.stem] = imported.found
+    # What a random network gets wrong in one pass it may get right in the next.
+    return records, {} if random else found
+
+
+def write_results(
+    run: RunPaths,
+    checkpoint: str,
+    name: str,
+    results: ExampleResults,
+    test: Images,
+    flags: tuple[str, ...] = (),
+) -> AttackRecord:
+    """Write the per-example results of an attack and return its record."""
+    path = run.examples(checkpoint, name)
+    write_text(path, examples_text(_rows(results, test)))
+    right, count = int(results.robust.sum()), len(results.robust)
+    print(
+        f"{checkpoint} {name}: {right} of {count} ({100 * right / count:.2f} %)"
+        f" in {results.seconds:.1f} s",
+        flush=True,
+    )
+    return AttackRecord(
+        source=results.source,
+        seed=results.seed,
+        eps=results.eps,
+        n=count,
+        correct=right,
+        seconds=round(results.seconds, 2),
+        peak_memory_mb=results.peak_memory_mb,
+        sha256=sha256(path),
+        flags=flags,
+        details=results.details,
+    )
+
+
+def keep_witnesses(
+    model: nn.Module,
+    test: Images,
+    found: dict[str, Candidates],
+    run: RunPaths,
+    checkpoint: str,
+    dataset: Dataset,
+    spec: EvaluationSpec,
+    weights_sha256: str,
+) -> str | None:
+    """Write the witnesses of a checkpoint and return their digest; None where none were kept."""
+    path = run.witnesses(checkpoint)
+    if not found:
+        # Those of an earlier evaluation are not of this one.
+        path.unlink(missing_ok=True)
+        return None
+    about = About(
+        data=dataset.name,
+        fingerprint=dataset.fingerprint,
+        images_sha256=of_all(digests(test.pixels, test.labels)),
+        eps=spec.threat.eps,
+        weights_sha256=weights_sha256,
+    )
+    merge(model, test, found, about).write(path)
+    return sha256(path)
 
 
 def _rows(results: ExampleResults, test: Images) -> Iterator[tuple[int, int, bool, bool, str]]:

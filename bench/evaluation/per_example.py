@@ -40,7 +40,8 @@ class ExampleResults:
 
     `clean` and `robust` are bool [N] on the CPU; `broken_by` says which attack or component broke
     an image, "clean" where it was wrong unattacked, "" where it is robust. `peak_memory_mb` is
-    None on a CPU and where nobody measured it.
+    None on a CPU and where nobody measured it. `adversarial` [N, C, H, W] are the images that the
+    results are of, on the CPU, where `evaluation.witnesses` asks for them.
     """
 
     source: str
@@ -52,10 +53,12 @@ class ExampleResults:
     seconds: float
     peak_memory_mb: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    adversarial: Tensor | None = None
 
     def plain(self) -> dict[str, Any]:
-        """Return it as what JSON can hold."""
-        return {**vars(self), "clean": self.clean.tolist(), "robust": self.robust.tolist()}
+        """Return it as what JSON can hold, without the images."""
+        masks = {"clean": self.clean.tolist(), "robust": self.robust.tolist()}
+        return {key: value for key, value in vars(self).items() if key != "adversarial"} | masks
 
     @classmethod
     def of_plain(cls, plain: dict[str, Any]) -> Self:
@@ -80,7 +83,7 @@ def evaluate_attack(
     # Of a random network the results are repeatable too.
     with undisturbed(test.pixels.device, stream_seed(0, "evaluation", name)):
         if name == "clean":
-            return _clean(model, test, spec.evaluation.batch_size)
+            return _clean(model, test, spec)
         if name == "autoattack" and spec.evaluation.autoattack is not None:
             return _autoattack(model, test, spec.evaluation.autoattack, spec, state)
         if name in spec.evaluation.attacks:
@@ -106,8 +109,8 @@ def correct(
     return torch.cat(parts)
 
 
-def _clean(model: nn.Module, test: Images, batch_size: int) -> ExampleResults:
-    began = time.perf_counter()
+def _clean(model: nn.Module, test: Images, spec: EvaluationSpec) -> ExampleResults:
+    began, batch_size = time.perf_counter(), spec.evaluation.batch_size
     right = correct(model, to_unit(test.pixels), test.labels, batch_size).cpu()
     return ExampleResults(
         source="suite",
@@ -118,6 +121,7 @@ def _clean(model: nn.Module, test: Images, batch_size: int) -> ExampleResults:
         broken_by=["" if fine else "clean" for fine in right.tolist()],
         seconds=time.perf_counter() - began,
         details={"batch_size": batch_size},
+        adversarial=to_unit(test.pixels).cpu() if spec.evaluation.witnesses else None,
     )
 
 
@@ -299,12 +303,13 @@ def _checked(
     found = search(searched(model, evaluation.engine), images, labels, compute.tf32)
     _check_ball(found.images, images, eps, name)
     robust = clean & correct(model, found.images, labels, batch_size)
-    by = list(found.by)
+    by, moved = list(found.by), found.images
     claimed = torch.tensor([text != "" for text in by], device=robust.device)
     index = (robust & claimed).nonzero().flatten()
     if not exact and len(index):
         second = search(model, images[index], labels[index], False)
         _check_ball(second.images, images[index], eps, name)
+        moved = moved.index_copy(0, index, second.images)
         robust[index] &= correct(model, second.images, labels[index], batch_size)
         for place, text in zip(index.tolist(), second.by, strict=True):
             by[place] = text
@@ -329,6 +334,7 @@ def _checked(
             "search_tf32": compute.tf32,
             "search_engine": evaluation.engine,
         },
+        adversarial=moved.cpu() if evaluation.witnesses else None,
     )
 
 

@@ -41,6 +41,17 @@ class Rechecked:
     images_known: bool
     results_known: bool
 
+    def __str__(self) -> str:
+        by = ", ".join(f"{count} by {attack}" for attack, count in self.by.items())
+        images = "that the data file has" if self.images_known else "that the file states"
+        doubt = f", {self.undecided} of them undecided on this device" if self.undecided else ""
+        results = "; records and results agree" if self.results_known else ""
+        return (
+            f"{self.checkpoint}: {self.fell} of {self.n} test images {images} are not robust at "
+            f"eps {self.eps:.6g} ({by}){doubt}: robust accuracy is at most {self.at_most:.2f} %"
+            f"{results}"
+        )
+
     @property
     def at_most(self) -> float:
         """What robust accuracy is at most, in percent."""

@@ -15,7 +15,12 @@ from bench.config.experiment import EvaluationSpec
 from bench.config.parsing import suggestion
 from bench.data.dataset import Images, load
 from bench.data.published import ROBUSTBENCH_DATA, robustbench_name
-from bench.evaluation.job import evaluate_attacks, evaluation_record, surroundings
+from bench.evaluation.job import (
+    evaluate_attacks,
+    evaluation_record,
+    keep_witnesses,
+    surroundings,
+)
 from bench.evaluation.state import forget
 from bench.numerics.device import prepare
 from bench.results.paths import RunPaths
@@ -60,8 +65,11 @@ def evaluate_reference(name: str, spec: EvaluationSpec, *, data: Path, folder: P
     weights = ",".join(map(sha256, files))
     code = reference_digest(spec.evaluation.attack_files)
     identity = {**surroundings(dataset, device, code), "weights": weights}
-    attacks = evaluate_attacks(model, test, _by_itself(spec), run, "best", identity)
-    checkpoints = {"best": EvaluatedCheckpoint(weights_sha256=weights, attacks=attacks)}
+    attacks, found = evaluate_attacks(model, test, _by_itself(spec), run, "best", identity)
+    kept = keep_witnesses(model, test, found, run, "best", dataset, spec, weights)
+    checkpoints = {
+        "best": EvaluatedCheckpoint(weights_sha256=weights, attacks=attacks, witnesses_sha256=kept)
+    }
     evaluation_record(
         spec, dataset, device, code, checkpoints, experiment=None, method=name, seed=None
     ).write(run.evaluation_record)

@@ -57,6 +57,11 @@ class State:
         # Without write_json's indents, which would make it twice as large.
         write_text(self.kept, json.dumps({"identity": self.identity, "results": results}))
 
+    @property
+    def candidates(self) -> Path:
+        """The file of the images that the finished attack found, for witnesses."""
+        return self.kept.with_suffix(".safetensors")
+
     def begun(self, part: str, kind: type[Begun]) -> Begun | None:
         """Return where the attack was on `part` of the images, None where it had not begun."""
         try:

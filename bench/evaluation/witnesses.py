@@ -78,6 +78,20 @@ class Witnesses:
         found[place] = self.exact[inside]
         return found
 
+    def by_attack(self) -> dict[str, Candidates]:
+        """Return them by the attack that found each."""
+        found = {}
+        for attack in dict.fromkeys(self.attacks):
+            rows = torch.tensor([row for row, one in enumerate(self.attacks) if one == attack])
+            exact = torch.isin(self.exact_rows, rows)
+            found[attack] = Candidates(
+                self.index[rows],
+                self.steps[rows],
+                torch.searchsorted(rows, self.exact_rows[exact]),
+                self.exact[exact],
+            )
+        return found
+
     def write(self, path: Path) -> None:
         """Write them, whole or not at all."""
         fields = dict(vars(self))
