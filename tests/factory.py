@@ -112,7 +112,7 @@ class ResultsFactory:
             clean = results.get((name, "clean"), {})
             entry = self._attack(run, name, attacked, images, clean) | dict(attack or {})
             checkpoint = checkpoints.setdefault(
-                name, {"weights_sha256": weights[name], "attacks": {}}
+                name, {"weights_sha256": weights[name], "attacks": {}, "witnesses_sha256": None}
             )
             checkpoint["attacks"][attacked] = entry
         shared = {key: training[key] for key in ("experiment", "device", "threads", "packages")}
