@@ -6,10 +6,15 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bench.config.schema import Normalization
 from bench.runtime.errors import BenchError
 
+if TYPE_CHECKING:
+    from bench.external.network import ExternalDescription
+
+REORDERED = Path(__file__).parents[1] / "external" / "reordered.py"
 MODELS = Path(__file__).parents[1] / "models"
 IMPORTS = ["from pathlib import Path", "from safetensors.torch import load_file"]
 USES_BENCH = re.compile(r"^\s*(import bench|from bench|from \.)", re.MULTILINE)
@@ -23,6 +28,16 @@ def load(folder: str | Path = Path(__file__).parent) -> nn.Module:
 '''
 
 
+EXTERNAL_LOADER = '''
+
+def load(folder: str | Path = Path(__file__).parent) -> nn.Module:
+    """Return the trained network in eval mode: images [B, C, H, W] in [0, 1] in, logits out."""
+    network = {bare}
+    network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    return {whole}.eval()
+'''
+
+
 def standalone(
     name: str,
     arguments: Mapping[str, int],
@@ -33,11 +48,59 @@ def standalone(
     """Return the source of architecture `name` without this package, and with a `load` function."""
     path, text, builder = _registered(name, models)
     source = _alone(path, text, IMPORTS)
-    call = f"{builder.name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    call = _call(builder.name, arguments)
     if normalization is not None:
         source += _body(MODELS / "normalized.py")
-        call = f"Normalized({call}, {list(normalization.mean)}, {list(normalization.std)})"
+        call = _normalized(call, normalization)
     return source + LOADER.format(call=call)
+
+
+def adapted(network: ExternalDescription, folder: Path) -> tuple[str, str]:
+    """Return the source of a module that loads a network of others, and what packages it needs.
+
+    One of our architectures is written into it; any other is imported, from its package or from the
+    user's file, a copy of which is in `folder`.
+    """
+    # Here, since `doctor` imports this module where torch is missing.
+    from bench.external.architecture import imported
+
+    kind, _, name = network.architecture.rpartition(":")
+    if kind:
+        line, call = imported(
+            network.architecture,
+            network.arguments,
+            classes=network.classes,
+            channels=network.channels,
+            folder=folder,
+        )
+        source = "\n".join([*IMPORTS, "from torch import nn", line]) + "\n"
+        needs = f"torch, safetensors and {kind}"
+    else:
+        path, text, builder = _registered(name, MODELS)
+        source, needs = _alone(path, text, IMPORTS), "torch and safetensors"
+        arguments = {"classes": network.classes, "channels": network.channels}
+        call = _call(builder.name, arguments | network.arguments)
+    whole = "network"
+    if network.normalization is not None:
+        source += "\nimport torch\nfrom torch import Tensor\n" + _body(MODELS / "normalized.py")
+        whole = _normalized(whole, network.normalization)
+    if network.channel_order == "bgr" or network.outputs is not None:
+        source += "\nimport torch\nfrom torch import Tensor\n" + _body(REORDERED)
+        options = {"flipped": network.channel_order == "bgr", "outputs": network.outputs}
+        whole = f"Reordered({whole}, {_arguments(options)})"
+    return source + EXTERNAL_LOADER.format(bare=call, whole=whole), needs
+
+
+def _arguments(given: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in given.items())
+
+
+def _call(name: str, arguments: Mapping[str, Any]) -> str:
+    return f"{name}({_arguments(arguments)})"
+
+
+def _normalized(call: str, normalization: Normalization) -> str:
+    return f"Normalized({call}, {list(normalization.mean)}, {list(normalization.std)})"
 
 
 def _alone(path: Path, text: str, instead: Sequence[str] = ()) -> str:

@@ -6,11 +6,13 @@ import shutil
 from pathlib import Path
 
 from bench.config.parsing import nearest, plain
-from bench.evaluation.architecture import standalone
-from bench.evaluation.export_readme import readme
+from bench.evaluation.architecture import adapted, standalone
+from bench.evaluation.model_card import model_card
+from bench.external import network as external
 from bench.models import checkpoint as weights
+from bench.results.origin import read_origin
 from bench.results.paths import RunPaths
-from bench.results.records import AttackRecord, EvaluationRecord, TrainRecord
+from bench.results.records import AttackRecord, EvaluationRecord
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256, write_json, write_text
 
@@ -21,20 +23,24 @@ def export(run_dir: Path, checkpoint: str, out: Path) -> Path:
     """Write a checkpoint of the run in `run_dir` into the new folder `out`; return its README.md.
 
     ``model.safetensors`` are the run's weights, byte for byte; ``model.py`` is the architecture
-    with a function `load`; ``record.json`` is train.json with the accuracies that were measured;
-    ``README.md`` says how to load and score it.
+    with a function `load`; ``record.json`` is train.json or network.json with the accuracies that
+    were measured; ``README.md`` is its model card. Witnesses go with it.
     """
     run, out = RunPaths(Path(run_dir)), Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise BenchError(f"{out} is not an empty folder: name one that is not there yet")
-    trained = TrainRecord.read(run.train_record, HINT)
+    trained = read_origin(run, HINT)
     if checkpoint not in trained.checkpoints:
         known = nearest(checkpoint, trained.checkpoints)
         raise BenchError(f"{run.folder} has no checkpoint {checkpoint!r}; {known}")
     weights_sha256 = trained.checkpoints[checkpoint].weights_sha256
     attacks = _attacks(run, checkpoint, weights_sha256)
     path = run.weights(checkpoint)
-    source, guide = _source(path, weights_sha256), readme(trained, checkpoint, attacks)
+    source, needs = _source(path, weights_sha256, run.origin_record.name)
+    witnesses = run.witnesses(checkpoint)
+    card = model_card(
+        trained, checkpoint, attacks, needs=needs, witnesses=bool(attacks) and witnesses.is_file()
+    )
     accuracy = {
         attack: {**plain(record), "percent": round(100 * record.correct / record.n, 2)}
         for attack, record in attacks.items()
@@ -44,7 +50,13 @@ def export(run_dir: Path, checkpoint: str, out: Path) -> Path:
     write_text(out / "model.py", source)
     record = {**plain(trained), "exported": checkpoint, "accuracy": accuracy}
     write_json(out / "record.json", record)
-    write_text(out / "README.md", guide)
+    if external.SOURCE in needs:
+        shutil.copyfile(run.folder / external.SOURCE, out / external.SOURCE)
+    if attacks and witnesses.is_file():
+        kept = RunPaths(out).witnesses(checkpoint)
+        kept.parent.mkdir()
+        shutil.copyfile(witnesses, kept)
+    write_text(out / "README.md", card)
     return out / "README.md"
 
 
@@ -61,16 +73,24 @@ def _attacks(run: RunPaths, checkpoint: str, weights_sha256: str) -> dict[str, A
     return {} if evaluated is None else evaluated.attacks
 
 
-def _source(path: Path, expected: str) -> str:
-    """Return the module that loads the weights in `path`, whose checksum must be `expected`."""
-    _, described = weights.load(path)
+def _source(path: Path, expected: str, record: str) -> tuple[str, str]:
+    """Return the module that loads the weights in `path`, and the packages that it needs.
+
+    Their checksum must be `expected`, that of the record of this name.
+    """
+    described = external.described(path)
+    if described is None:
+        _, ours = weights.load(path)
     found = sha256(path)
     if found != expected:
         raise BenchError(
-            f"{path} holds other weights than train.json describes (sha256 {found[:12]}, recorded"
-            f" {expected[:12]}): restore it or train the run again"
+            f"{path} holds other weights than {record} describes (sha256 {found[:12]}, recorded"
+            f" {expected[:12]}): restore it or make the run again"
         )
-    arguments = {"classes": described.classes, "channels": described.channels}
-    if described.width is not None:
-        arguments["width"] = described.width
-    return standalone(described.model, arguments, normalization=described.normalization)
+    if described is not None:
+        return adapted(described, path.parent)
+    arguments = {"classes": ours.classes, "channels": ours.channels}
+    if ours.width is not None:
+        arguments["width"] = ours.width
+    source = standalone(ours.model, arguments, normalization=ours.normalization)
+    return source, "torch and safetensors"

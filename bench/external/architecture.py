@@ -56,6 +56,28 @@ def build(
         return base.build(name, classes=classes, channels=channels, seed=0, **arguments)
 
 
+def imported(
+    architecture: str, arguments: Mapping[str, Any], *, classes: int, channels: int, folder: Path
+) -> tuple[str, str]:
+    """Return the import and the call that build a network which is none of our architectures.
+
+    A file of the user's is looked for in `folder`.
+    """
+    kind, _, name = architecture.rpartition(":")
+    if kind == "timm":
+        given = {"num_classes": classes, "in_chans": channels, **arguments}
+        words = ", ".join(f"{key}={value!r}" for key, value in given.items())
+        return "import timm", f"timm.create_model({name!r}, pretrained=False, {words})"
+    if kind == "robustbench":
+        builder = _robustbench(name, name)
+        module = builder.__module__
+    else:
+        builder, module = _function(folder / kind, name, name), Path(kind).stem
+    given = _given(builder, arguments, classes, channels, name)
+    words = ", ".join(f"{key}={value!r}" for key, value in given.items())
+    return f"from {module} import {name}", f"{name}({words})"
+
+
 def _timm(
     name: str, arguments: Mapping[str, Any], classes: int, channels: int, where: str
 ) -> nn.Module:
@@ -132,6 +154,18 @@ def _function(path: Path, name: str, where: str) -> Builder:
 def _called(
     builder: Builder, arguments: Mapping[str, Any], classes: int, channels: int, where: str
 ) -> nn.Module:
+    network = builder(**_given(builder, arguments, classes, channels, where))
+    if not isinstance(network, nn.Module):
+        raise BenchError(
+            f"{where}.architecture: it returns a {type(network).__name__}, not a torch.nn.Module"
+        )
+    return network
+
+
+def _given(
+    builder: Builder, arguments: Mapping[str, Any], classes: int, channels: int, where: str
+) -> dict[str, Any]:
+    """Return what `builder` is called with, or raise ConfigError."""
     known = inspect.signature(builder).parameters
     anything = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())
     given: dict[str, Any] = {}
@@ -150,9 +184,4 @@ def _called(
     ]
     if absent:
         raise ConfigError(f"{where}.arguments: {absent[0]!r} is missing")
-    network = builder(**given)
-    if not isinstance(network, nn.Module):
-        raise BenchError(
-            f"{where}.architecture: it returns a {type(network).__name__}, not a torch.nn.Module"
-        )
-    return network
+    return given

@@ -26,6 +26,7 @@ from bench.runtime.out_of_memory import out_of_memory
 
 IMAGES = 500  # that the hypotheses are compared on
 GAIN = 3.0  # points of clean accuracy below which another reading of the images is no explanation
+KNOWS = 0.2  # share of the way from guessing to all right that an explanation must reach
 RISK = 0.001  # of calling a network wrong that is right
 ROUGH = 1e-3  # of the largest logit: what the order of sums explains
 HANDICAP = 0.1  # share of images by which batch statistics must explain more than another reading
@@ -209,6 +210,9 @@ def _likely(
     gained = int((best.correct & ~found.correct).sum())
     lost = int((~best.correct & found.correct).sum())
     much = 100 * (gained - lost) / len(sample.labels) >= GAIN
+    # Another constant answer of a network that knows nothing explains nothing.
+    majority = _majority(sample)
+    much &= float(best.correct.float().mean()) >= majority + KNOWS * (1 - majority)
     if not much or binom.sf(gained - 1, gained + lost, 0.5) * len(every) >= RISK:
         return None
     return best

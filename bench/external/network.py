@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from bench.config.parsing import Count, parse, plain
 from bench.config.schema import Normalization
 from bench.external.architecture import build
+from bench.external.reordered import Reordered
 from bench.external.weights_file import State
 from bench.models.normalized import Normalized
 from bench.runtime.errors import BenchError, ConfigError
@@ -58,23 +57,6 @@ class ExternalDescription:
         if self.channel_order == "rgb" and self.outputs is None:
             return network
         return Reordered(network, flipped=self.channel_order == "bgr", outputs=self.outputs)
-
-
-class Reordered(nn.Module):
-    """`network` of images with its channels reversed, or with its outputs in another order."""
-
-    place: Tensor
-
-    def __init__(self, network: nn.Module, *, flipped: bool, outputs: Sequence[int] | None) -> None:
-        super().__init__()
-        self.network, self.flipped = network, flipped
-        place = torch.empty(0, dtype=torch.long) if outputs is None else torch.tensor(outputs)
-        self.register_buffer("place", place.argsort(), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images [B, C, H, W] in [0, 1] to logits [B, K]."""
-        logits: Tensor = self.network(images.flip(1) if self.flipped else images)
-        return logits[:, self.place] if len(self.place) else logits
 
 
 def save(path: Path, state: State, description: ExternalDescription) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,12 +15,15 @@ from safetensors.torch import save_file
 from synthetic import narrow_width
 from torch import nn
 
+from bench.analysis.statistics.accuracy import wilson
 from bench.config.schema import Normalization
 from bench.evaluation.architecture import standalone
 from bench.evaluation.export import export
+from bench.evaluation.job import load_network
+from bench.external import network as external
 from bench.models.base import build, names
 from bench.models.checkpoint import Description, save
-from bench.results.records import TrainRecord
+from bench.results.records import EvaluationRecord, TrainRecord
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
 
@@ -132,7 +136,7 @@ def test_the_readme_scores_cifar_models_as_they_were_evaluated(tmp_path):
     edit_json(run / "evaluation.json", checkpoints__best__attacks__autoattack__seed=3)
     text = export(run, "best", tmp_path / "out").read_text()
     for expected in (
-        "| autoattack | 8/255 | 10 | 20 | 50.00 | pyautoattack 0.2.0 |",
+        "| autoattack | 8/255 | 10 | 20 | 50.00 | 29.93 to 70.07 | pyautoattack 0.2.0 |",
         "partial(robustbench.eval.AutoAttack, seed=3)",
         'dataset="cifar10",',
         "eps=8/255,",
@@ -286,3 +290,77 @@ def test_a_network_that_normalises_its_images_does_so_outside_of_the_suite_too(t
         assert torch.equal(imported(tmp_path).load()(images), model(images))
     assert not torch.equal(model(images), model.network(images))
     assert "mean" not in model.state_dict()
+
+
+def test_the_card_has_the_metadata_of_the_hub_and_leaves_the_licence_to_the_user(tmp_path):
+    cards = pytest.importorskip("huggingface_hub")
+    run, _ = finished(tmp_path, dataset="digits")
+    text = export(run, "best", tmp_path / "out").read_text()
+    data = cards.ModelCard(text).data
+    assert data.get("license") is None
+    assert "# license:" in text
+    evaluated = EvaluationRecord.read(run / "evaluation.json", "").checkpoints["best"].attacks
+    found = {result.metric_name: result.metric_value for result in data.eval_results}
+    assert sorted(found.values()) == sorted(
+        round(100 * one.correct / one.n, 2) for one in evaluated.values()
+    )
+    for one in evaluated.values():
+        low, high = wilson(one.correct, one.n)
+        assert f"{low:.2f} to {high:.2f}" in text
+
+
+def of_others(run: Path, network: nn.Module, **changes: Any) -> None:
+    """Put the weights of another's network in the place of those of a run."""
+    described = external.ExternalDescription(
+        **{
+            "architecture": "small_cnn",
+            "arguments": {"width": 4},
+            "normalization": Normalization(mean=(0.4,), std=(0.3,)),
+            "channel_order": "rgb",
+            "outputs": (1, 0, *range(2, 10)),
+            "classes": 10,
+            "channels": 1,
+            "fingerprint": "0" * 64,
+            **changes,
+        }
+    )
+    external.save(run / "best.safetensors", network.state_dict(), described)
+    written = sha256(run / "best.safetensors")
+    for record in ("train.json", "evaluation.json"):
+        edit_json(run / record, checkpoints__best__weights_sha256=written)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"architecture": "architecture.py:mine", "arguments": {"width": 4}},
+        {"outputs": None, "normalization": None},
+    ],
+)
+def test_a_network_of_others_loads_alone_and_gives_the_same_logits(tmp_path, changes):
+    run, network = finished(tmp_path)
+    (run / "architecture.py").write_text(
+        "from bench.models.small_cnn import SmallCNN\n"
+        "def mine(num_classes, in_channels, width):\n"
+        "    return SmallCNN(classes=num_classes, channels=in_channels, width=width)\n"
+    )
+    of_others(run, network, **changes)
+    out = export(run, "best", tmp_path / "out").parent
+    images = torch.rand(5, 1, 8, 8)
+    sys.path.insert(0, str(out))
+    try:
+        alone = imported(out).load(out)
+    finally:
+        sys.path.remove(str(out))
+    assert torch.equal(alone(images), load_network(run / "best.safetensors")[0](images))
+    assert (out / "architecture.py").is_file() == ("architecture" in changes)
+
+
+def test_witnesses_go_with_the_weights(tmp_path):
+    run, _ = finished(tmp_path)
+    (run / "witnesses").mkdir()
+    (run / "witnesses" / "best.safetensors").write_bytes(b"1")
+    out = export(run, "best", tmp_path / "out").parent
+    assert (out / "witnesses" / "best.safetensors").read_bytes() == b"1"
+    assert "recheck" in (out / "README.md").read_text()

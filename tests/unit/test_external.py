@@ -74,7 +74,9 @@ def data_file(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def small_cnn(classes: int = 10, width: int = WIDTH, channels: int = 3) -> SmallCNN:
-    return SmallCNN(classes=classes, channels=channels, width=width)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return SmallCNN(classes=classes, channels=channels, width=width)
 
 
 @pytest.fixture(scope="module")
