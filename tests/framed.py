@@ -65,6 +65,7 @@ def summary(
                     **{"eps": 0.0 if name == "clean" else EPS, "correct": round(accuracy * 10)},
                     **{"accuracy": accuracy, "ci_low": accuracy - 3, "ci_high": accuracy + 3},
                     **{"base_method": base, "options": options, "selected_by": "PGD accuracy"},
+                    "origin": "trained",
                 }
                 rows.append({name: "" for name in TEXTS} | row | columns)
     return from_rows(SUMMARY, rows)

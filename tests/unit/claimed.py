@@ -120,6 +120,7 @@ def made(
                         "eps": 0.0 if attack == "clean" else 8 / 255,
                         "flags": ";".join(filter(None, (flags, OWN.get(method, "")))),
                         **{"base_method": base, "options": options_text(base, options)},
+                        "origin": "trained",
                     }
                 )
         outcomes[attack] = by_hand(correct)

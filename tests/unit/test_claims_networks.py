@@ -13,11 +13,12 @@ from bench.analysis.claims.evidence import Evidence, NotRunError
 TRADES = Trained(method="trades", options="beta=6", given="beta 6")
 
 
-def evidence(**models):
-    """Return evidence of TRADES under these labels, each on its network."""
+def evidence(external=(), **models):
+    """Return evidence of TRADES under these labels, each on its network; some of others."""
     rows = [
         {"method": label, "base_method": "trades", "options": "beta=6", "model": model}
-        | {"checkpoint": "best", "flags": "", "seed": 0}
+        | {"checkpoint": "best", "flags": "", "seed": 3 if label in external else 0}
+        | {"origin": "external" if label in external else "trained", "attack": "clean"}
         for label, model in models.items()
     ]
     scope = Scope(dataset="cifar10", model="resnet18", eps=8 / 255)
@@ -44,3 +45,10 @@ def test_methods_of_different_networks_are_not_compared():
 def test_two_runs_on_one_network_are_told(model):
     with pytest.raises(NotRunError, match="one, two are all trades"):
         evidence(one=model, two=model).label("TRADES")
+
+
+def test_what_was_trained_here_goes_before_weights_of_others():
+    found = evidence(["theirs"], theirs="resnet18", ours="resnet18")
+    assert found.label("TRADES") == "ours"
+    found.check_seeds(["ours"], ["clean"])  # seed 3 is theirs alone
+    assert evidence(["theirs"], theirs="resnet18").label("TRADES") == "theirs"

@@ -19,6 +19,7 @@ from bench.analysis.statistics.quantities import (
 )
 from bench.results.experiment import ExperimentResults
 from bench.results.flags import ON_TEST, OTHER_IMAGES, OWN_RECIPE, SUBSET, TRAIN_SUBSET, flags_of
+from bench.results.origin import TRAINED
 from bench.results.text import eps_text
 
 # Flags of rows of other images or of a part of them, or whose checkpoint the test set chose.
@@ -71,6 +72,9 @@ class Evidence:
         # Of an experiment with several networks the claim is about its own.
         if (of_scope := rows["model"] == self.scope.model).any():
             rows = rows[of_scope]
+        # What was trained here, by a known recipe, goes before weights of others.
+        if (ours := rows["origin"] == TRAINED).any() and trained.label is None:
+            rows = rows[ours]
         fitting = sorted(set(rows["method"]))
         if trained.label is not None:
             chosen = [label for label in fitting if label == trained.label]
@@ -118,7 +122,9 @@ class Evidence:
         NotRunError
             Naming the method, the attack and the seeds that are missing.
         """
-        every = set(self.rows["seed"])
+        ours = self.rows["origin"] == TRAINED
+        # Weights of others have the seeds that their config says.
+        every = set(self.rows.loc[ours if ours.any() else ~ours, "seed"])
         for label in labels:
             for attack in attacks or ("",):
                 there = set(self.rows_of([label], [attack] if attack else [])["seed"])
