@@ -21,9 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bench.attacks.base import TOLERANCE
 from bench.config.parsing import parse, plain
 from bench.data.dataset import Images, to_unit
-from bench.evaluation.per_example import TOLERANCE, ExampleResults, correct
+from bench.evaluation.per_example import ExampleResults, correct
 from bench.evaluation.witnesses import BATCH, Candidates, encode
 from bench.runtime.errors import BenchError
 from bench.runtime.files import appearing, sha256

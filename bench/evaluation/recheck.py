@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
+from bench.attacks.base import TOLERANCE
 from bench.attacks.mode import evaluating
 from bench.data.dataset import Images, load, to_unit
 from bench.evaluation.job import load_network
-from bench.evaluation.per_example import TOLERANCE
 from bench.evaluation.witnesses import BATCH, Witnesses, digests
 from bench.numerics.device import convolutions
 from bench.results.evaluated import read_results, read_run

@@ -105,7 +105,7 @@ def test_a_network_is_random_where_its_passes_differ(kind, random):
 
 
 def evaluated(model: nn.Module, folder: Path, spec: EvaluationSpec) -> dict[str, object]:
-    return evaluate_attacks(model, test_images(10), spec, RunPaths(folder), "best", {})
+    return evaluate_attacks(model, test_images(10), spec, RunPaths(folder), "best", {})[0]
 
 
 def test_a_random_network_is_attacked_with_averaged_gradients_and_its_rows_say_so(
