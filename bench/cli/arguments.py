@@ -75,11 +75,15 @@ def add_diagnosed(command: argparse.ArgumentParser) -> None:
     command.add_argument("--diagnosed", nargs="*", type=run_name, metavar="METHOD/SEED", help=text)
 
 
-def add_what(command: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Let `command` be told what to do: by a config, or by the JSON that a workflow hands over."""
+def add_what(command: argparse.ArgumentParser, *, required: bool = True) -> Any:
+    """Let `command` be told what to do: by a config, or by the JSON that a workflow hands over.
+
+    Returns the group of arguments, of which one may be given.
+    """
     group = command.add_mutually_exclusive_group(required=required)
     group.add_argument("--config", type=expanded, help="an experiment, such as config/digits.yaml")
     group.add_argument("--spec", type=json_value, help="JSON of what decides the result")
+    return group
 
 
 def need(chosen: argparse.Namespace, *names: str) -> None:

@@ -47,11 +47,10 @@ def add_commands(commands: Any) -> None:
     network.add_argument("--experiment", help="its name in the record (with --spec)")
 
     text = "evaluate the weights of one run, or of a file by hand"
-    evaluate = _job(commands, "evaluate", evaluate_run, text, method=False, seed=False, what=False)
+    evaluate = _job(commands, "evaluate", evaluate_run, text, method=False, seed=False)
     evaluate.add_argument("--method", help="its label in the config")
     evaluate.add_argument("--seed", type=int, default=0, help="one of the config's seeds")
     by_hand = evaluate.add_argument_group("weights of a file by hand, without a config")
-    by_hand.add_argument("--weights", type=expanded, help=".pt, .pth, .ckpt or .safetensors")
     by_hand.add_argument("--architecture", help="as `architecture` of docs/networks.md")
     by_hand.add_argument("--network", type=json_value, default={}, help="other keys of it as JSON")
     by_hand.add_argument("--eps", help="radius, such as 8/255")
@@ -114,11 +113,12 @@ def _job(
     *,
     method: bool = True,
     seed: bool = True,
-    what: bool = True,
 ) -> argparse.ArgumentParser:
     """Add the command of a job of the workflow, which is told its config and its files."""
     command = add_command(commands, name, function, text)
-    add_what(command, required=what)
+    what = add_what(command)
+    if name == "evaluate":
+        what.add_argument("--weights", type=expanded, help="a file of weights, by hand")
     if method:
         command.add_argument("--method", required=True, help="its label in the config")
     if seed:
@@ -198,8 +198,6 @@ def evaluate_run(chosen: argparse.Namespace) -> None:
     if chosen.weights is not None:
         evaluate_file(chosen)
         return
-    if not (chosen.config or chosen.spec):
-        raise BenchError("evaluate: name an experiment by --config, or a file by --weights")
     need(chosen, "method")
     training: TrainSpec | NetworkSpec | None = None
     if experiment := read_experiment(chosen, "data", "folder"):
@@ -219,11 +217,6 @@ def evaluate_run(chosen: argparse.Namespace) -> None:
 
 def evaluate_file(chosen: argparse.Namespace) -> None:
     """Evaluate the weights of a file on the images of a data file, without an experiment."""
-    if chosen.config or chosen.spec:
-        raise BenchError(
-            "--weights: they need no config; name them in its section `networks`, or leave out "
-            "--config"
-        )
     need(chosen, "data", "eps")
     about = {"weights": str(chosen.weights), "architecture": chosen.architecture}
     network = parse(Network, {**about, **chosen.network}, where="--network")

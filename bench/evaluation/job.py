@@ -88,9 +88,12 @@ def evaluate(
     if trained.spec.threat.eps != spec.threat.eps:
         keys = keys or ["threat.eps"]
     if keys:
+        made, again = "trained", "train this run again"
+        if isinstance(trained, NetworkRecord):
+            made, again = "taken", "take these weights again with `python -m bench network`"
         raise BenchError(
-            f"{run.origin_record}: made with another {listed(keys)} than the config has; make it "
-            f"again, {ELSE}"
+            f"{run.origin_record}: {made} with another {listed(keys)} than the config has; "
+            f"{again}, {ELSE}"
         )
     device = prepare(spec.compute)
     test = Images(dataset.test.pixels.to(device), dataset.test.labels.to(device))

@@ -1,7 +1,5 @@
 # Weights that were trained elsewhere, in the place of a training.
 rule network:
-    wildcard_constraints:
-        method=EXTERNAL,
     input:
         images=ancient(PATHS.data),
         about=about_images,
@@ -11,6 +9,8 @@ rule network:
         record=RUN.network_record,
     log:
         PATHS.log("network/{method}/seed{seed}"),
+    wildcard_constraints:
+        method=EXTERNAL,
     conda:
         "../../environment.yml"
     threads: THREADS

@@ -1,6 +1,4 @@
 rule train:
-    wildcard_constraints:
-        method=TRAINED or "(?!)",
     input:
         images=ancient(PATHS.data),
         about=about_images,
@@ -11,6 +9,8 @@ rule train:
         record=RUN.train_record,
     log:
         PATHS.log("train/{method}/seed{seed}"),
+    wildcard_constraints:
+        method=TRAINED or "(?!)",
     conda:
         "../../environment.yml"
     threads: THREADS
