@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from torch import Tensor, nn
 
 from bench.attacks import autoattack
 from bench.diagnostics.checks import Outcome, share
@@ -21,7 +22,7 @@ def square_alone(target: EvaluationTarget, queries: int) -> Curve:
     no losses: Square raises the margin.
     """
     result = autoattack.run_standard(
-        target.model,
+        _Float32(target.model),
         target.images,
         target.labels,
         eps=target.eps,
@@ -32,6 +33,18 @@ def square_alone(target: EvaluationTarget, queries: int) -> Curve:
         queries=queries,
     )
     return Curve("square", (queries,), result.robust.cpu()[None], None)
+
+
+class _Float32(nn.Module):
+    """A network with logits in float32, which is what the package's Square can compare."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)
+        return logits.float()
 
 
 def autoattack_gap(results: Mapping[str, AttackResult]) -> Outcome | None:

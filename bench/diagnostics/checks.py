@@ -18,6 +18,12 @@ RISK = 0.001
 # The most that each check allows, in percent of the images. docs/diagnostics.md has a section of
 # the same name for each: why, what a failure means and what to do.
 LIMITS = {
+    "random": 1.0,
+    "batch_dependent": 1.0,
+    "zero_gradient": 1.0,
+    "gradient_wrong": 20.0,
+    "scale_stronger": 5.0,
+    "averaged_stronger": 10.0,
     "eps_zero": 1.0,
     "eps_rise": 1.0,
     "steps_rise": 1.0,
@@ -26,8 +32,8 @@ LIMITS = {
     "fgsm_stronger": 1.0,
     "square_stronger": 1.0,
     "autoattack_gap": 20.0,
+    "fgsm_gap": 25.0,
     "linearity": 15.0,
-    "zero_gradient": 1.0,
     "transfer_stronger": 1.0,
 }
 

@@ -158,6 +158,11 @@ def restarts_flat(curve: Curve) -> Outcome:
     return share("restarts_flat", int((half & ~last).sum()), len(last))
 
 
+def fgsm_gap(one_step: Tensor, many: Tensor) -> Outcome:
+    """Return how many of the images [N] that FGSM leaves robust PGD breaks."""
+    return share("fgsm_gap", int((one_step & ~many).sum()), len(many))
+
+
 def _joined(parts: Iterable[tuple[Tensor, Tensor]], right_N: Tensor) -> tuple[Tensor, Tensor]:
     robust, losses = zip(*parts, strict=True)
     return torch.cat(robust) & right_N, torch.cat(losses)

@@ -45,14 +45,18 @@ def gradient(loss: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, 
     return losses_B.detach(), slope
 
 
-def zero_gradient(target: EvaluationTarget) -> Outcome:
-    """Return how many images give an attack no direction: a gradient of zero, or not finite."""
-    count = 0
+def zero_gradient(target: EvaluationTarget) -> tuple[Outcome, Tensor]:
+    """Return how many images give an attack no direction, and which, bool [N] on the CPU.
+
+    The gradient of their cross-entropy is zero in every pixel, or not finite.
+    """
+    found = []
     for images, labels, _ in target.batches():
         _, slope = gradient(target.loss(labels), images)
         flat = slope.flatten(1)
-        count += int(((flat == 0).all(dim=1) | ~flat.isfinite().all(dim=1)).sum())
-    return share("zero_gradient", count, len(target.images))
+        found.append((flat == 0).all(dim=1) | ~flat.isfinite().all(dim=1))
+    flat_N = torch.cat(found).cpu()
+    return share("zero_gradient", int(flat_N.sum()), len(flat_N)), flat_N
 
 
 def departure(target: EvaluationTarget, images: Tensor, labels: Tensor, noise: Tensor) -> Tensor:

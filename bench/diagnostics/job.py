@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from torch import Tensor, nn
 from bench.attacks.mode import evaluating, frozen
 from bench.config.experiment import DiagnosticsSpec
 from bench.data.dataset import Dataset, Images, load, to_unit
-from bench.diagnostics import baseline_attacks, curves, geometry
+from bench.diagnostics import backward, baseline_attacks, consistency, curves, geometry, gradients
+from bench.diagnostics.backward import Connected
+from bench.diagnostics.cause import Evidence, cause
 from bench.diagnostics.checks import Outcome
 from bench.diagnostics.curves import Curve
 from bench.diagnostics.geometry import SIDE, Surface
@@ -55,19 +58,21 @@ def diagnose(spec: DiagnosticsSpec, *, data: Path, folder: Path) -> None:
             continue
         network = load_checkpoint(run.paths, run.training, name, dataset)
         with evaluation_target(network.to(device), test, spec) as target:
-            drawn, outcomes, departures = run_checks(target, spec)
+            found = run_checks(target, spec)
             shown = geometry.surfaces(target, spec.diagnostics.surfaces)
         gap = baseline_attacks.autoattack_gap(run.results.get(name, {}))
-        outcomes |= {} if gap is None else {"autoattack_gap": gap}
-        points += [row for curve in drawn for row in _curve_rows(name, curve)]
+        outcomes = found.outcomes | ({} if gap is None else {"autoattack_gap": gap})
+        probable = cause(failed(outcomes), found.evidence)
+        points += [row for curve in found.curves for row in _curve_rows(name, curve)]
         pictures += [row for surface in shown for row in _surface_rows(name, surface)]
-        quartiles = departures.quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
+        quartiles = found.departures.quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
         checkpoints[name] = DiagnosedCheckpoint(
             weights_sha256=run.training.checkpoints[name].weights_sha256,
             departure_quartiles_nats=tuple(float(f"{value:.6g}") for value in quartiles),
             checks={check: recorded(outcome) for check, outcome in outcomes.items()},
+            cause=probable,
         )
-        tell(f"{run.training.method} seed {run.training.seed} {name}", outcomes)
+        tell(f"{run.training.method} seed {run.training.seed} {name}", outcomes, probable)
     paths = run.paths
     CURVES.write(paths.curves, from_rows(CURVES, points))
     SURFACES.write(paths.surfaces, from_rows(SURFACES, pictures))
@@ -107,10 +112,10 @@ def evaluation_target(
     network: nn.Module, test: Images, spec: DiagnosticsSpec
 ) -> Iterator[EvaluationTarget]:
     """Yield `network`, frozen and in float32 without TF32, and the images to attack it on."""
-    device = next(network.parameters()).device
+    device = next((weights.device for weights in network.parameters()), torch.device("cpu"))
     with evaluating(network), frozen(network), convolutions(tf32=False):
         yield EvaluationTarget(
-            model=network,
+            model=Connected(network),
             images=to_unit(test.pixels.to(device)),
             labels=test.labels.to(device),
             eps=spec.threat.eps,
@@ -120,10 +125,18 @@ def evaluation_target(
         )
 
 
-def run_checks(
-    target: EvaluationTarget, spec: DiagnosticsSpec
-) -> tuple[list[Curve], dict[str, Outcome], Tensor]:
-    """Return the curves of one network, the outcomes by check, and the departures [N]."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Findings:
+    """What the checks on one network found; `departures` [N] are those of its loss in nats."""
+
+    curves: list[Curve]
+    outcomes: dict[str, Outcome]
+    evidence: Evidence
+    departures: Tensor
+
+
+def run_checks(target: EvaluationTarget, spec: DiagnosticsSpec) -> Findings:
+    """Run all checks that need no other network and no evaluation."""
     asked = spec.diagnostics
     eps = curves.against_eps(target)
     fgsm = curves.against_eps_fgsm(target, curves.radii(target.eps))
@@ -131,19 +144,41 @@ def run_checks(
     restarts = curves.against_restarts(target, asked.restarts)
     square = baseline_attacks.square_alone(target, asked.square_queries)
     linearity, departures = geometry.linearity(target)
+    zero_gradient, flat = geometry.zero_gradient(target)
+    gradient_wrong, jumps = gradients.gradient_wrong(target)
     first, last = restarts.robust[0], restarts.robust[-1]
+    one_step = fgsm.at(target.eps)
     outcomes = {
+        "random": consistency.random(target),
+        "batch_dependent": consistency.batch_dependent(target),
+        "zero_gradient": zero_gradient,
+        "gradient_wrong": gradient_wrong,
+        "scale_stronger": gradients.scale_stronger(target, first),
+        "averaged_stronger": gradients.averaged_stronger(target, first),
         "eps_zero": curves.zero(eps),
         "eps_rise": curves.rise("eps_rise", eps),
         "steps_rise": curves.rise("steps_rise", steps),
         "steps_flat": curves.steps_flat(steps),
         "restarts_flat": curves.restarts_flat(restarts),
-        "fgsm_stronger": compared("fgsm_stronger", fgsm.at(target.eps), first),
+        "fgsm_stronger": compared("fgsm_stronger", one_step, first),
         "square_stronger": compared("square_stronger", square.robust[-1], last),
+        "fgsm_gap": curves.fgsm_gap(one_step, last),
         "linearity": linearity,
-        "zero_gradient": geometry.zero_gradient(target),
     }
-    return [eps, fgsm, steps, restarts, square], outcomes, departures
+    lost_at, half = backward.lost_at(target, flat)
+    evidence = Evidence(
+        lost_at=lost_at,
+        half=half,
+        jumps=jumps,
+        classes=target.classes(),
+        step_saturates=gradients.step_saturates(target, one_step & ~last),
+    )
+    return Findings(
+        curves=[eps, fgsm, steps, restarts, square],
+        outcomes=outcomes,
+        evidence=evidence,
+        departures=departures,
+    )
 
 
 def recorded(outcome: Outcome) -> CheckRecord:
@@ -157,15 +192,21 @@ def recorded(outcome: Outcome) -> CheckRecord:
     )
 
 
-def tell(name: str, outcomes: dict[str, Outcome]) -> None:
-    """Print which checks failed and by how much."""
-    failed = [
-        f"{check} ({outcome.value:.1f} %, allowed {outcome.threshold:g} %)"
-        for check, outcome in outcomes.items()
-        if not outcome.passed
+def failed(outcomes: Mapping[str, Outcome]) -> list[str]:
+    """Return the names of the checks that failed."""
+    return [check for check, outcome in outcomes.items() if not outcome.passed]
+
+
+def tell(name: str, outcomes: Mapping[str, Outcome], probable: str = "") -> None:
+    """Print which checks failed and by how much, and the `probable` cause."""
+    found = [
+        f"{check} ({outcomes[check].value:.1f} %, allowed {outcomes[check].threshold:g} %)"
+        for check in failed(outcomes)
     ]
-    said = f"failed {', '.join(failed)}; see docs/diagnostics.md" if failed else "all passed"
+    said = f"failed {', '.join(found)}; see docs/diagnostics.md" if found else "all passed"
     print(f"{name}: {len(outcomes)} checks, {said}", flush=True)
+    if probable:
+        print(f"{name}: most probable cause: {probable}", flush=True)
 
 
 def _curve_rows(checkpoint: str, curve: Curve) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,9 @@ from bench.attacks.pgd import pgd
 from bench.diagnostics.checks import Counts, Outcome, stronger
 from bench.numerics.seeding import stream
 
+# From images [B, C, H, W], labels [B] and a source of random numbers to other images.
+Attack = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EvaluationTarget:
@@ -54,6 +57,20 @@ class EvaluationTarget:
         return torch.cat(
             [self.evaluated(images, labels)[0] for images, labels, _ in self.batches()]
         )
+
+    def robust_to(self, attack: Attack) -> Tensor:
+        """Return which images are right unattacked and as `attack` makes them: bool [N], CPU."""
+        right = [
+            self.evaluated(attack(images, labels, rng), labels)[0]
+            for images, labels, rng in self.batches()
+        ]
+        return (self.right() & torch.cat(right)).cpu()
+
+    @torch.no_grad()
+    def classes(self) -> int:
+        """Return how many classes the network gives to all images together."""
+        found = [self.model(images).argmax(dim=1) for images, *_ in self.batches()]
+        return len(set(torch.cat(found).tolist()))
 
     def pgd(
         self, images: Tensor, labels: Tensor, rng: torch.Generator, eps: float | None = None

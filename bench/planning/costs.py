@@ -28,6 +28,9 @@ from bench.training.held_out import held_out
 
 # Of the curve over radii, those at which an image is still robust; two attacks of 10 gradients.
 RADII, LINEARITY = 8, 20
+# As many gradients as PGD: one attack with another loss, one with eight gradients a step. And of
+# all checks that are a few passes: their gradients, forward passes counted in.
+OTHER_LOSSES, FEW = 9, 16
 FORWARDS = 3  # forward passes that take as long as one gradient
 # Per image that stays robust through AutoAttack's standard version (arXiv 2003.01690): APGD-CE has
 # 100 gradient steps, APGD-T and FAB-T have 100 for each of 9 targets; Square has 5,000 queries, and
@@ -158,9 +161,10 @@ def diagnostics_seconds(
 def _gradients(diagnostics: Diagnostics) -> float:
     """Return about how many gradients are taken of each image, queries counted in."""
     return (
-        (RADII + diagnostics.restarts) * diagnostics.steps
+        (RADII + diagnostics.restarts + OTHER_LOSSES) * diagnostics.steps
         + diagnostics.max_steps
         + LINEARITY
+        + FEW
         + diagnostics.square_queries / FORWARDS
     )
 

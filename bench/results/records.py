@@ -315,9 +315,10 @@ class Checks:
 
 @dataclass(frozen=True, kw_only=True)
 class DiagnosedCheckpoint(Checks):
-    """The checks on one checkpoint of a run."""
+    """The checks on one checkpoint of a run; `cause`: the probable one of those that failed."""
 
     departure_quartiles_nats: tuple[float, ...]
+    cause: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ from bench.diagnostics.transfer import transfer
 from bench.evaluation.job import evaluate
 from bench.models import checkpoint as weights
 from bench.results.columns import SURFACES
+from bench.results.records import DiagnosticsRecord
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
 from bench.runtime.signals import InterruptedJobError
@@ -113,10 +114,21 @@ def test_the_record_says_what_was_diagnosed_and_what_each_check_found(results, f
     checks = checkpoint[1]["checks"]
     # AutoAttack was not run, and transfer is a job of its own.
     assert set(checks) == set(LIMITS) - {"autoattack_gap", "transfer_stronger"}
+    some_failed = not all(found["passed"] for found in checks.values())
+    assert bool(checkpoint[1]["cause"]) == some_failed
     for name, found in checks.items():
         assert found["threshold"] == LIMITS[name]
         assert found["n"] == 12
         assert found["passed"] == (found["value"] <= LIMITS[name] or found["chance"] >= 0.001)
+
+
+def test_a_record_without_a_cause_is_read(results, folder):
+    diagnosed(results)
+    path = folder / "diagnostics" / "record.json"
+    record = json.loads(path.read_text())
+    del record["checkpoints"]["best"]["cause"]
+    path.write_text(json.dumps(record))
+    assert DiagnosticsRecord.read(path, "").checkpoints["best"].cause == ""
 
 
 def test_every_curve_is_in_the_table_with_its_accuracies_in_percent_of_all_images(results, folder):
@@ -188,8 +200,10 @@ def test_the_gap_to_autoattack_is_counted_in_the_results(results, folder):
         path.write_text("index,label,clean,robust,broken_by\n" + "\n".join(lines) + "\n")
         attacks[name] = {**attacks["pgd20"], "correct": kept, "sha256": sha256(path)}
     (folder / "evaluation.json").write_text(json.dumps(record))
-    found = diagnosed(results)["checkpoints"]["best"]["checks"]["autoattack_gap"]
+    best = diagnosed(results)["checkpoints"]["best"]
+    found = best["checks"]["autoattack_gap"]
     assert (found["value"], found["n"], found["passed"]) == (60.0, 20, False)
+    assert best["cause"]
 
 
 # Transfer

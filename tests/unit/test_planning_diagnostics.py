@@ -21,7 +21,7 @@ from planned import (
 )
 
 from bench.config.experiment import Experiment
-from bench.planning.costs import FORWARDS, LINEARITY, RADII
+from bench.planning.costs import FEW, FORWARDS, LINEARITY, OTHER_LOSSES, RADII
 from bench.planning.plan import as_text, make_plan
 from bench.planning.verify import verify
 from bench.results.paths import Paths
@@ -148,9 +148,10 @@ def test_a_plan_takes_the_hours_of_diagnostics_from_pgd_and_then_from_diagnostic
     asked = only.diagnostics
     assert asked is not None
     gradients = (
-        (RADII + asked.restarts) * asked.steps
+        (RADII + asked.restarts + OTHER_LOSSES) * asked.steps
         + asked.max_steps
         + LINEARITY
+        + FEW
         + asked.square_queries / FORWARDS
     )
     forget_diagnostics(results)

@@ -184,12 +184,14 @@ def test_diagnostics_count_failed_checks_and_tell_chance_from_failure():
         "linearity": SimpleNamespace(**outcomes | {"chance": 1e-5}, passed=False),
     }
     record = SimpleNamespace(
-        checkpoints={"best": SimpleNamespace(checks=checks, failed=["linearity"])}
+        checkpoints={
+            "best": SimpleNamespace(checks=checks, failed=["linearity"], cause="rounding: floor")
+        }
     )
     found = content(diagnostics={("trades", 0): record})["checks"]
     assert "1 of 2 checks failed" in found.caption
     assert "Not diagnosed: MemLoss V1." in found.caption
-    assert found.rows[0][3:] == ["2.50 within chance", "2.50 ✗"]
+    assert found.rows[0][3:] == ["2.50 within chance", "2.50 ✗", "rounding: floor"]
 
 
 def test_every_section_shows_all_figures_that_name_it():

@@ -143,9 +143,11 @@ def statistics_sheet(context: Context, found: pd.DataFrame) -> Sheet:
 def checks_sheet(context: Context) -> Sheet | None:
     """Return every check on every network; None where no diagnostics were run."""
     found: dict[tuple[str, int, str], dict[str, CheckRecord]] = {}
+    causes: dict[tuple[str, int, str], str] = {}
     for (method, seed), record in context.results.diagnostics.items():
         for checkpoint, own in record.checkpoints.items():
             found.setdefault((method, seed, checkpoint), {}).update(own.checks)
+            causes[method, seed, checkpoint] = own.cause
     for seed, transfers in context.results.transfers.items():
         for checkpoint, by_method in transfers.checkpoints.items():
             for method, of_method in by_method.items():
@@ -157,7 +159,9 @@ def checks_sheet(context: Context) -> Sheet | None:
     limits = {name: c.threshold for checks in found.values() for name, c in checks.items()}
     frame = pd.DataFrame(list(found), columns=["method", "seed", "checkpoint"])
     frame = context.ordered(frame)
-    ordered = [found[network] for network in frame.itertuples(index=False)]
+    networks = list(frame.itertuples(index=False, name=None))
+    ordered = [found[network] for network in networks]
+    named = [causes.get(network, "") for network in networks]
     done = {method for method, _ in context.results.diagnostics}
     missing = [d.name for label, d in context.methods.items() if label not in done]
     counts = sorted({check.n for check in every})
@@ -176,6 +180,7 @@ def checks_sheet(context: Context) -> Sheet | None:
                     f"{name}, ≤ {limit:g} %": [_outcome(checks.get(name)) for checks in ordered]
                     for name, limit in limits.items()
                 },
+                **({"Most probable cause": named} if any(named) else {}),
             }
         ),
         [
