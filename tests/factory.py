@@ -267,7 +267,7 @@ class ResultsFactory:
         count = sum(robust.values())
         details: dict[str, Any] = {"batch_size": 20}
         if attack != "clean":
-            details |= {"shards": 1, "search_tf32": False, "search_engine": "eager"}
+            details |= {"search_tf32": False, "search_engine": "eager"}
         if attack == "pgd20":
             details |= {"steps": 20, "step_size": self.eps / 4, "restarts": 1, "loss": "ce"}
             details |= {"start": "uniform"}

@@ -58,6 +58,14 @@ def run_name(text: str) -> tuple[str, int]:
     return method, int(seed)
 
 
+def part_of(text: str) -> tuple[int, int]:
+    """Return the numbers of a part such as 0/4: the first of four."""
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and int(number) < int(of)):
+        raise argparse.ArgumentTypeError(f"expected a part from 0/4 to 3/4, got {text!r}")
+    return int(number), int(of)
+
+
 def positive(text: str) -> float:
     """Return the number that `text` is, if it is above 0."""
     try:

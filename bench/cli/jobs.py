@@ -11,6 +11,7 @@ from bench.cli.arguments import (
     add_what,
     json_value,
     need,
+    part_of,
     positive,
     read_experiment,
 )
@@ -50,6 +51,9 @@ def add_commands(commands: Any) -> None:
     evaluate = _job(commands, "evaluate", evaluate_run, text, method=False, seed=False)
     evaluate.add_argument("--method", help="its label in the config")
     evaluate.add_argument("--seed", type=int, default=0, help="one of the config's seeds")
+    evaluate.add_argument(
+        "--part", type=part_of, metavar="K/N", help="only part K of N of AutoAttack's units"
+    )
     by_hand = evaluate.add_argument_group("weights of a file by hand, without a config")
     by_hand.add_argument("--architecture", help="as `architecture` of docs/networks.md")
     by_hand.add_argument("--network", type=json_value, default={}, help="other keys of it as JSON")
@@ -211,8 +215,10 @@ def evaluate_run(chosen: argparse.Namespace) -> None:
             training = parse(kind, chosen.train_spec, where="train-spec")
     gpus.claim_for(spec.compute.device)
     from bench.evaluation.job import evaluate
+    from bench.evaluation.per_example import Part
 
-    evaluate(spec, data=chosen.data, folder=chosen.folder, training=training)
+    part = None if chosen.part is None else Part(*chosen.part)
+    evaluate(spec, data=chosen.data, folder=chosen.folder, training=training, part=part)
 
 
 def evaluate_file(chosen: argparse.Namespace) -> None:

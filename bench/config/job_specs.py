@@ -174,7 +174,8 @@ class Experiment:
         """Return all that decides the per-example results on a run's weights."""
         return EvaluationSpec(
             threat=self.threat,
-            evaluation=self.evaluation,
+            # How many jobs share the work changes no result.
+            evaluation=replace(self.evaluation, jobs=1),
             compute=decisive(self.compute),
         )
 

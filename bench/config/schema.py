@@ -336,10 +336,12 @@ class Needs:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How saved weights are evaluated. Batch size and shards are part of a result's identity."""
+    """How saved weights are evaluated. The batch size is part of a result's identity."""
 
     batch_size: Count = key("images of a batch; random starts are drawn per batch")
-    shards: Count = key("parts of the test set that AutoAttack sees one after the other", 1)
+    jobs: Count = key(
+        "jobs of the workflow that AutoAttack on one network is divided into; no result changes", 1
+    )
     engine: Literal["eager", "folded"] = key(
         "`folded` searches on a copy with folded batch-norms; the result is the network's own",
         "eager",

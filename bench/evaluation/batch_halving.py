@@ -9,13 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bench.config.experiment import EvaluationSpec
 from bench.data.dataset import Images
-from bench.evaluation.per_example import ExampleResults, evaluate_attack
+from bench.evaluation.per_example import (
+    ExampleResults,
+    Part,
+    evaluate_attack,
+    finish_results,
+    finished_results,
+)
 from bench.evaluation.state import State
-from bench.evaluation.witnesses import Candidates, encode
 from bench.numerics.device import peak_memory_mb
 from bench.runtime.errors import BenchError
 from bench.runtime.out_of_memory import free_memory, out_of_memory
@@ -28,38 +33,31 @@ def evaluate_in_memory(
     spec: EvaluationSpec,
     state_of: Callable[[EvaluationSpec], State],
     others: Mapping[str, nn.Module] | None = None,
-) -> tuple[ExampleResults, Candidates | None]:
+    part: Part | None = None,
+) -> ExampleResults:
     """Return the per-example results of the attack `name` with the largest batch that fits.
 
     The batch of `spec` is tried first, then half of it and so on. `state_of` returns the state of
     the attack with the batch size of what it is given; finished per-example results are taken from
-    there. Where `evaluation.witnesses` asks for them, with the images that broke others. `others`
-    are as `evaluate_attack` has them.
+    there. `others` and `part` are as `evaluate_attack` has them.
     """
-    device, asked = test.pixels.device, spec.evaluation.witnesses
+    device = test.pixels.device
     while True:
         state = state_of(spec)
-        kept = Candidates.find(state.candidates, state.identity) if asked else None
-        if (finished := state.finished()) is not None and not (asked and kept is None):
+        if part is None and (finished := finished_results(state, spec)) is not None:
             print(f"{name}: reusing cached result (inputs unchanged)", flush=True)
-            return ExampleResults.of_plain(finished), kept
+            return finished
         forget_peak(device)
         try:
-            results = evaluate_attack(model, test, name, spec, state, others)
+            results = evaluate_attack(model, test, name, spec, state, others, part)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
         else:
             results = replace(results, peak_memory_mb=peak_memory_mb(device))
-            found = None
-            if asked and results.adversarial is not None:
-                found = encode(
-                    model, test, results.adversarial, _fell(results, name), eps=spec.threat.eps
-                )
-                # First, so that a finished attack always has them.
-                found.write(state.candidates, state.identity)
-            state.finish(results.plain())
-            return replace(results, adversarial=None), found
+            if part is None:
+                finish_results(state, results)
+            return results
         free_memory()
         size = spec.evaluation.batch_size
         if size == 1:
@@ -73,11 +71,6 @@ def evaluate_in_memory(
             " (see evaluation.batch_size)",
             flush=True,
         )
-
-
-def _fell(results: ExampleResults, name: str) -> Tensor:
-    """Return which images [N] an attack broke; of "clean", which are wrong unattacked."""
-    return ~results.clean if name == "clean" else results.clean & ~results.robust
 
 
 def forget_peak(device: torch.device) -> None:

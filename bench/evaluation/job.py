@@ -23,7 +23,7 @@ from bench.config.experiment import (
 from bench.data.dataset import Dataset, Images, load
 from bench.evaluation.batch_halving import evaluate_in_memory
 from bench.evaluation.imported import Imported, evaluate_imported
-from bench.evaluation.per_example import ExampleResults
+from bench.evaluation.per_example import ExampleResults, Part
 from bench.evaluation.random_networks import is_random, with_eot
 from bench.evaluation.state import State, forget
 from bench.evaluation.witnesses import About, Candidates, digests, merge, of_all
@@ -44,7 +44,7 @@ from bench.results.records import (
     OriginRecord,
 )
 from bench.runtime.errors import BenchError
-from bench.runtime.files import sha256, write_text
+from bench.runtime.files import sha256, write_json, write_text
 from bench.runtime.provenance import evaluate_digest, packages
 from bench.runtime.signals import stopping_cleanly
 
@@ -63,12 +63,14 @@ def evaluate(
     data: Path,
     folder: Path,
     training: TrainSpec | NetworkSpec | None = None,
+    part: Part | None = None,
 ) -> None:
     """Evaluate the run in `folder` on the test images of the data file `data`.
 
     Writes the per-example results of every checkpoint and attack and, when all is done,
     evaluation.json. With `training`, the settings that its weights should have come from, no other
-    run is evaluated.
+    run is evaluated. With `part` nothing is made but these units of AutoAttack, which a later
+    evaluation finds and joins.
 
     Raises
     ------
@@ -104,6 +106,9 @@ def evaluate(
     for name, checkpoint in trained.checkpoints.items():
         model = load_checkpoint(run, trained, name, dataset)
         identity = {**surroundings(dataset, device, digest), "weights": checkpoint.weights_sha256}
+        if part is not None:
+            evaluate_part(model.to(device), test, spec, run, name, identity, part)
+            continue
         attacks, found = evaluate_attacks(model.to(device), test, spec, run, name, identity, others)
         checkpoints[name] = EvaluatedCheckpoint(
             weights_sha256=checkpoint.weights_sha256,
@@ -112,6 +117,9 @@ def evaluate(
                 model, test, found, run, name, dataset, spec, checkpoint.weights_sha256
             ),
         )
+    if part is not None:
+        write_json(run.part(part.number, part.of), {"part": part.number, "of": part.of})
+        return
     evaluation_record(
         spec,
         dataset,
@@ -248,7 +256,7 @@ def settings(spec: EvaluationSpec, name: str) -> dict[str, Any]:
     if own is not None:
         # Which other checkpoints it attacks changes nothing for this one.
         own = {key: value for key, value in own.items() if key != "checkpoints"}
-    shared = {key: evaluation[key] for key in ("batch_size", "shards", "engine")}
+    shared = {key: evaluation[key] for key in ("batch_size", "engine")}
     return {"attack": own, "threat": every["threat"], "compute": every["compute"], **shared}
 
 
@@ -283,11 +291,9 @@ def evaluate_attacks(
     found: dict[str, Candidates] = {}
 
     def made(name: str, spec: EvaluationSpec, *, random: bool = False) -> AttackRecord:
-        results, images = evaluate_in_memory(
-            model, test, name, spec, partial(state_of, name), networks
-        )
-        if images is not None:
-            found[name] = images
+        results = evaluate_in_memory(model, test, name, spec, partial(state_of, name), networks)
+        if results.found is not None:
+            found[name] = results.found
         halved = results.details["batch_size"] < spec.evaluation.batch_size
         flags = {HALVED: halved, RANDOM: random}
         applying = tuple(flag for flag, applies in flags.items() if applies)
@@ -317,6 +323,30 @@ def evaluate_attacks(
                 found[path.stem] = imported.found
     # What a random network gets wrong in one pass it may get right in the next.
     return records, {} if random else found
+
+
+def evaluate_part(
+    model: nn.Module,
+    test: Images,
+    spec: EvaluationSpec,
+    run: RunPaths,
+    checkpoint: str,
+    identity: dict[str, Any],
+    part: Part,
+) -> None:
+    """Make the units of AutoAttack of `part` on one checkpoint, for an evaluation to join."""
+    name = "autoattack"
+    if name not in attacks_on(checkpoint, spec):
+        return
+
+    def state_of(spec: EvaluationSpec) -> State:
+        key = json.dumps([identity, checkpoint, name, settings(spec, name)])
+        return State(run.evaluation_state, run.cached(checkpoint, name), key)
+
+    with stopping_cleanly():
+        results = evaluate_in_memory(model, test, name, spec, state_of, part=part)
+    right, count = int(results.robust.sum()), len(results.robust)
+    print(f"{checkpoint} {name}, part {part.number} of {part.of}: {right} of {count}", flush=True)
 
 
 def write_results(

@@ -87,9 +87,9 @@ OTHER_DATA = """
 The accuracies above are on `{data}`. RobustBench evaluates on the original {dataset} images, so its
 numbers differ.
 """
-SHARDED = """
-The images were evaluated in {shards} shards, each with batches of its own; RobustBench evaluates
-them in one piece, so its AutoAttack count may differ by a few images.
+UNITS = """
+AutoAttack ran in units of {batch_size} images, each with a seed of its own; the call above draws
+the starts of all batches from one, so its AutoAttack count may differ by a few images.
 """
 NO_SCORE = """
 RobustBench has no test set for `{data}`, so `robustbench.eval.benchmark` cannot score this model.
@@ -222,8 +222,8 @@ def _score(origin: OriginRecord, attacks: Mapping[str, AttackRecord], dataset: s
         batch_size=details.get("batch_size", 500),
         device="cpu" if origin.device == "cpu" else "cuda",
     )
-    if details.get("shards", 1) != 1:
-        text += SHARDED.format(shards=details["shards"])
+    if auto and auto.n > details.get("batch_size", auto.n):
+        text += UNITS.format(batch_size=details["batch_size"])
     if data.name != dataset:
         text += OTHER_DATA.format(data=data.name, dataset=dataset)
     return text

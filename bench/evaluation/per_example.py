@@ -10,9 +10,9 @@ Shape suffixes: N images evaluated, B of a batch, C channels, H rows, W columns.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +29,17 @@ from bench.config.parsing import plain
 from bench.data.dataset import Images, to_unit
 from bench.evaluation.search import Search, registered_search, searched
 from bench.evaluation.state import State
+from bench.evaluation.witnesses import Candidates, encode
 from bench.numerics.device import convolutions
 from bench.numerics.seeding import stream, stream_seed
 from bench.runtime.errors import BenchError
+
+
+class Part(NamedTuple):
+    """Every unit of AutoAttack whose number has this remainder: a job's part of all units."""
+
+    number: int
+    of: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +48,8 @@ class ExampleResults:
 
     `clean` and `robust` are bool [N] on the CPU; `broken_by` says which attack or component broke
     an image, "clean" where it was wrong unattacked, "" where it is robust. `peak_memory_mb` is
-    None on a CPU and where nobody measured it. `adversarial` [N, C, H, W] are the images that the
-    results are of, on the CPU, where `evaluation.witnesses` asks for them.
+    None on a CPU and where nobody measured it. `found` are the adversarial images of those that
+    fell, where `evaluation.witnesses` asks for them.
     """
 
     source: str
@@ -53,12 +61,12 @@ class ExampleResults:
     seconds: float
     peak_memory_mb: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
-    adversarial: Tensor | None = None
+    found: Candidates | None = None
 
     def plain(self) -> dict[str, Any]:
         """Return it as what JSON can hold, without the images."""
         masks = {"clean": self.clean.tolist(), "robust": self.robust.tolist()}
-        return {key: value for key, value in vars(self).items() if key != "adversarial"} | masks
+        return {key: value for key, value in vars(self).items() if key != "found"} | masks
 
     @classmethod
     def of_plain(cls, plain: dict[str, Any]) -> Self:
@@ -74,18 +82,20 @@ def evaluate_attack(
     spec: EvaluationSpec,
     state: State | None = None,
     others: Mapping[str, nn.Module] | None = None,
+    part: Part | None = None,
 ) -> ExampleResults:
     """Return the results of the attack `name` of `spec`, which "clean" is one of.
 
     `model`, `test` and `others`, the networks that attacks may use beside it, are on the device of
     the job. With `state` AutoAttack and registered attacks resume where an interrupted run stopped.
+    Of AutoAttack only the units of `part`.
     """
     # Of a random network the results are repeatable too.
     with undisturbed(test.pixels.device, stream_seed(0, "evaluation", name)):
         if name == "clean":
             return _clean(model, test, spec)
         if name == "autoattack" and spec.evaluation.autoattack is not None:
-            return _autoattack(model, test, spec.evaluation.autoattack, spec, state)
+            return _autoattack(model, test, spec.evaluation.autoattack, spec, state, part)
         if name in spec.evaluation.attacks:
             return _registered(model, test, name, spec, others or {}, state)
         return _pgd(model, test, name, spec)
@@ -111,7 +121,9 @@ def correct(
 
 def _clean(model: nn.Module, test: Images, spec: EvaluationSpec) -> ExampleResults:
     began, batch_size = time.perf_counter(), spec.evaluation.batch_size
-    right = correct(model, to_unit(test.pixels), test.labels, batch_size).cpu()
+    images = to_unit(test.pixels)
+    right = correct(model, images, test.labels, batch_size).cpu()
+    asked = spec.evaluation.witnesses
     return ExampleResults(
         source="suite",
         seed=None,
@@ -121,7 +133,7 @@ def _clean(model: nn.Module, test: Images, spec: EvaluationSpec) -> ExampleResul
         broken_by=["" if fine else "clean" for fine in right.tolist()],
         seconds=time.perf_counter() - began,
         details={"batch_size": batch_size},
-        adversarial=to_unit(test.pixels).cpu() if spec.evaluation.witnesses else None,
+        found=encode(model, test, images.cpu(), ~right, eps=spec.threat.eps) if asked else None,
     )
 
 
@@ -224,63 +236,143 @@ def _chosen(attack: Attack) -> list[str]:
 
 
 def _autoattack(
-    model: nn.Module, test: Images, attack: AutoAttack, spec: EvaluationSpec, state: State | None
+    model: nn.Module,
+    test: Images,
+    attack: AutoAttack,
+    spec: EvaluationSpec,
+    state: State | None,
+    part: Part | None,
 ) -> ExampleResults:
-    """Return the per-example results of AutoAttack, shard by shard.
+    """Return the per-example results of AutoAttack, unit by unit.
 
-    Each shard is a run of its own; the first has the seed of `attack`, each further one the next.
+    A unit is a batch of the test set and a run of its own: the first has the seed of `attack`, each
+    further one the next. So it does not matter which job makes it.
     """
-    test, name, evaluation = _first(test, attack.images), "autoattack", spec.evaluation
-    warnings: list[str] = []
+    test, size = _first(test, attack.images), spec.evaluation.batch_size
+    parts = []
+    for number, first in enumerate(range(0, len(test), size)):
+        if part is not None and number % part.of != part.number:
+            continue
+        unit = slice(first, first + size)
+        images = Images(test.pixels[unit], test.labels[unit])
+        kept = state.unit(number) if state else None
+        results = finished_results(kept, spec) if kept else None
+        if results is None:
+            results = _unit(model, images, attack, spec, number, kept)
+            if kept:
+                finish_results(kept, results)
+        parts.append((first, results))
+    if not parts:
+        return _of_no_images(attack, spec)
+    joined = _joined(parts)
+    left = int(joined.clean.sum()) - joined.broken_by.count("autoattack")
+    components = {}
+    for component in autoattack.STANDARD:
+        left -= joined.broken_by.count(component)
+        components[component] = left
+    robust = {"clean": int(joined.clean.sum()), **components}
+    remarks = autoattack.remarks_on_square(robust, len(joined.clean))
+    warnings = [*joined.details["warnings"], *remarks]
+    details = {**joined.details, "warnings": warnings, "components": components}
+    return replace(joined, details=details)
+
+
+def _of_no_images(attack: AutoAttack, spec: EvaluationSpec) -> ExampleResults:
+    """Return the results of a part of fewer units than parts."""
+    none = torch.empty(0, dtype=torch.bool)
+    return ExampleResults(
+        source=autoattack.source(),
+        seed=attack.seed,
+        eps=spec.threat.eps,
+        clean=none,
+        robust=none,
+        broken_by=[],
+        seconds=0.0,
+    )
+
+
+def _unit(
+    model: nn.Module,
+    test: Images,
+    attack: AutoAttack,
+    spec: EvaluationSpec,
+    number: int,
+    state: State | None,
+) -> ExampleResults:
+    """Return the per-example results of AutoAttack on one unit, the images of `test`."""
+    evaluation, warnings = spec.evaluation, list[str]()
 
     def search(network: nn.Module, images: Tensor, labels: Tensor, tf32: bool) -> SearchResult:
-        size = -(-len(images) // evaluation.shards)
-        found, by = [], []
-        shards = zip(torch.split(images, size), torch.split(labels, size), strict=True)
-        for number, (images_NCHW, labels_N) in enumerate(shards):
-            way = "eager" if network is model else evaluation.engine
-            part = f"{way}-{'tf32' if tf32 else 'float32'}-{number}"
-            with convolutions(tf32=tf32):
-                result = autoattack.run_standard(
-                    network,
-                    images_NCHW,
-                    labels_N,
-                    eps=spec.threat.eps,
-                    seed=attack.seed + number,
-                    batch_size=evaluation.batch_size,
-                    device=images.device,
-                    version=attack.version,
-                    start=state.begun(part, AutoAttackState) if state else None,
-                    report=state.keeper(part) if state else None,
-                    progress=_told(number),
-                )
-            if state:
-                state.write(part, result)
-            found.append(result.adversarial.to(images.device))
-            by.extend(result.broken_by)
-            warnings.extend(text for text in result.warnings if text not in warnings)
-        return SearchResult(images=torch.cat(found), by=by)
+        way = "eager" if network is model else evaluation.engine
+        place = f"{way}-{'tf32' if tf32 else 'float32'}"
+        with convolutions(tf32=tf32):
+            result = autoattack.run_standard(
+                network,
+                images,
+                labels,
+                eps=spec.threat.eps,
+                seed=attack.seed + number,
+                batch_size=evaluation.batch_size,
+                device=images.device,
+                version=attack.version,
+                start=state.begun(place, AutoAttackState) if state else None,
+                report=state.keeper(place) if state else None,
+                progress=_told(number),
+            )
+        if state:
+            state.write(place, result)
+        warnings.extend(text for text in result.warnings if text not in warnings)
+        return SearchResult(images=result.adversarial.to(images.device), by=result.broken_by)
 
-    details = {"version": attack.version, "warnings": warnings}
-    results = _checked(
+    return _checked(
         model,
         test,
-        name,
+        "autoattack",
         search,
         spec,
         source=autoattack.source(),
         seed=attack.seed,
-        details=details,
+        details={"version": attack.version, "warnings": warnings},
     )
-    left = int(results.clean.sum()) - results.broken_by.count(name)
-    components = {}
-    for component in autoattack.STANDARD:
-        left -= results.broken_by.count(component)
-        components[component] = left
-    results.details["components"] = components
-    robust = {"clean": int(results.clean.sum()), **components}
-    warnings.extend(autoattack.remarks_on_square(robust, len(test)))
-    return results
+
+
+def _joined(parts: Sequence[tuple[int, ExampleResults]]) -> ExampleResults:
+    """Return the results of all `parts`, each with the place of its first image."""
+    results = [one for _, one in parts]
+    texts = [text for one in results for text in one.details["warnings"]]
+    found = [one.found.moved(first) for first, one in parts if one.found is not None]
+    return replace(
+        results[0],
+        clean=torch.cat([one.clean for one in results]),
+        robust=torch.cat([one.robust for one in results]),
+        broken_by=[text for one in results for text in one.broken_by],
+        seconds=sum(one.seconds for one in results),
+        details={**results[0].details, "warnings": list(dict.fromkeys(texts))},
+        found=Candidates.joined(found) if found else None,
+    )
+
+
+def finished_results(state: State, spec: EvaluationSpec) -> ExampleResults | None:
+    """Return what was kept of an attack; None where it is not finished, or its images are missing.
+
+    The images are needed where `evaluation.witnesses` asks for them.
+    """
+    plain = state.finished()
+    if plain is None:
+        return None
+    results = ExampleResults.of_plain(plain)
+    if not spec.evaluation.witnesses:
+        return results
+    found = Candidates.find(state.candidates, state.identity)
+    return None if found is None else replace(results, found=found)
+
+
+def finish_results(state: State, results: ExampleResults) -> None:
+    """Keep the results of a finished attack, and the images that it found, if asked for."""
+    if results.found is not None:
+        # First, so that a finished attack always has them.
+        results.found.write(state.candidates, state.identity)
+    state.finish(results.plain())
 
 
 def _checked(
@@ -330,11 +422,12 @@ def _checked(
         details={
             **details,
             "batch_size": batch_size,
-            "shards": evaluation.shards,
             "search_tf32": compute.tf32,
             "search_engine": evaluation.engine,
         },
-        adversarial=moved.cpu() if evaluation.witnesses else None,
+        found=encode(model, test, moved.cpu(), (clean & ~robust).cpu(), eps=eps)
+        if evaluation.witnesses
+        else None,
     )
 
 
@@ -357,8 +450,8 @@ def _first(test: Images, count: int | None) -> Images:
     return test if count is None else Images(test.pixels[:count], test.labels[:count])
 
 
-def _told(shard: int) -> Callable[[str, int, int], None]:
+def _told(unit: int) -> Callable[[str, int, int], None]:
     def tell(component: str, robust: int, total: int) -> None:
-        print(f"  shard {shard}: {robust} of {total} robust after {component}", flush=True)
+        print(f"  unit {unit}: {robust} of {total} robust after {component}", flush=True)
 
     return tell

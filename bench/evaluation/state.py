@@ -38,6 +38,11 @@ class State:
     kept: Path  # of the finished attack; it stays, for an evaluation that asks for one more attack
     identity: str  # all that the per-example results depend on
 
+    def unit(self, number: int) -> State:
+        """Return the files of a unit of the attack, which depends on its number as well."""
+        kept = self.kept.with_suffix("") / f"{number}.json"
+        return State(self.folder, kept, f"{self.identity} unit {number}")
+
     def path(self, part: str) -> Path:
         """Return the file of `part` of the attack."""
         digest = hashlib.sha256(self.identity.encode()).hexdigest()[:16]

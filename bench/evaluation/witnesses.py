@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -166,6 +166,22 @@ class Candidates:
     steps: Tensor
     exact_rows: Tensor
     exact: Tensor
+
+    def moved(self, by: int) -> Candidates:
+        """Return them as of test images that are `by` places further on."""
+        return replace(self, index=self.index + by)
+
+    @staticmethod
+    def joined(parts: Sequence[Candidates]) -> Candidates:
+        """Return those of all `parts`, whose images are in order."""
+        counts = [len(one.index) for one in parts]
+        starts = [sum(counts[:place]) for place in range(len(counts))]
+        return Candidates(
+            torch.cat([one.index for one in parts]),
+            torch.cat([one.steps for one in parts]),
+            torch.cat([one.exact_rows + start for one, start in zip(parts, starts, strict=True)]),
+            torch.cat([one.exact for one in parts]),
+        )
 
     @property
     def rows(self) -> dict[int, int]:

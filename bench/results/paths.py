@@ -71,6 +71,10 @@ class RunPaths:
         """Return all files that `imported` names, in the order of their names."""
         return sorted(self.imported(checkpoint, "*").parent.glob("*.safetensors"))
 
+    def part(self, number: int | str, of: int | str) -> Path:
+        """Return what a job leaves that makes a part of an evaluation."""
+        return self.folder / "state" / "parts" / f"{number}of{of}.json"
+
     def cached(self, checkpoint: str, attack: str) -> Path:
         """Return a finished attack with all that its results depend on.
 

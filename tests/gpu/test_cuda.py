@@ -236,7 +236,7 @@ def test_autoattack_runs_on_the_device_and_gives_the_network_back():
     model[0].eval()
     kept, before = {k: v.clone() for k, v in model.state_dict().items()}, flags()
     random = torch.get_rng_state(), torch.cuda.get_rng_state()
-    results = evaluate_attack(model, on_device([6] * 10), "autoattack", spec(shards=2))
+    results = evaluate_attack(model, on_device([6] * 10), "autoattack", spec(batch_size=5))
     assert results.broken_by == ["clean" if i == 3 else "apgd-ce" for i in range(10)]
     assert results.source == source()
     assert flags() == before

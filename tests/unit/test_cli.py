@@ -178,7 +178,7 @@ RUN_PATHS = {"data": FOLDER / "data.safetensors", "folder": FOLDER / "models/tra
             (
                 "evaluate",
                 (READ.evaluation_spec(),),
-                {"training": READ.train_spec("trades", 1), **RUN_PATHS},
+                {"training": READ.train_spec("trades", 1), "part": None, **RUN_PATHS},
             ),
         ),
         (

@@ -124,7 +124,6 @@ def test_an_attack_on_one_checkpoint_more_attacks_that_one_alone(run, evaluated)
         ({"pgd": {"pgd20": replace(PGD, seed=1)}}, ["pgd20", "pgd20"]),
         ({"autoattack": AutoAttack(images=10, seed=1)}, ["autoattack"]),
         ({"batch_size": 9}, ALL),
-        ({"shards": 2}, ALL),
         ({"engine": "folded"}, ALL),
     ],
 )

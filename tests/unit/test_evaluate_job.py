@@ -32,7 +32,6 @@ SPEC = EvaluationSpec(
     threat=Threat(eps=EPS),
     evaluation=Evaluation(
         batch_size=8,
-        shards=2,
         pgd={
             "pgd20": Pgd(steps=2, step_size=EPS / 2),
             "cw": Pgd(steps=2, step_size=EPS / 2, loss="margin", images=6, checkpoints=("last",)),
@@ -179,7 +178,7 @@ def test_the_record_of_an_attack_counts_its_results(results, folder):
     assert [best[attack]["eps"] for attack in best] == [0.0, EPS, EPS]
     assert best["pgd20"]["details"]["steps"] == 2
     details = best["autoattack"]["details"]
-    assert (details["version"], details["batch_size"], details["shards"]) == ("standard", 8, 2)
+    assert (details["version"], details["batch_size"]) == ("standard", 8)
     assert list(details["components"]) == list(STANDARD)
     assert details["components"]["square"] == best["autoattack"]["correct"]
 

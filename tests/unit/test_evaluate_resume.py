@@ -33,7 +33,6 @@ SPEC = EvaluationSpec(
     threat=Threat(eps=EPS / 10),
     evaluation=Evaluation(
         batch_size=5,
-        shards=2,
         pgd={"pgd20": Pgd(steps=2, step_size=EPS / 10)},
         autoattack=AutoAttack(),
     ),
@@ -158,7 +157,8 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
 def test_stopped_and_resumed_equals_undisturbed(run, data, batches, monkeypatch):
     evaluate(SPEC, data=data, folder=run)
     whole, undisturbed = results(run), list(batches)
-    assert undisturbed[:2] == ["apgd-ce", "apgd-ce"]  # there is something to stop
+    assert undisturbed[0] == "apgd-ce"
+    assert len(undisturbed) > 3  # there is something to stop
     assert not (run / "state").exists()
     forget(run)
     batches.clear()
@@ -194,7 +194,7 @@ def test_finished_attacks_are_not_made_again(run, data, monkeypatch):
 
 @pytest.mark.parametrize(
     "change",
-    [{"batch_size": 6}, {"shards": 1}, {"autoattack": AutoAttack(seed=1)}],
+    [{"batch_size": 6}, {"autoattack": AutoAttack(seed=1)}],
 )
 def test_the_state_of_other_settings_counts_for_nothing(run, data, change, monkeypatch):
     other = replace(SPEC, evaluation=replace(SPEC.evaluation, **change))

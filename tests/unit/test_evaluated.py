@@ -134,7 +134,7 @@ def test_runs_on_different_data_cannot_share_a_table(results_factory, refused, a
     ("record", "key", "value"),
     [
         ("train.json", "spec__threat__eps", 4 / 255),
-        ("evaluation.json", "spec__evaluation__shards", 2),
+        ("evaluation.json", "spec__evaluation__batch_size", 2),
     ],
 )
 def test_runs_of_other_settings_cannot_share_a_table(results_factory, refused, record, key, value):

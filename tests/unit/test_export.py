@@ -131,7 +131,7 @@ def readme(folder: Path, **kind: Any) -> str:
 
 def test_the_readme_scores_cifar_models_as_they_were_evaluated(tmp_path):
     run, _ = finished(tmp_path / "results", dataset="cifar10-jpeg", channels=3)
-    details = {"batch_size": 7, "shards": 2}
+    details = {"batch_size": 7}
     edit_json(run / "evaluation.json", checkpoints__best__attacks__autoattack__details=details)
     edit_json(run / "evaluation.json", checkpoints__best__attacks__autoattack__seed=3)
     text = export(run, "best", tmp_path / "out").read_text()
@@ -142,7 +142,7 @@ def test_the_readme_scores_cifar_models_as_they_were_evaluated(tmp_path):
         "eps=8/255,",
         "n_examples=20,",
         "batch_size=7,",
-        "2 shards",
+        "units of 7 images",
         "`cifar10-jpeg`",
     ):
         assert expected in text

@@ -103,7 +103,6 @@ def test_pgd_results_say_how_they_came_about(data):
         "loss": "ce",
         "start": "uniform",
         "batch_size": 5,
-        "shards": 1,
         "search_tf32": False,
         "search_engine": "eager",
     }

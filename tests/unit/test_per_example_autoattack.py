@@ -17,14 +17,15 @@ from bench.attacks.autoattack import STANDARD, AutoAttackState, source
 from bench.config.experiment import AutoAttack, Evaluation, EvaluationSpec, Threat
 from bench.data.dataset import Images, to_unit
 from bench.evaluation import per_example as module
-from bench.evaluation.per_example import ExampleResults, evaluate_attack
+from bench.evaluation.per_example import ExampleResults, Part, evaluate_attack
+from bench.evaluation.state import State
 from bench.runtime.errors import BenchError
 
 LEVELS = [6, 20, 6, 20, 6, 20, 6, 20, 6, 20]
 WRONG = 3
 SPEC = EvaluationSpec(
     threat=Threat(eps=EPS),
-    evaluation=Evaluation(batch_size=4, autoattack=AutoAttack(seed=7)),
+    evaluation=Evaluation(batch_size=10, autoattack=AutoAttack(seed=7)),
     compute=CPU,
 )
 TF32 = replace(SPEC, compute=replace(CPU, tf32=True))
@@ -40,9 +41,9 @@ def data() -> Images:
     return Images(pixels(range(10), LEVELS, SHAPE), labels)
 
 
-def under(spec: EvaluationSpec = SPEC, *, shards: int = 1, **attack: Any) -> EvaluationSpec:
+def under(spec: EvaluationSpec = SPEC, *, size: int = 10, **attack: Any) -> EvaluationSpec:
     chosen = replace(spec.evaluation.autoattack, **attack)
-    return replace(spec, evaluation=replace(spec.evaluation, shards=shards, autoattack=chosen))
+    return replace(spec, evaluation=replace(spec.evaluation, batch_size=size, autoattack=chosen))
 
 
 def moved(images: Tensor, labels: Tensor, broken_by: list[str]) -> Tensor:
@@ -109,8 +110,7 @@ def test_results_name_the_component_and_count_what_is_left_after_each(scripted, 
     assert "Square Attack has decreased the robust accuracy of 10.00%" in on_square
     assert results.details == {
         "version": "standard",
-        "batch_size": 4,
-        "shards": 1,
+        "batch_size": 10,
         "search_tf32": False,
         "search_engine": "eager",
         "components": {"apgd-ce": 7, "apgd-t": 6, "fab-t": 5, "square": 4},
@@ -121,7 +121,7 @@ def test_results_name_the_component_and_count_what_is_left_after_each(scripted, 
     assert asked == {
         "eps": EPS,
         "seed": 7,
-        "batch_size": 4,
+        "batch_size": 10,
         "version": "standard",
         "tf32": False,
     }
@@ -129,32 +129,42 @@ def test_results_name_the_component_and_count_what_is_left_after_each(scripted, 
     check(results)
 
 
-@pytest.mark.parametrize(("shards", "sizes"), [(2, [5, 5]), (3, [4, 4, 2]), (10, [1] * 10)])
-def test_shards_cover_every_image_once_each_with_a_seed_of_its_own(scripted, data, shards, sizes):
+@pytest.mark.parametrize(("size", "sizes"), [(5, [5, 5]), (4, [4, 4, 2]), (1, [1] * 10)])
+def test_units_cover_every_image_once_each_with_a_seed_of_its_own(scripted, data, size, sizes):
     calls = scripted(truth)
-    results = evaluate_attack(Blocks(SHAPE), data, "autoattack", under(shards=shards))
+    results = evaluate_attack(Blocks(SHAPE), data, "autoattack", under(size=size))
     assert [len(call["images"]) for call in calls] == sizes
     assert torch.equal(torch.cat([call["images"] for call in calls]), to_unit(data.pixels))
     assert torch.equal(torch.cat([call["labels"] for call in calls]), data.labels)
-    assert [call["seed"] for call in calls] == [7 + shard for shard in range(len(sizes))]
+    assert [call["seed"] for call in calls] == [7 + unit for unit in range(len(sizes))]
     assert results.broken_by == TRUTH
-    assert results.details["shards"] == shards
     assert results.details["warnings"].count("a remark") == 1
     check(results)
 
 
-@pytest.mark.parametrize(("spec", "shards"), [(SPEC, 1), (SPEC, 3), (SPEC, 10), (TF32, 1)])
-def test_square_is_remarked_on_once_by_its_share_of_all_images(scripted, data, spec, shards):
+@pytest.mark.parametrize(("spec", "size"), [(SPEC, 10), (SPEC, 4), (SPEC, 1), (TF32, 10)])
+def test_square_is_remarked_on_once_by_its_share_of_all_images(scripted, data, spec, size):
     scripted(unsound if spec is TF32 else truth)
-    results = evaluate_attack(Blocks(SHAPE), data, "autoattack", under(spec, shards=shards))
+    results = evaluate_attack(Blocks(SHAPE), data, "autoattack", under(spec, size=size))
     (remark,) = (text for text in results.details["warnings"] if "Square" in text)
     assert "decreased the robust accuracy of 10.00%" in remark
 
 
-def test_more_shards_than_images_are_as_many_as_images(scripted, data):
+@pytest.mark.parametrize("of", [1, 2, 7])
+def test_parts_make_the_units_that_one_job_makes(scripted, data, of, tmp_path):
     calls = scripted(truth)
-    evaluate_attack(Blocks(SHAPE), data, "autoattack", under(shards=64))
-    assert len(calls) == 10
+    whole = evaluate_attack(Blocks(SHAPE), data, "autoattack", under(size=3))
+    calls.clear()
+    state = State(tmp_path / "state", tmp_path / "cache" / "autoattack.json", "these")
+    for number in reversed(range(of)):
+        given = (Blocks(SHAPE), data, "autoattack", under(size=3), state, None)
+        evaluate_attack(*given, Part(number, of))
+    made = len(calls)
+    joined = evaluate_attack(Blocks(SHAPE), data, "autoattack", under(size=3), state)
+    assert (made, len(calls)) == (4, 4)
+    assert joined.broken_by == whole.broken_by
+    assert torch.equal(joined.robust, whole.robust)
+    assert joined.details == whole.details
 
 
 def test_a_subset_is_the_first_images_and_no_more_than_there_are(scripted, data):
@@ -230,12 +240,12 @@ def test_an_image_outside_its_ball_stops_the_evaluation(scripted, data):
         evaluate_attack(Blocks(SHAPE), data, "autoattack", SPEC)
 
 
-def test_progress_is_told_shard_by_shard(scripted, data, capsys):
+def test_progress_is_told_unit_by_unit(scripted, data, capsys):
     scripted(truth)
-    evaluate_attack(Blocks(SHAPE), data, "autoattack", under(shards=2))
+    evaluate_attack(Blocks(SHAPE), data, "autoattack", under(size=5))
     assert capsys.readouterr().out.splitlines() == [
-        "  shard 0: 1 of 5 robust after square",
-        "  shard 1: 3 of 5 robust after square",
+        "  unit 0: 1 of 5 robust after square",
+        "  unit 1: 3 of 5 robust after square",
     ]
 
 
@@ -248,7 +258,7 @@ def test_the_reference_package_evaluates_a_network_and_gives_it_back():
     model[0].eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     random = torch.get_rng_state()
-    results = evaluate_attack(model, shown, "autoattack", under(TF32, shards=2))
+    results = evaluate_attack(model, shown, "autoattack", under(TF32, size=5))
     assert results.broken_by == ["clean" if i == WRONG else "apgd-ce" for i in range(10)]
     check(results)
     assert torch.equal(torch.get_rng_state(), random)

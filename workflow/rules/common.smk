@@ -77,7 +77,15 @@ wildcard_constraints:
 def stop_without_device():
     """End a run on this machine before its first job if jobs need a device and it has none."""
     waiting = {job.rule.name for job in workflow.dag.needrun_jobs()}
-    need = {"train", "network", "evaluate", "reference", "diagnose", "transfer"}
+    computing = (
+        "train",
+        "network",
+        "evaluate",
+        "evaluate_part",
+        "reference",
+        "diagnose",
+    )
+    need = {*computing, "transfer"}
     if GPUS and workflow.local_exec and waiting & need:
         if not devices():
             raise WorkflowError(ABSENT)
@@ -272,6 +280,13 @@ def other_networks(wildcards):
     spec = EXPERIMENT.evaluation_spec_of(wildcards.method, int(seed))
     weights = [PATHS.run(label, seed).weights("best") for label in spec.networks]
     return [*weights, *[origin(label, seed) for label in spec.networks]]
+
+
+def parts_of_run(wildcards):
+    """Parts of AutoAttack on a run, where the config divides it into jobs."""
+    jobs = EXPERIMENT.evaluation.jobs if EXPERIMENT.evaluation.autoattack else 1
+    run = PATHS.run(wildcards.method, wildcards.seed)
+    return [run.part(number, jobs) for number in range(jobs)] if jobs > 1 else []
 
 
 NOTHING = {"spec": "", "code": ""}

@@ -1,3 +1,35 @@
+# Units of AutoAttack that several jobs make, and `evaluate` joins.
+rule evaluate_part:
+    input:
+        images=ancient(PATHS.data),
+        about=about_images,
+        weights=weights_of_run,
+        record=origin_of_run,
+        others=other_networks,
+    output:
+        temp(RUN.part("{part}", "{of}")),
+    log:
+        PATHS.log("evaluate/{method}/seed{seed}.{part}of{of}"),
+    wildcard_constraints:
+        part=r"\d+",
+        of=r"\d+",
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+        mem_mb=8000,
+        runtime="12h",
+    params:
+        **of_run(staleness.evaluation_inputs),
+        trained=origin_spec,
+        folder=run_folder,
+    shell:
+        "python -m bench evaluate --spec {params.spec:q} --train-spec {params.trained:q}"
+        " --method {wildcards.method} --seed {wildcards.seed} --data {input.images}"
+        " --folder {params.folder} --part {wildcards.part}/{wildcards.of} > {log} 2>&1"
+
+
 rule evaluate:
     input:
         images=ancient(PATHS.data),
@@ -5,6 +37,7 @@ rule evaluate:
         weights=weights_of_run,
         record=origin_of_run,
         others=other_networks,
+        parts=parts_of_run,
     output:
         record=RUN.evaluation_record,
         examples=directory(RUN.examples_folder),
