@@ -51,7 +51,7 @@ lint: .venv/installed ## what a change must pass besides the tests
 	$(BIN)/vulture
 
 lock: .venv/installed ## resolve the dependencies of pyproject.toml again
-	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes \
+	$(BIN)/uv pip compile -q pyproject.toml --all-extras --group dev --universal --generate-hashes \
 		--no-header --no-annotate --upgrade -o requirements.lock
 
 # uv installs in half a minute what takes pip over four.

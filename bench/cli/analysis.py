@@ -13,7 +13,7 @@ from bench.config.parsing import parse
 from bench.results.paths import TABLE_FORMATS, Paths
 from bench.runtime.errors import BenchError
 from bench.runtime.files import write_text
-from bench.runtime.places import expanded, of_suite
+from bench.runtime.places import SNAKEMAKE, config_file, expanded, of_suite
 
 
 def add_commands(commands: Any) -> None:
@@ -40,7 +40,7 @@ def add_commands(commands: Any) -> None:
     )
     which.add_argument(
         "--config",
-        type=expanded,
+        type=config_file,
         help="the experiment, where its config names files by `claims`: no record keeps them",
     )
 
@@ -131,7 +131,7 @@ def _check_made(experiment: Experiment, config: Path, paths: Paths) -> None:
     begun = [run for _, run in runs if run.origin_record.is_file()]
     method, seed = waiting[0]
     others = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
-    fix = f"make them with `snakemake --cores all --configfile {config}`"
+    fix = f"make them with `{SNAKEMAKE} --configfile {config}`"
     # What is trained and not evaluated would be refused there too.
     if begun and all(run.evaluation_record.is_file() for run in begun):
         fix += f", or leave them out with `python -m bench summarize --folder {paths.folder}`"

@@ -14,7 +14,7 @@ from bench.results.changes import listed
 from bench.results.paths import Paths
 from bench.results.staleness import data_section_differs
 from bench.runtime.errors import BenchError
-from bench.runtime.places import expanded
+from bench.runtime.places import config_file
 
 
 def add_command(
@@ -89,7 +89,9 @@ def add_what(command: argparse.ArgumentParser, *, required: bool = True) -> Any:
     Returns the group of arguments, of which one may be given.
     """
     group = command.add_mutually_exclusive_group(required=required)
-    group.add_argument("--config", type=expanded, help="an experiment, such as config/digits.yaml")
+    group.add_argument(
+        "--config", type=config_file, help="an experiment, such as config/digits.yaml"
+    )
     group.add_argument("--spec", type=json_value, help="JSON of what decides the result")
     return group
 

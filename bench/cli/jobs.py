@@ -25,7 +25,7 @@ from bench.planning.text import table
 from bench.results.paths import RESULTS, Paths
 from bench.runtime import gpus
 from bench.runtime.errors import BenchError
-from bench.runtime.places import expanded
+from bench.runtime.places import config_file, expanded
 
 RUN = "the run, .../<method>/seed<k>"
 
@@ -79,7 +79,9 @@ def add_commands(commands: Any) -> None:
 
     text = "train and evaluate runs in turn, without Snakemake"
     several = add_command(commands, "run", run_several, text)
-    several.add_argument("--config", type=expanded, required=True, help="such as config/paper.yaml")
+    several.add_argument(
+        "--config", type=config_file, required=True, help="such as config/paper.yaml"
+    )
     several.add_argument(
         "--methods", nargs="+", metavar="LABEL", help="in this order; default: all"
     )

@@ -18,7 +18,7 @@ from bench.results.paths import RESULTS
 from bench.runtime import gpus
 from bench.runtime.errors import BenchError
 from bench.runtime.files import write_json, write_text
-from bench.runtime.places import expanded, of_suite
+from bench.runtime.places import config_file, expanded, of_suite
 from bench.runtime.signals import InterruptedJobError
 
 OUT = RESULTS / "performance"
@@ -31,7 +31,7 @@ def add_commands(commands: Any) -> None:
     perf = add_command(commands, "perf", measure, text)
     perf.add_argument(
         "--config",
-        type=expanded,
+        type=config_file,
         default=of_suite("config/paper.yaml"),
         help="default: config/paper.yaml",
     )

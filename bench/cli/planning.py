@@ -1,4 +1,4 @@
-"""The commands that look before anything runs: plan, doctor and verify."""
+"""The commands that look before anything runs: plan, doctor, verify and path."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from bench.cli.arguments import add_command, positive
 from bench.config.loading import read_config
 from bench.results.paths import RESULTS
 from bench.runtime import gpus
+from bench.runtime.errors import BenchError
 from bench.runtime.exit_code import explained
-from bench.runtime.places import expanded
+from bench.runtime.places import ROOT, config_file, expanded
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser's `commands`."""
     text = "what a config will run, how long, how much disk"
     plan = add_command(commands, "plan", print_plan, text)
-    plan.add_argument("--config", type=expanded, required=True, help="such as config/digits.yaml")
+    plan.add_argument(
+        "--config", type=config_file, required=True, help="such as config/digits.yaml"
+    )
     _results(plan)
     plan.add_argument(
         "--trial", action="store_true", help="time a few steps where no result tells (needs torch)"
@@ -36,8 +39,13 @@ def add_commands(commands: Any) -> None:
 
     text = "results older than code, config or packages"
     verify = add_command(commands, "verify", print_findings, text)
-    verify.add_argument("--config", type=expanded, help="default: each in config/ that has results")
+    verify.add_argument(
+        "--config", type=config_file, help="default: each in config/ that has results"
+    )
     _results(verify)
+
+    path = add_command(commands, "path", print_path, "where a file of the suite lies")
+    path.add_argument("name", help="such as Snakefile, config or config/digits.yaml")
 
 
 def _results(command: argparse.ArgumentParser) -> None:
@@ -136,3 +144,12 @@ def _print_findings(config: Path, results: Path) -> bool:
     if len(stale) > 1:
         print(f"{name}: all at once: {remake(config, *stale)}")
     return True
+
+
+def print_path(chosen: argparse.Namespace) -> None:
+    """Print where a file or folder of the suite lies, for Snakemake or to copy it."""
+    path = ROOT / chosen.name
+    if not path.exists():
+        known = ", ".join(sorted(one.name for one in ROOT.iterdir() if one.name[0] != "."))
+        raise BenchError(f"{path}: the suite has no such file; name one of {known}, or in them")
+    print(path)

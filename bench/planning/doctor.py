@@ -30,19 +30,20 @@ from bench.evaluation.architecture import standalone
 from bench.planning.text import amount
 from bench.runtime.errors import BenchError, ConfigError
 from bench.runtime.gpus import nvidia_smi
-from bench.runtime.provenance import ROOT
+from bench.runtime.places import INSTALL, INSTALLED, ROOT
 
 # What the digits need nothing of: what it is for.
 OPTIONAL = {
     "torchvision": "CIFAR-10",
     "robustbench": "CIFAR-10's test images and reference models",
+    "timm": "networks of timm",
     "setuptools": "robustbench, which imports pkg_resources",
     "pyarrow": "data.source: parquet",
     "pillow": "data.source: parquet and folder",
 }
 AUTOATTACK = ("autoattack", "pyautoattack")  # either will do
 DRIVERS = {13: 580, 12: 525}  # smallest driver for each major version of CUDA
-ENVIRONMENT = "`make test` builds .venv with it, --use-conda an environment"
+ENVIRONMENT = INSTALL if INSTALLED else f"{INSTALL}, --use-conda an environment"
 LITTLE, ENOUGH = 10**8, 10**10  # bytes: what the digits need, and what CIFAR-10 is at ease with
 
 
@@ -91,9 +92,12 @@ def possible(checks: list[Check]) -> bool:
 
 
 def requirements() -> list[str]:
-    """Return what the project depends on, as pyproject.toml writes it."""
+    """Return what the project depends on, with all of its extras, as pyproject.toml writes it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [str(requirement) for requirement in project["dependencies"]]
+    parts = [project["dependencies"], *project["optional-dependencies"].values()]
+    found = dict.fromkeys(str(requirement) for part in parts for requirement in part)
+    # An extra that takes in others names the project itself.
+    return [one for one in found if not one.startswith(project["name"])]
 
 
 def python_check(version: tuple[int, ...]) -> Check:

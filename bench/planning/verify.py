@@ -15,7 +15,7 @@ from bench.results.records import EvaluationRecord, UnavailableRecord
 from bench.results.staleness import Staleness, weights
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
-from bench.runtime.places import of_suite
+from bench.runtime.places import SNAKEMAKE, of_suite
 from bench.runtime.provenance import packages
 
 # What else is installed has no part in the weights.
@@ -41,7 +41,7 @@ def remake(config: Path, *stale: Path) -> str:
     Without --forcerun Snakemake would leave alone what it did not make itself: it knows neither the
     settings nor the code of a run by hand.
     """
-    command = f"snakemake --cores all --configfile {config}"
+    command = f"{SNAKEMAKE} --configfile {config}"
     return f"`{command} --forcerun {' '.join(map(str, stale))}`" if stale else f"`{command}`"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config.parsing import plain
+from bench.runtime.places import SNAKEMAKE
 
 ELSE = "or give the changed config another name under `experiment`"
 
@@ -28,10 +29,8 @@ def listed(keys: list[str]) -> str:
 
 def remake(path: Path) -> str:
     """Return how to make the file `path` again, with all that follows from it."""
-    return (
-        f"make it again with `snakemake --cores all --forcerun {path}` and the --configfile of "
-        "this experiment"
-    )
+    command = f"{SNAKEMAKE} --forcerun {path}"
+    return f"make it again with `{command}` and the --configfile of this experiment"
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.runtime.errors import BenchError, CodeError, ConfigError
 from bench.runtime.files import refusal
 from bench.runtime.out_of_memory import out_of_memory
+from bench.runtime.places import INSTALL
 from bench.runtime.signals import InterruptedJobError, stopping_cleanly
 
 AGAIN = "what was finished is kept: run the same command again"
@@ -82,8 +83,8 @@ def sentence(error: Exception) -> str | None:
     missing = _missing(error)
     if missing:
         return (
-            f"the package {missing} is not installed for {sys.executable}; `make demo` builds "
-            ".venv with all packages, and `python -m bench doctor` shows which are missing here"
+            f"the package {missing} is not installed for {sys.executable}; {INSTALL}, and "
+            "`python -m bench doctor` shows which are missing here"
         )
     if out_of_memory(error):
         return (

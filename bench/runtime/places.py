@@ -1,4 +1,4 @@
-"""Where files lie: the suite's own in its checkout, a user's below the working directory.
+"""Where files lie: the suite's in its checkout or package, a user's below the working directory.
 
 Standard library only: the process that plans the workflow calls it.
 """
@@ -8,7 +8,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+PACKAGE = Path(__file__).parents[1]
+# A wheel carries here what lies beside the package in the checkout.
+CARRIED = PACKAGE / "_suite"
+INSTALLED = CARRIED.is_dir()
+ROOT = CARRIED if INSTALLED else PACKAGE.parent
+# How a package that is missing gets here.
+INSTALL = (
+    "install memloss-bench with the extra that has it: [analysis] for results, [train] for "
+    "networks, [workflow] for Snakemake"
+    if INSTALLED
+    else "`make demo` builds .venv with it"
+)
+SNAKEMAKE = (
+    f"snakemake --cores all -s {ROOT / 'Snakefile'}" if INSTALLED else "snakemake --cores all"
+)
 
 
 def of_suite(name: str) -> Path:
@@ -21,6 +35,16 @@ def of_suite(name: str) -> Path:
     except OSError:  # the working directory was deleted
         here = False
     return Path(name) if here else ROOT / name
+
+
+def config_file(text: str) -> Path:
+    """Return the config that a user named: a file of theirs, or else one of the suite.
+
+    The suite's are found as config/digits.yaml or digits.yaml, wherever a command is called.
+    """
+    path = expanded(text)
+    ours = (of_suite(name) for name in (text, f"config/{text}"))
+    return path if path.exists() else next(filter(Path.is_file, ours), path)
 
 
 def expanded(text: str) -> Path:

@@ -79,6 +79,16 @@ def named(texts):
     return {canonicalize_name(Requirement(text).name): Requirement(text) for text in texts}
 
 
+@pytest.fixture(scope="module")
+def dependencies(project):
+    """What the project depends on with all of its extras, by canonical name."""
+    optional = project["project"]["optional-dependencies"].values()
+    parts = [project["project"]["dependencies"], *optional]
+    found = named(requirement for part in parts for requirement in part)
+    del found[project["project"]["name"]]  # by which one extra takes in others
+    return found
+
+
 def test_conda_has_the_versions_of_the_lock(pip):
     versions = locked("3.12")
     assert set(pip) - set(versions) == {FROM_GIT}
@@ -99,13 +109,20 @@ def test_condas_own_packages_are_pinned_and_its_python_is_one_that_the_suite_sup
     assert python.startswith("3.12.")
 
 
-def test_every_dependency_of_the_project_is_in_conda_and_satisfied_there(project, pip):
-    for name, requirement in named(project["project"]["dependencies"]).items():
+def test_the_extra_all_has_every_other(project):
+    extras = dict(project["project"]["optional-dependencies"])
+    (everything,) = map(Requirement, extras.pop("all"))
+    assert everything.name == project["project"]["name"]
+    assert everything.extras == set(extras)
+
+
+def test_every_dependency_of_the_project_is_in_conda_and_satisfied_there(dependencies, pip):
+    for name, requirement in dependencies.items():
         (pin,) = pip[name].specifier
         assert requirement.specifier.contains(pin.version), name
 
 
-def test_every_package_that_the_suite_imports_is_a_dependency_of_the_project(project):
+def test_every_package_that_the_suite_imports_is_a_dependency_of_the_project(dependencies):
     imported = set[str]()
     for path in (ROOT / "bench").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -113,19 +130,19 @@ def test_every_package_that_the_suite_imports_is_a_dependency_of_the_project(pro
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.partition(".")[0])
-    known, declared = packages_distributions(), named(project["project"]["dependencies"])
+    known = packages_distributions()
     others = imported - sys.stdlib_module_names - {"bench"}
     assert {"torch", "numpy"} <= others
     for name in others:
-        assert {canonicalize_name(found) for found in known[name]} & set(declared), name
+        assert {canonicalize_name(found) for found in known[name]} & set(dependencies), name
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_lock_satisfies_the_project_under_every_python(project, python, platform):
-    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+def test_the_lock_satisfies_the_project_under_every_python(project, dependencies, python, platform):
+    wanted = {**dependencies, **named(project["dependency-groups"]["dev"])}
     versions = locked(python, platform)
-    for name, requirement in named(wanted).items():
+    for name, requirement in wanted.items():
         assert requirement.specifier.contains(versions[name]), name
 
 

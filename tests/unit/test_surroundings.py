@@ -19,7 +19,7 @@ from bench.data.job import prepare
 from bench.data.listing import listing_digest
 from bench.results.experiment import ExperimentResults
 from bench.results.published import Published
-from bench.runtime.places import ROOT, expanded, of_suite
+from bench.runtime.places import ROOT, config_file, expanded, of_suite
 
 HOSTILE = r"""US$ notes x_1$ % & # {} ~ ^ \ < > | " ' β <b>b</b> </script> -->"""
 REFERENCE = ROOT / "results" / "reference" / "digits"
@@ -91,6 +91,23 @@ def test_defaults_are_the_suites_wherever_a_command_is_called(results, tmp_path,
     assert of_suite("config/paper.yaml") == ROOT / "config" / "paper.yaml"
     monkeypatch.chdir(ROOT)
     assert of_suite("config/paper.yaml") == Path("config/paper.yaml")
+
+
+def test_a_config_of_a_users_goes_before_one_of_the_suite(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits.yaml", "config/digits.yaml"):
+        assert config_file(name) == ROOT / "config" / "digits.yaml"
+    Path("digits.yaml").touch()
+    assert config_file("digits.yaml") == Path("digits.yaml")
+    assert config_file("other.yaml") == Path("other.yaml")
+
+
+def test_the_path_of_a_file_of_the_suite_is_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["path", "Snakefile"]) == 0
+    assert capsys.readouterr().out == f"{ROOT / 'Snakefile'}\n"
+    assert main(["path", "nothing.yaml"]) == 1
+    assert "nothing.yaml" in capsys.readouterr().err
 
 
 def test_verify_finds_the_suites_configs_from_another_folder(tmp_path, monkeypatch, capsys):

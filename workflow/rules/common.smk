@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = str(workflow.current_basedir.join("../..").get_path_or_uri(secret_free=True))
+# The checkout; an installed `bench` carries this file and is found without it.
 sys.path.insert(0, ROOT)
 
 from snakemake.exceptions import WorkflowError
@@ -23,7 +24,7 @@ from bench.results.paths import FIGURE_FORMATS, TABLE_FORMATS, Paths, RESULTS
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
 from bench.runtime.gpus import ABSENT, devices
-from bench.runtime.places import of_suite
+from bench.runtime.places import INSTALLED, PACKAGE, of_suite
 from bench.runtime.provenance import analysis_digest
 
 # Without --use-conda the jobs run in the environment of Snakemake itself, also when its `python`
@@ -31,6 +32,12 @@ from bench.runtime.provenance import analysis_digest
 if not workflow.deployment_settings.deployment_method:
     paths = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     os.environ.update(PATH=os.pathsep.join(paths))
+
+if INSTALLED and workflow.deployment_settings.deployment_method:
+    raise WorkflowError(
+        "--use-conda: the environment that it builds has no memloss-bench installed; leave it "
+        "out, or run the workflow of a checkout"
+    )
 
 # The jobs use the code that was planned with, from whatever folder Snakemake was called, and not
 # a module of the same name that lies there.
@@ -323,7 +330,7 @@ def experiment_spec():
 
 def page_texts():
     """Return the digests of what the report is made of beside its code."""
-    folder = Path(ROOT, "bench", "analysis", "report")
+    folder = PACKAGE / "analysis" / "report"
     files = [
         path
         for path in sorted(folder.iterdir())
