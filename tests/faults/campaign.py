@@ -1,0 +1,372 @@
+"""Faults at random moments in the whole workflow, and whether it ends as if there had been none.
+
+    python tests/faults/campaign.py --rounds 200 --seed 0
+
+A round disturbs the workflow of a tiny experiment or a file that it left, then does what a user
+would do: start Snakemake again, run `verify`, and run the commands that it prints. At the end of a
+round every file must be, byte for byte, that of an undisturbed run, but for clocks. A table says by
+what each fault was noticed. A round takes about a minute on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import random
+import re
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+from project import copy_project
+
+CONFIG = """
+experiment: tiny
+seeds: [0]
+data: {source: digits, name: digits, train_images: 200, test_images: 20}
+model: {name: small_cnn, width: 4}
+threat: {eps: 0.2}
+compute: {device: cpu, threads: 1}
+training:
+  epochs: 6
+  batch_size: 50
+  optimizer: {learning_rate: 0.1}
+  crop_padding: 1
+  flip: false
+  attack: {steps: 10}
+  validation_attack: {steps: 10}
+methods:
+  trades: {beta: 6}
+  memloss_v1: {method: memloss, variant: v1, beta: 3, memory_beta: 2}
+evaluation:
+  batch_size: 10
+  jobs: 2
+  witnesses: true
+  pgd:
+    pgd20: {steps: 20}
+  autoattack: {version: standard}
+"""
+# What a clock or the machine's load decides; costs.csv and what is made of it are nothing else.
+CLOCKS = ("seconds", "peak_memory_mb")
+TIMED = ("costs", "claims", "report", "figures", "logs", "state", "cache")
+TARGETS = [
+    *("results/tiny/summary.csv", "results/tiny/statistics.csv"),
+    "results/tiny/tables/comparison.md",
+]
+ATTEMPTS = 6  # of a user, before the round counts as lost
+
+
+@dataclass
+class Campaign:
+    """The project that is disturbed, and what an undisturbed run leaves in it."""
+
+    project: Path
+    rng: random.Random
+    whole: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def results(self) -> Path:
+        """The folder of the experiment."""
+        return self.project / "results" / "tiny"
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return Snakemake's command line, as a user types it after an interruption."""
+        run = ["--cores", "2", "--configfile", "tiny.yaml", "--rerun-incomplete", "--quiet"]
+        return [sys.executable, "-m", "snakemake", *TARGETS, *run, "all", *arguments]
+
+    def start(self, limit: int | None = None) -> subprocess.Popen[str]:
+        """Start Snakemake in a process group of its own; no file may grow beyond `limit` bytes."""
+
+        def restrict() -> None:
+            os.setsid()
+            if limit is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        return subprocess.Popen(
+            self.command(),
+            cwd=self.project,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=restrict,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment, without what hides the project's own code."""
+        kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        return {**kept, "XDG_CACHE_HOME": str(self.project / ".cache"), "NO_COLOR": "1"}
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Run a command in the project; return its code and all that it says."""
+        done = subprocess.run(
+            arguments,
+            cwd=self.project,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def files(self) -> dict[str, bytes]:
+        """Return the content of every file that does not depend on a clock, by its path."""
+        found = {}
+        for path in sorted(self.results.rglob("*")):
+            place = path.relative_to(self.results)
+            if path.is_file() and not any(part.split(".")[0] in TIMED for part in place.parts):
+                content = path.read_bytes()
+                if path.suffix == ".json":
+                    content = json.dumps(_without_clocks(json.loads(content))).encode()
+                if path.name == "history.csv":
+                    rows = list(csv.DictReader(content.decode().splitlines()))
+                    content = json.dumps(_without_clocks(rows)).encode()
+                found[str(place)] = content
+        return found
+
+    def recover(self) -> list[str]:
+        """Do what a user does until all is whole; return what was said on the way."""
+        said = []
+        for _ in range(ATTEMPTS):
+            code, text = self.run(*self.command())
+            if "LockException" in text or "cannot be locked" in text:
+                said.append("Snakemake: the folder is locked")
+                self.run(*self.command("--unlock"))
+                continue
+            if code:
+                said.append(_reason(text, self.results))
+            _, findings = self.run(sys.executable, "-m", "bench", "verify", "--config", "tiny.yaml")
+            commands = dict.fromkeys(re.findall(r"`(snakemake [^`]*)`", findings))
+            if code == 0 and not commands:
+                return said
+            said += [f"verify: {_short(line)}" for line in findings.splitlines() if "`" in line]
+            for command in commands:
+                words = shlex.split(command)[1:]
+                self.run(sys.executable, "-m", "snakemake", *words, "--cores", "2")
+        said.append("NOT RECOVERED")
+        return said
+
+
+def _without_clocks(value: object) -> object:
+    if isinstance(value, dict):
+        return {k: _without_clocks(v) for k, v in value.items() if k not in CLOCKS}
+    return [_without_clocks(one) for one in value] if isinstance(value, list) else value
+
+
+def _reason(text: str, results: Path) -> str:
+    """Return the line in which a job or Snakemake says what is wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    logs = sorted(results.glob("logs/**/*.log"), key=lambda path: path.stat().st_mtime)
+    told = [
+        line
+        for log in reversed(logs)
+        for line in log.read_text(errors="replace").splitlines()
+        if line.startswith("error:")
+    ]
+    errors = [line for line in lines if "Error" in line or "Exception" in line]
+    return _short((told or errors or lines or ["nothing"])[0])
+
+
+def _short(line: str) -> str:
+    return re.sub(r"\S*/(results/)", r"\1", line)[:160]
+
+
+Fault = Callable[[Campaign], str]
+
+
+def _wait(campaign: Campaign, process: subprocess.Popen[str]) -> bool:
+    """Wait until some moment of the run; return whether it is still running then."""
+    try:
+        process.wait(campaign.rng.uniform(2, 40))
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def _again(campaign: Campaign) -> None:
+    """Let there be something to do: forget a part of the results, or all of them."""
+    place = campaign.rng.choice(["", "models", "models/trades/seed0", "summary.csv"])
+    path = campaign.results / place
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def kill_group(campaign: Campaign) -> str:
+    """SIGKILL of Snakemake and all its jobs at once, as the out-of-memory killer or a power cut."""
+    _again(campaign)
+    process = campaign.start()
+    if _wait(campaign, process):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return "SIGKILL of the whole process group"
+
+
+def kill_job(campaign: Campaign) -> str:
+    """SIGKILL of one job; Snakemake goes on."""
+    _again(campaign)
+    process = campaign.start()
+    if _wait(campaign, process):
+        jobs = subprocess.run(
+            ["pgrep", "-g", str(process.pid), "-f", "-m bench"],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.split()
+        if jobs:
+            os.kill(int(campaign.rng.choice(jobs)), signal.SIGKILL)
+    process.communicate()
+    return "SIGKILL of one job"
+
+
+def terminate(campaign: Campaign) -> str:
+    """SIGTERM of Snakemake and its jobs, as a scheduler sends it."""
+    _again(campaign)
+    process = campaign.start()
+    if _wait(campaign, process):
+        os.killpg(process.pid, signal.SIGTERM)
+    process.communicate()
+    return "SIGTERM"
+
+
+def stop(campaign: Campaign) -> str:
+    """SIGSTOP for a while, then SIGCONT, as a laptop that sleeps."""
+    _again(campaign)
+    process = campaign.start()
+    if _wait(campaign, process):
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(3)
+        os.killpg(process.pid, signal.SIGCONT)
+    process.communicate()
+    return "SIGSTOP, then SIGCONT"
+
+
+def full_disk(campaign: Campaign) -> str:
+    """Every file ends at some size, as on a disk that is full."""
+    _again(campaign)
+    campaign.start(limit=campaign.rng.choice([100, 5_000, 20_000, 60_000])).communicate()
+    return "disk full"
+
+
+def twice(campaign: Campaign) -> str:
+    """Two Snakemakes at once in one folder."""
+    _again(campaign)
+    first = campaign.start()
+    time.sleep(campaign.rng.uniform(0, 6))
+    campaign.start().communicate()
+    first.communicate()
+    return "two Snakemakes at once"
+
+
+def clock_back(campaign: Campaign) -> str:
+    """Files are from the future, as after a clock that was set back."""
+    for path in campaign.results.rglob("*"):
+        if path.is_file() and campaign.rng.random() < 0.3:
+            os.utime(path, (time.time() + 86_400,) * 2)
+    return "clock set back by a day"
+
+
+def _some_file(campaign: Campaign) -> Path:
+    files = [path for path in sorted(campaign.results.rglob("*")) if path.is_file()]
+    return campaign.rng.choice([path for path in files if "logs" not in path.parts])
+
+
+def cut(campaign: Campaign) -> str:
+    """A file cut in half."""
+    path = _some_file(campaign)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return f"{_kind(campaign, path)} cut in half"
+
+
+def empty(campaign: Campaign) -> str:
+    """A file emptied."""
+    path = _some_file(campaign)
+    path.write_bytes(b"")
+    return f"{_kind(campaign, path)} emptied"
+
+
+def exchange(campaign: Campaign) -> str:
+    """A file replaced by that of another run, without a newer time."""
+    paths = sorted((campaign.results / "models").rglob("*"))
+    path = campaign.rng.choice([path for path in paths if path.is_file()])
+    theirs = {"trades": "memloss_v1", "memloss_v1": "trades"}
+    parts = [theirs.get(part, part) for part in path.relative_to(campaign.results).parts]
+    other = campaign.results.joinpath(*parts)
+    if other.is_file():
+        kept = path.stat()
+        shutil.copyfile(other, path)
+        os.utime(path, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    return f"{_kind(campaign, path)} replaced by another run's"
+
+
+def _kind(campaign: Campaign, path: Path) -> str:
+    place = path.relative_to(campaign.results)
+    if "examples" in place.parts:
+        return "per-example results"
+    if "cache" in place.parts:
+        return "cached attack"
+    return place.name
+
+
+FAULTS: list[Fault] = [
+    *(kill_group, kill_job, terminate, stop, full_disk, twice, clock_back),
+    *(cut, empty, exchange),
+]
+
+
+def campaign(rounds: int, seed: int, folder: Path) -> Counter[tuple[str, str]]:
+    """Run `rounds` faults; return how often each was noticed by what.
+
+    Raises
+    ------
+    AssertionError
+        The results of a round are not those of an undisturbed run.
+    """
+    one = Campaign(copy_project(folder / "project"), random.Random(seed))
+    (one.project / "tiny.yaml").write_text(CONFIG)
+    code, text = one.run(*one.command())
+    assert code == 0, text
+    one.whole = one.files()
+    noticed: Counter[tuple[str, str]] = Counter()
+    for number in range(rounds):
+        fault = FAULTS[number % len(FAULTS)] if number < len(FAULTS) else one.rng.choice(FAULTS)
+        what = fault(one)
+        said = one.recover()
+        by = said[0] if said else "made again, or of no consequence, without a word"
+        print(f"{number + 1}/{rounds} {what}: {' | '.join(said) or 'nothing'}", flush=True)
+        now = one.files()
+        differing = sorted(
+            path for path in {*now, *one.whole} if now.get(path) != one.whole.get(path)
+        )
+        assert not differing, f"round {number + 1}, {what}: {differing[:5]} differ; said: {said}"
+        assert "NOT RECOVERED" not in said, f"round {number + 1}, {what}: {said}"
+        noticed[what, by] += 1
+    return noticed
+
+
+def main() -> None:
+    """Run the campaign and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="default: a temporary one")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        noticed = campaign(chosen.rounds, chosen.seed, chosen.folder or Path(temporary))
+    print("\n| fault | noticed by | rounds |\n|---|---|--:|")
+    for (what, by), count in sorted(noticed.items()):
+        print(f"| {what} | {by} | {count} |")
+
+
+if __name__ == "__main__":
+    main()
