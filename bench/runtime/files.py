@@ -63,6 +63,9 @@ def writing(path: Path) -> Iterator[None]:
 def appearing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; what was written there becomes `path` at the end.
 
+    Whoever may read a new file of this process may read it, whatever wrote it: safetensors makes its
+    files for their owner alone.
+
     Raises
     ------
     BenchError
@@ -73,7 +76,11 @@ def appearing(path: Path) -> Iterator[Path]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _forget_killed(path)
+            partial.touch()
+            mode = partial.stat().st_mode
             yield partial
+            if partial.stat().st_mode != mode:
+                partial.chmod(mode)
             os.replace(partial, path)
         finally:
             # A disk that refuses this too must not hide the error that came first.
