@@ -3,6 +3,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -40,9 +41,12 @@ if INSTALLED and workflow.deployment_settings.deployment_method:
     )
 
 # The jobs use the code that was planned with, from whatever folder Snakemake was called, and not
-# a module of the same name that lies there.
-modules = [ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
-os.environ.update(PYTHONPATH=os.pathsep.join(modules), PYTHONSAFEPATH="1")
+# a module of the same name that lies there. It is said in the shell, since Snakemake takes PYTHONPATH
+# out of the environment of a job that conda is used for.
+shell.prefix(
+    "set -euo pipefail; export PYTHONSAFEPATH=1"
+    f" PYTHONPATH={shlex.quote(ROOT)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+)
 
 try:
     # Snakemake has read them already, and of a key given twice it has dropped the first.
