@@ -18,6 +18,7 @@ from bench.runtime.out_of_memory import out_of_memory
 from bench.runtime.places import INSTALL
 from bench.runtime.signals import InterruptedJobError, stopping_cleanly
 
+MAY_PASS = 70  # EX_SOFTWARE: another attempt may end otherwise
 AGAIN = "what was finished is kept: run the same command again"
 
 
@@ -37,8 +38,8 @@ def exit_code(command: Callable[[], int | None]) -> int:
     """Run `command` and return the exit code; the last line on standard error says what ended it.
 
     It is what the command returns or 0 when all went well, 128 and the signal's number when the
-    job was told to stop, as a shell counts it, and 1 otherwise. Only what nobody foresaw leaves a
-    traceback.
+    job was told to stop, as a shell counts it, 1 where another attempt would end as this one, and
+    `MAY_PASS` where it may not: memory was full, or nobody foresaw it, which leaves a traceback.
     """
     try:
         with stopping_cleanly():
@@ -55,7 +56,7 @@ def exit_code(command: Callable[[], int | None]) -> int:
         return 128 + signal.SIGPIPE
     except Exception as error:
         print(f"error: {explained(error)}", file=sys.stderr)
-        return 1
+        return MAY_PASS if sentence(error) is None or out_of_memory(error) else 1
 
 
 def explained(error: Exception) -> str:
