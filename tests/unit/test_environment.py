@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from collections import defaultdict
@@ -100,6 +101,23 @@ def test_autoattack_is_from_git_at_a_commit_in_conda_and_from_pypi_in_the_lock(p
     assert COMMIT.fullmatch(pip[FROM_GIT].url)
     assert [name for name, requirement in pip.items() if requirement.url] == [FROM_GIT]
     assert FROM_PYPI in locked("3.12")
+
+
+def test_pip_finds_one_set_of_packages_for_conda(pip):
+    """All but what is in git, with the Python that conda installs; nothing is installed."""
+    pins = "\n".join(str(pin) for pin in pip.values() if not pin.url)
+    uv = Path(sys.executable).with_name("uv")
+    command = [uv, "pip", "compile", "-q", "--python-version", "3.12", "--no-header", "-"]
+    done = subprocess.run(command, input=pins, capture_output=True, text=True, check=False)
+    if re.search("dns error|failed to fetch|error sending request", done.stderr, re.IGNORECASE):
+        pytest.skip("PyPI cannot be reached")
+    assert done.returncode == 0, done.stderr
+    found = {
+        canonicalize_name(Requirement(line).name)
+        for line in done.stdout.splitlines()
+        if "==" in line
+    }
+    assert found >= set(pip) - {FROM_GIT}
 
 
 def test_condas_own_packages_are_pinned_and_its_python_is_one_that_the_suite_supports(conda):
