@@ -26,15 +26,19 @@ def copy_project(folder: Path) -> Path:
 
 
 def snakemake(
-    project: Path, *arguments: str, path: Path | None = None, timeout: int = 1200
+    project: Path,
+    *arguments: str,
+    path: Path | None = None,
+    timeout: int = 1200,
+    python: Path | str = sys.executable,
 ) -> subprocess.CompletedProcess[str]:
-    """Run Snakemake in `project`; the modules in `path` hide installed ones of the same name."""
+    """Run `python`'s Snakemake in `project`; modules in `path` hide installed ones of that name."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(project / ".cache"), "NO_COLOR": "1"}
     environment.pop("PYTHONPATH", None)
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
+        [python, "-m", "snakemake", *arguments],
         cwd=project,
         env=environment,
         capture_output=True,
