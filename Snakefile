@@ -29,10 +29,6 @@ include: "workflow/rules/diagnose.smk"
 include: "workflow/rules/analyse.smk"
 
 
-onstart:
-    stop_without_device()
-
-
 rule all:
     default_target: True
     input:

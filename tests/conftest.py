@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-SLOW = ("workflow", "end_to_end", "gpu", "traps")
+SLOW = ("workflow", "end_to_end", "gpu", "slurm", "traps")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

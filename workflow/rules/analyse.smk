@@ -1,3 +1,15 @@
+# Seconds each, and no GPU: not worth a place in the queue of a cluster.
+localrules:
+    summary,
+    default_summary,
+    statistics,
+    claims,
+    ablations,
+    tables,
+    figures,
+    report_page,
+
+
 rule summary:
     input:
         origins=origins(),
@@ -5,8 +17,8 @@ rule summary:
         diagnosed=of_every_diagnosed("diagnostics_record"),
         transferred=transfers(PATHS.transfer_record),
         references=references(),
-        reported=of_suite("config/reported.csv"),
-        cards=of_suite("config/robustbench.csv"),
+        reported=own("config/reported.csv"),
+        cards=own("config/robustbench.csv"),
     output:
         summary=report(PATHS.summary, category="Numbers"),
         costs=PATHS.costs,
@@ -15,7 +27,7 @@ rule summary:
     conda:
         "../../environment.yml"
     params:
-        folder=PATHS.folder,
+        folder=experiment_folder,
         code=analysis_digest("summary"),
         spec=experiment_spec(),
     shell:
@@ -47,7 +59,7 @@ rule statistics:
     conda:
         "../../environment.yml"
     params:
-        folder=PATHS.folder,
+        folder=experiment_folder,
         code=analysis_digest("statistics.table"),
     shell:
         "python -m bench statistics --folder {params.folder} > {log} 2>&1"
@@ -59,7 +71,7 @@ rule claims:
         costs=rules.summary.output.costs,
         histories=of_every_training("history"),
         runs=of_every_run("examples_folder"),
-        claims=CLAIM_FILES,
+        claims=[local(path) for path in CLAIM_FILES],
     output:
         PATHS.claims,
         PATHS.table("claims", "md"),
@@ -68,7 +80,7 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
-        folder=PATHS.folder,
+        folder=experiment_folder,
         code=analysis_digest("claims.table"),
     shell:
         "python -m bench claims --folder {params.folder} --claims {input.claims:q}"
@@ -87,7 +99,7 @@ rule ablations:
     conda:
         "../../environment.yml"
     params:
-        folder=PATHS.folder,
+        folder=experiment_folder,
         code=analysis_digest("ablations"),
         spec=experiment_spec(),
     shell:
@@ -107,7 +119,7 @@ rule tables:
     conda:
         "../../environment.yml"
     params:
-        folder=PATHS.folder,
+        folder=experiment_folder,
         code=analysis_digest("tables"),
     shell:
         "python -m bench tables --folder {params.folder} > {log} 2>&1"
@@ -124,8 +136,8 @@ rule figures:
             *transfers(PATHS.transfer_record),
         ],
         ablations=ablation_files()[:1],
-        reported=of_suite("config/reported.csv"),
-        reference=of_suite("config/robustbench.csv"),
+        reported=own("config/reported.csv"),
+        reference=own("config/robustbench.csv"),
     output:
         figure_files(["pdf", "png"]),
         shown=[report(path, category="Figures") for path in figure_files(["svg"])],
@@ -134,7 +146,7 @@ rule figures:
     conda:
         "../../environment.yml"
     params:
-        folder=PATHS.folder,
+        folder=experiment_folder,
         code=analysis_digest("plots.draw", *FIGURE_MODULES),
         diagnosed=run_names(EXPERIMENT.diagnosed()),
     shell:
@@ -157,9 +169,9 @@ rule report_page:
             *transfers(),
             *transfers(PATHS.transfer_record),
         ],
-        reported=of_suite("config/reported.csv"),
-        reference=of_suite("config/robustbench.csv"),
-        citation=of_suite("CITATION.cff"),
+        reported=own("config/reported.csv"),
+        reference=own("config/robustbench.csv"),
+        citation=own("CITATION.cff"),
     output:
         PATHS.report,
     log:
@@ -167,7 +179,7 @@ rule report_page:
     conda:
         "../../environment.yml"
     params:
-        folder=PATHS.folder,
+        folder=experiment_folder,
         code=analysis_digest("report.page", *FIGURE_MODULES),
         texts=page_texts(),
         diagnosed=run_names(EXPERIMENT.diagnosed()),

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = str(workflow.current_basedir.join("../..").get_path_or_uri(secret_free=True))
@@ -18,6 +19,7 @@ from bench.config.experiment import experiment, spec_json
 from bench.config.loading import read_yaml
 from bench.config.schema import CHECKPOINTS
 from bench.data.listing import listing_digest
+from bench.planning import slurm
 from bench.planning.sizes import check_sizes
 from bench.results import staleness
 from bench.results.figures import FIGURES
@@ -71,9 +73,9 @@ RUN = PATHS.run("{method}", "{seed}")  # of a job, whose wildcards the rule fill
 # They are imported by their names, which the digest of the code does not follow.
 FIGURE_MODULES = [f"plots.{figure.name}" for figure in FIGURES]
 DEFAULT = "paper"  # its summary is copied to results/summary.csv
-GPUS = 1 if EXPERIMENT.compute.device == "cuda" else 0
+ON_CUDA = EXPERIMENT.compute.device == "cuda"
 # On a device a job is one busy thread, and --cores must not keep a device idle.
-THREADS = EXPERIMENT.compute.threads or (1 if GPUS else 4)
+THREADS = EXPERIMENT.compute.threads or (1 if ON_CUDA else 4)
 
 
 TRAINED = "|".join(method.label for method in EXPERIMENT.methods)
@@ -85,21 +87,74 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def stop_without_device():
-    """End a run on this machine before its first job if jobs need a device and it has none."""
-    waiting = {job.rule.name for job in workflow.dag.needrun_jobs()}
-    computing = (
-        "train",
-        "network",
-        "evaluate",
-        "evaluate_part",
-        "reference",
-        "diagnose",
+# A GPU, as each executor calls it: `gpu` is the lock of this machine and Slurm's, and Kubernetes' with
+# the manufacturer; `nvidia_gpu` is Google Batch's, `_gpus` AWS Batch's. A job without a GPU has none of
+# these keys, since some take the key alone for a request. `attempt` is for the line below.
+GPU = {"gpu": 1, "gpu_manufacturer": "nvidia", "nvidia_gpu": 1, "_gpus": 1}
+REQUEST = {
+    "attempt": lambda wildcards, attempt: attempt,
+    **(GPU if ON_CUDA else {}),
+}
+
+
+def attempt(command):
+    """Return the line of a job that may be sent again, whose attempts are all in one log.
+
+    A command that ended with 1 would end so again: the next attempts end without it.
+    """
+    return (
+        "test {resources.attempt} -gt 1 || rm -f {log} {log}.final\n"
+        "test ! -e {log}.final || exit 1\n"
+        f"python -m bench {command} >> {{log}} 2>&1 || {{{{\n"
+        "    code=$?; test $code -ne 1 || touch {log}.final; exit $code\n"
+        "}}"
     )
-    need = {*computing, "transfer"}
-    if GPUS and workflow.local_exec and waiting & need:
-        if not devices():
-            raise WorkflowError(ABSENT)
+
+
+def asked(job):
+    """Return the resources of a job, but for those that depend on files which are not there yet."""
+    later = {"disk", "disk_mb", "tmpdir"}
+    return dict(
+        job.rule.expand_resources(
+            job.wildcards_dict, job.input, 1, skip_evaluation=later
+        )
+    )
+
+
+@cache
+def stop_where_jobs_cannot_run():
+    """End a run before it builds an environment or sends a job, if its jobs could not run."""
+    executor = workflow.executor_plugin
+    planned_only = executor is None or workflow.dryrun or workflow.touch
+    if planned_only or not workflow.is_main_process:
+        return
+    try:
+        if workflow.local_exec and ON_CUDA and not devices():
+            raise BenchError(ABSENT)
+        if executor.name == "slurm":
+            sent = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+            settings = workflow.executor_settings
+            settings.status_command = slurm.ready(
+                [(job.rule.name, asked(job)) for job in sent],
+                at_once=workflow.nodes,
+                interval=settings.init_seconds_before_status_checks,
+            )
+    except BenchError as error:
+        raise WorkflowError(str(error))
+
+
+def ready(wildcards):
+    """Return the priority of a job that trains or attacks.
+
+    Snakemake asks for it when it knows which jobs have to run, and before it builds environments.
+    """
+    stop_where_jobs_cannot_run()
+    return 0
+
+
+def own(name):
+    """Return a file of the suite, which no storage holds."""
+    return local(of_suite(name))
 
 
 def about_images(wildcards):
@@ -225,8 +280,22 @@ def final_files():
     ]
 
 
-def run_folder(wildcards):
-    return PATHS.run(wildcards.method, wildcards.seed).folder
+def here(folder, output):
+    """Return `folder` where the job finds it: a storage keeps its local files below a prefix."""
+    prefix, _, _ = str(output[0]).rpartition(str(PATHS.folder))
+    return Path(prefix, folder)
+
+
+def experiment_folder(wildcards, output):
+    return here(PATHS.folder, output)
+
+
+def run_folder(wildcards, output):
+    return here(PATHS.run(wildcards.method, wildcards.seed).folder, output)
+
+
+def reference_folder(wildcards, output):
+    return here(PATHS.reference(wildcards.name).folder, output)
 
 
 def run_names(runs):
@@ -261,7 +330,7 @@ def network_code(wildcards):
 def network_files(wildcards):
     """Return the files of others that a job reads; one that is missing is told by the job."""
     spec = network_inputs(wildcards).spec
-    return [path for path in (spec.path, spec.source) if path and path.is_file()]
+    return [local(path) for path in (spec.path, spec.source) if path and path.is_file()]
 
 
 def origin_spec(wildcards):

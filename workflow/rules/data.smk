@@ -1,3 +1,8 @@
+# It downloads, which nodes of a cluster often cannot.
+localrules:
+    data,
+
+
 # A checkpoint, so that what is downstream is looked at again once it has run: images that are read
 # again and have the same fingerprint leave data.json with the same content, and retrain nothing.
 checkpoint data:

@@ -17,19 +17,20 @@ rule diagnose:
         surfaces=RUN.surfaces,
     log:
         PATHS.log("diagnose/{method}/seed{seed}"),
+    priority: ready
     conda:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=GPUS,
-        mem_mb=8000,
-        runtime="4h",
+        **REQUEST,
     params:
         **(of_method(staleness.diagnostics_inputs) if DIAGNOSED else NOTHING),
         folder=run_folder,
     shell:
-        "python -m bench diagnose --spec {params.spec:q} --method {wildcards.method}"
-        " --seed {wildcards.seed} --data {input.images} --folder {params.folder} > {log} 2>&1"
+        attempt(
+            "diagnose --spec {params.spec:q} --method {wildcards.method}"
+            " --seed {wildcards.seed} --data {input.images} --folder {params.folder}"
+        )
 
 
 rule transfer:
@@ -42,18 +43,19 @@ rule transfer:
         table=PATHS.transfer("{seed}"),
     log:
         PATHS.log("transfer/seed{seed}"),
+    priority: ready
     conda:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=GPUS,
-        mem_mb=8000,
-        runtime="4h",
+        **REQUEST,
     params:
         spec=transfer_param("spec"),
         code=transfer_param("code"),
         methods=labels_of_seed,
-        folder=PATHS.folder,
+        folder=experiment_folder,
     shell:
-        "python -m bench transfer --spec {params.spec:q} --methods {params.methods}"
-        " --seed {wildcards.seed} --data {input.images} --folder {params.folder} > {log} 2>&1"
+        attempt(
+            "transfer --spec {params.spec:q} --methods {params.methods}"
+            " --seed {wildcards.seed} --data {input.images} --folder {params.folder}"
+        )

@@ -13,21 +13,22 @@ rule evaluate_part:
     wildcard_constraints:
         part=r"\d+",
         of=r"\d+",
+    priority: ready
     conda:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=GPUS,
-        mem_mb=8000,
-        runtime="12h",
+        **REQUEST,
     params:
         **of_run(staleness.evaluation_inputs),
         trained=origin_spec,
         folder=run_folder,
     shell:
-        "python -m bench evaluate --spec {params.spec:q} --train-spec {params.trained:q}"
-        " --method {wildcards.method} --seed {wildcards.seed} --data {input.images}"
-        " --folder {params.folder} --part {wildcards.part}/{wildcards.of} > {log} 2>&1"
+        attempt(
+            "evaluate --spec {params.spec:q} --train-spec {params.trained:q}"
+            " --method {wildcards.method} --seed {wildcards.seed} --data {input.images}"
+            " --folder {params.folder} --part {wildcards.part}/{wildcards.of}"
+        )
 
 
 rule evaluate:
@@ -43,21 +44,22 @@ rule evaluate:
         examples=directory(RUN.examples_folder),
     log:
         PATHS.log("evaluate/{method}/seed{seed}"),
+    priority: ready
     conda:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=GPUS,
-        mem_mb=8000,
-        runtime="12h",
+        **REQUEST,
     params:
         **of_run(staleness.evaluation_inputs),
         trained=origin_spec,
         folder=run_folder,
     shell:
-        "python -m bench evaluate --spec {params.spec:q} --train-spec {params.trained:q}"
-        " --method {wildcards.method} --seed {wildcards.seed} --data {input.images}"
-        " --folder {params.folder} > {log} 2>&1"
+        attempt(
+            "evaluate --spec {params.spec:q} --train-spec {params.trained:q}"
+            " --method {wildcards.method} --seed {wildcards.seed} --data {input.images}"
+            " --folder {params.folder}"
+        )
 
 
 rule reference:
@@ -68,16 +70,17 @@ rule reference:
         record=PATHS.reference("{name}").evaluation_record,
     log:
         PATHS.log("reference/{name}"),
+    priority: ready
     conda:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=GPUS,
-        mem_mb=8000,
-        runtime="12h",
+        **REQUEST,
     params:
         **of_experiment(staleness.reference_inputs),
-        folder=lambda wildcards: PATHS.reference(wildcards.name).folder,
+        folder=reference_folder,
     shell:
-        "python -m bench reference --name {wildcards.name} --spec {params.spec:q}"
-        " --data {input.images} --folder {params.folder} > {log} 2>&1"
+        attempt(
+            "reference --name {wildcards.name} --spec {params.spec:q}"
+            " --data {input.images} --folder {params.folder}"
+        )

@@ -11,19 +11,20 @@ rule network:
         PATHS.log("network/{method}/seed{seed}"),
     wildcard_constraints:
         method=EXTERNAL,
+    priority: ready
     conda:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=GPUS,
-        mem_mb=8000,
-        runtime="1h",
+        **REQUEST,
     params:
         spec=network_spec,
         code=network_code,
         folder=run_folder,
         experiment=NAME,
     shell:
-        "python -m bench network --spec {params.spec:q} --experiment {params.experiment}"
-        " --method {wildcards.method} --data {input.images}"
-        " --folder {params.folder} > {log} 2>&1"
+        attempt(
+            "network --spec {params.spec:q} --experiment {params.experiment}"
+            " --method {wildcards.method} --data {input.images}"
+            " --folder {params.folder}"
+        )

@@ -11,19 +11,20 @@ rule train:
         PATHS.log("train/{method}/seed{seed}"),
     wildcard_constraints:
         method=TRAINED or "(?!)",
+    priority: ready
     conda:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=GPUS,
-        mem_mb=8000,
-        runtime="12h",
+        **REQUEST,
     params:
         spec=train_spec,
         code=train_code,
         folder=run_folder,
         experiment=NAME,
     shell:
-        "python -m bench train --spec {params.spec:q} --experiment {params.experiment}"
-        " --method {wildcards.method} --seed {wildcards.seed} --data {input.images}"
-        " --folder {params.folder} > {log} 2>&1"
+        attempt(
+            "train --spec {params.spec:q} --experiment {params.experiment}"
+            " --method {wildcards.method} --seed {wildcards.seed} --data {input.images}"
+            " --folder {params.folder}"
+        )
