@@ -63,8 +63,8 @@ def writing(path: Path) -> Iterator[None]:
 def appearing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; what was written there becomes `path` at the end.
 
-    Whoever may read a new file of this process may read it, whatever wrote it: safetensors makes its
-    files for their owner alone.
+    Whoever may read a new file of this process may read it, whatever wrote it: safetensors makes
+    its files for their owner alone.
 
     Raises
     ------
