@@ -98,16 +98,19 @@ REQUEST = {
 
 
 def attempt(command):
-    """Return the line of a job that may be sent again, whose attempts are all in one log.
+    """Return the line of a job that may be sent again, and keeps the log of each failed attempt.
 
-    A command that ended with 1 would end so again: the next attempts end without it.
+    Snakemake removes the log before the next one. A command that ended with 1 would end so again:
+    the next attempts say what it said.
     """
     return (
-        "test {resources.attempt} -gt 1 || rm -f {log} {log}.final\n"
-        "test ! -e {log}.final || exit 1\n"
+        "test {resources.attempt} -gt 1 || rm -f {log}.*\n"
+        "test ! -e {log}.final || {{ cp {log}.final {log}; exit 1; }}\n"
+        ": > {log}; ln -f {log} {log}.{resources.attempt}\n"
         f"python -m bench {command} >> {{log}} 2>&1 || {{{{\n"
-        "    code=$?; test $code -ne 1 || touch {log}.final; exit $code\n"
-        "}}"
+        "    code=$?; test $code -ne 1 || cp {log} {log}.final; exit $code\n"
+        "}}\n"
+        "rm {log}.{resources.attempt}"
     )
 
 
