@@ -153,7 +153,7 @@ def own_recipes(runs: Sequence[EvaluatedRun], experiment: Experiment | None) -> 
     specs = {_pair(run): run.training.spec for run in runs if isinstance(run.training, TrainRecord)}
     standard = {label for (label, _), spec in specs.items() if spec.method == "standard"}
     recipes = {pair: _recipe_of(spec, standard) for pair, spec in specs.items()}
-    if experiment:
+    if experiment and experiment.training:
         shared = _recipe(experiment.training)
         # Records were checked against the config, so their recipe is its.
         return {pair for pair, recipe in recipes.items() if recipe != shared}

@@ -98,6 +98,8 @@ OPTIONAL: dict[str, Any] = {
     "ablations": {},
     "claims": None,
 }
+# What only a training needs, so that networks of others may be evaluated alone.
+OF_TRAINING = ("seeds", "model", "training", "methods")
 
 
 def experiment(raw: Any) -> Experiment:
@@ -109,8 +111,10 @@ def experiment(raw: Any) -> Experiment:
         raise ConfigError(f"config: expected keys and values, got {raw!r}")
     known = tuple(dict.fromkeys(("experiment", "seeds", "methods", *KINDS, *OPTIONAL)))
     problems, parts = Problems(), dict[str, Any]()
-    check_keys(raw, known, [key for key in known if key not in OPTIONAL], problems, where="config")
     given = {**OPTIONAL, **raw}
+    alone = bool(given["networks"]) and not given.get("methods")
+    needed = [key for key in known if key not in OPTIONAL and not (alone and key in OF_TRAINING)]
+    check_keys(raw, known, needed, problems, where="config")
     readers: dict[str, Callable[[Any], Any]] = {
         "experiment": _name,
         "seeds": _seeds,
@@ -128,11 +132,16 @@ def experiment(raw: Any) -> Experiment:
         with problems.collecting():
             _fill_in_steps(parts)
     with problems.collecting():
+        parts["networks"] = _networks(given["networks"])
+        if alone and "seeds" not in given:
+            seeds = (seed for network in parts["networks"].values() for seed in network.weights)
+            parts["seeds"] = tuple(sorted(set(seeds)))
+    with problems.collecting():
         parts["diagnostics"] = _diagnostics(given["diagnostics"], parts.get("seeds"))
     with problems.collecting():
         # Whether there are files of these names is asked where they are read.
         parts["claims"] = value_of(tuple[str, ...] | None, given["claims"], "claims")
-    if "methods" in given:
+    if not alone and "methods" in given:
         shared = Shared(
             recipe=given["training"] if "training" in parts else None,
             threat=parts.get("threat"),
@@ -140,11 +149,9 @@ def experiment(raw: Any) -> Experiment:
         )
         with problems.collecting():
             parts["methods"] = _methods(given["methods"], shared)
-    with problems.collecting():
-        parts["networks"] = _networks(given["networks"])
-    if parts.get("methods"):
+    if alone or parts.get("methods"):
         with problems.collecting():
-            parts["ablations"] = _ablations(given["ablations"], parts["methods"])
+            parts["ablations"] = _ablations(given["ablations"], parts.get("methods", ()))
     problems.settle()
     whole = Experiment(**parts)
     _check_across(whole, problems)
@@ -186,7 +193,8 @@ def _check_across(experiment: Experiment, problems: Problems) -> None:
                 "one"
             )
     with problems.collecting():
-        _check_needs(experiment.methods, experiment.training.start)
+        shared = experiment.training
+        _check_needs(experiment.methods, shared.start if shared else None)
     for label, seed in experiment.evaluated():
         if experiment.attacks_use_networks and len(experiment.labels_of(seed)) < 2:
             problems.add(

@@ -104,18 +104,21 @@ class DiagnosticsSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Methods trained on one data set with the same seeds, and how they are evaluated."""
+    """Methods trained on one data set with the same seeds, and how they are evaluated.
+
+    Where networks of others are evaluated alone, there are no methods, and `seeds` are theirs.
+    """
 
     experiment: str
     seeds: tuple[Whole, ...]
     data: Data
-    model: Model
     threat: Threat
     compute: Compute
-    training: Training
-    methods: tuple[Method, ...]
     evaluation: Evaluation
     reference: Reference
+    model: Model | None = None
+    training: Training | None = None
+    methods: tuple[Method, ...] = ()
     networks: dict[str, Network] = field(default_factory=dict)
     diagnostics: Diagnostics | None = None
     ablations: tuple[Ablation, ...] = ()

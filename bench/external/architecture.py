@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ from bench.runtime.exit_code import code_error
 
 Builder = Callable[..., nn.Module]
 CLASSES = ("classes", "num_classes", "n_classes", "nclass")
+# What a package raises of arguments that do not go together.
+REFUSALS = (AssertionError, TypeError, ValueError, RuntimeError, LookupError, AttributeError)
 CHANNELS = ("channels", "in_channels", "in_chans", "num_channels", "n_channels")
 
 
@@ -45,7 +48,11 @@ def build(
         if kind == "timm":
             return _timm(name, arguments, classes, channels, where)
         if kind == "robustbench":
-            return _called(_robustbench(name, where), arguments, classes, channels, where)
+            builder = _robustbench(name, where)
+            try:
+                return _called(builder, arguments, classes, channels, where)
+            except REFUSALS as error:
+                raise _refused("RobustBench", name, error, where) from None
         if kind:
             path = Path(kind).expanduser().absolute()
             function = _function(path, name, where)
@@ -53,6 +60,10 @@ def build(
                 return _called(function, arguments, classes, channels, where)
             except Exception as error:
                 raise code_error(error, path, f"{name} cannot be built") from error
+        if name.endswith(".py"):
+            raise ConfigError(
+                f"{where}.architecture: {name} is a file; name its function too, as {name}:build"
+            )
         return base.build(name, classes=classes, channels=channels, seed=0, **arguments)
 
 
@@ -93,9 +104,17 @@ def _timm(
     given = {"num_classes": classes, "in_chans": channels, **arguments}
     try:
         network: nn.Module = timm.create_model(name, pretrained=False, **given)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{where}.arguments: timm cannot build {name} ({error})") from None
+    except REFUSALS as error:
+        raise _refused("timm", name, error, where) from None
     return network
+
+
+def _refused(package: str, name: str, error: Exception, where: str) -> ConfigError:
+    said = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
+    return ConfigError(
+        f"{where}.arguments: {package} cannot build {name} of them ({said}); give those of a "
+        "variant that it has"
+    )
 
 
 def _robustbench(name: str, where: str) -> Builder:

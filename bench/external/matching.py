@@ -120,8 +120,8 @@ def mismatch(state: State, target: State) -> str:
                     f"have {ours[1]}; use weights that were trained on such images"
                 )
     if missing or extra:
-        unlike = [name for name in [*extra, *missing] if re.search(r"\.\d+\.|block|layer", name)]
-        if unlike:
+        # Of another depth, only blocks are there or not.
+        if all(re.search(r"\.\d+\.|block|layer", name) for name in [*extra, *missing]):
             have = f"has {extra[0]}" if extra else f"lacks {missing[0]}"
             return (
                 f"the weights are of another depth: the file {have}"

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bench.runtime.errors import BenchError
+from bench.runtime.exit_code import named
 from bench.runtime.out_of_memory import out_of_memory
 
 DEPTH = 4  # of mappings in mappings, as in {"state_dict": {"model": {...}}}
@@ -47,7 +48,7 @@ def read_weights(path: Path, *, where: str) -> WeightsFile:
     """
     if not path.is_file():
         raise BenchError(f"{where}: there is no file {path}; give the path from this folder")
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" or _has_header(path):
         raw, metadata = _safetensors(path, where)
     else:
         raw, metadata = _torch(path, where), {}
@@ -57,6 +58,12 @@ def read_weights(path: Path, *, where: str) -> WeightsFile:
             f"{where}: {path} holds no weights; save `network.state_dict()` with torch.save"
         )
     return WeightsFile(entries, metadata)
+
+
+def _has_header(path: Path) -> bool:
+    """Return whether a file of another name is safetensors: a length of 8 bytes, then JSON."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
 
 
 def _safetensors(path: Path, where: str) -> tuple[State, Mapping[str, str]]:
@@ -89,10 +96,9 @@ def _torch(path: Path, where: str) -> Any:
     except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
         if out_of_memory(error):
             raise
-        first = " ".join(str(error).split()).partition(". ")[0]
         raise BenchError(
-            f"{where}: {path} cannot be read as weights ({first}); it may be truncated, or a "
-            "TorchScript archive: save `network.state_dict()` with torch.save"
+            f"{where}: {path} cannot be read as weights ({named(error)}); it may be truncated, or "
+            "a TorchScript archive: save `network.state_dict()` with torch.save"
         ) from None
 
 

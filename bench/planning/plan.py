@@ -78,11 +78,13 @@ class Row:
 class Plan:
     """All that is known of an experiment before it runs; `disk` in bytes, None where unknown.
 
-    `uncounted` are labels of registered attacks that no evaluation has been recorded with.
+    `uncounted` are labels of registered attacks that no evaluation has been recorded with;
+    `external` says what is to be done for networks of others, whose time is not estimated.
     """
 
     experiment: Experiment
     rows: tuple[Row, ...]
+    external: str
     uncounted: tuple[str, ...]
     devices: tuple[str, ...]
     disk: dict[str, int] | None
@@ -154,6 +156,7 @@ def make_plan(
     return Plan(
         experiment=experiment,
         rows=rows,
+        external=_external(stale),
         uncounted=tuple(dict.fromkeys(uncounted)),
         devices=tuple(sorted(past.devices | tried.devices | computed.devices)),
         disk=disk_bytes(experiment, size, max(parameters)) if size and parameters else None,
@@ -194,7 +197,7 @@ def _check_networks(experiment: Experiment, size: Size, *, tried: bool) -> None:
 
 def _counted(experiment: Experiment, size: Size | None) -> tuple[int, int] | None:
     """Return the most parameters and bytes of device memory, if torch is here to count them."""
-    if size is None:
+    if size is None or not experiment.methods:
         return None
     try:
         from bench.planning.counted import check_methods, device_bytes, parameters
@@ -276,14 +279,15 @@ def as_text(plan: Plan) -> str:
     counts = ", ".join(f"{to_do[kind]} {KINDS[kind][1]}" for kind in kinds)
     unread = "" if plan.data_ready else ", and the images are still to be read"
     lines = [
-        f"{experiment.experiment}: {len(plan.rows)} methods x {len(experiment.seeds)} seeds, "
-        f"{', '.join(model.label for model in experiment.models)} on {experiment.data.name}, "
+        f"{experiment.experiment}: {_trained(experiment)} on {experiment.data.name}, "
         f"{compute.device}{threads}",
         "",
         *table(["method", *heads, "h left", "basis"], rows),
         "",
         f"to do: {counts}{unread}",
     ]
+    if plan.external:
+        lines.append(f"not in the table: {plan.external}")
     if experiment.reference.models:
         lines.append(f"not in the table: {len(experiment.reference.models)} RobustBench model(s)")
     missing = UNKNOWN if plan.sized else UNREAD
@@ -308,6 +312,28 @@ def as_text(plan: Plan) -> str:
             f"device memory: about {amount(plan.device_memory)}, counted; the allocator takes more"
         )
     return "\n".join(lines)
+
+
+def _trained(experiment: Experiment) -> str:
+    if not experiment.methods:
+        return "nothing to train"
+    models = ", ".join(model.label for model in experiment.models)
+    return f"{len(experiment.methods)} methods x {len(experiment.seeds)} seeds, {models}"
+
+
+def _external(stale: Staleness) -> str:
+    """Return what is to be done for networks of others; empty where the config has none."""
+    runs = stale.experiment.external()
+    take = {pair for pair in runs if stale.weights(*pair)}
+    evaluate = [pair for pair in runs if pair in take or stale.evaluation(*pair)]
+    diagnosed = [pair for pair in runs if pair in stale.experiment.diagnosed()]
+    diagnose = [pair for pair in diagnosed if pair in evaluate or stale.diagnostics(*pair)]
+    if not runs:
+        return ""
+    return (
+        f"{len(runs)} network(s) of others, of which {len(take)} to take, {len(evaluate)} to "
+        f"evaluate, {len(diagnose)} to diagnose"
+    )
 
 
 def _times(jobs: int, seconds: float | None) -> float | None:

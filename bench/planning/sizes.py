@@ -106,7 +106,7 @@ def disk_bytes(experiment: Experiment, size: Size, parameters: int) -> dict[str,
     return {
         "weights": 2 * weights * len(experiment.runs()),
         "data": (size.train + size.test) * (size.values + LABEL),
-        "while_training": max(training),
+        "while_training": max(training, default=0),
         "while_evaluating": size.test * size.values * FLOAT if attacked else 0,
     }
 
