@@ -21,6 +21,7 @@ from bench.analysis.sheets import (
 from bench.results.experiment import ExperimentResults
 from bench.results.flags import ON_TEST, OWN_RECIPE, SUBSET
 from bench.results.order import checkpoint_order
+from bench.results.origin import EXTERNAL_ORIGIN
 from bench.results.text import decimal, eps_text
 from bench.runtime.errors import BenchError
 
@@ -233,6 +234,8 @@ def _compared(row: Mapping[str, Any], attack: str, sources: dict[str, str]) -> s
 def costs(results: ExperimentResults) -> pd.DataFrame:
     """Return one row for each method, baselines first; NA where nothing was recorded.
 
+    Of networks that were trained elsewhere the evaluation alone is known.
+
     Seconds are means over seeds, passes are those of one image in one training step,
     `evaluation_seconds` of all attacks on one seed's checkpoints. `accuracy` is the mean over
     seeds of the best checkpoint under `attack`, and `accuracy_per_hour` that over the hours of one
@@ -249,11 +252,12 @@ def costs(results: ExperimentResults) -> pd.DataFrame:
     attack = strongest_at_best(ours) or ""
     best = ours[(ours["checkpoint"] == "best") & (ours["attack"] == attack)]
     accuracy = best.groupby("method")["accuracy"].mean()
+    elsewhere = set(ours.loc[ours["origin"] == EXTERNAL_ORIGIN, "method"])
     rows = []
     for label, name in names.items():
         own = every[every["method"] == label]
         trained = own[own["stage"] == "train"]
-        if trained.empty:
+        if trained.empty and label not in elsewhere:
             raise BenchError(
                 f"{results.paths.costs}: no training of {label}; make it with `bench summarize`"
             )
@@ -263,18 +267,18 @@ def costs(results: ExperimentResults) -> pd.DataFrame:
             {
                 "method": label,
                 "name": name,
-                "seeds": len(trained),
+                "seeds": own["seed"].nunique(),
                 "seconds_mean": seconds,
                 "seconds_std": trained["seconds"].std(),
                 "images_per_second": trained["images_per_second"].mean(),
                 "forward_passes": trained["forward_passes"].mean(),
                 "backward_passes": trained["backward_passes"].mean(),
                 "peak_memory_mb": trained["peak_memory_mb"].max(),
-                "evaluation_seconds": evaluated / len(trained),
+                "evaluation_seconds": evaluated / own["seed"].nunique(),
                 "attack": attack,
                 "accuracy": reached,
                 "accuracy_per_hour": reached / (seconds / 3600) if seconds > 0 else np.nan,
-                "device": listed(trained["device"]),
+                "device": listed(own["device"] if trained.empty else trained["device"]),
             }
         )
     return pd.DataFrame(rows)

@@ -152,6 +152,11 @@ def _check_results(run: RunPaths, witnesses: Witnesses, checkpoint: str, path: P
     """Raise BenchError unless records and per-example results say what the witnesses show."""
     if run.origin_record.is_file():
         evaluation, results = (one := read_run(run)).evaluation, one.results
+        if one.training.data.test_images != len(witnesses.digests):
+            raise BenchError(
+                f"{path}: states {len(witnesses.digests)} test images, and {run.origin_record} "
+                f"{one.training.data.test_images}; restore one of the two"
+            )
     else:
         evaluation = EvaluationRecord.read(run.evaluation_record, "restore it")
         results = read_results(run, evaluation, len(witnesses.digests))
@@ -169,10 +174,11 @@ def _check_results(run: RunPaths, witnesses: Witnesses, checkpoint: str, path: P
         )
     if evaluation.data.fingerprint != about.fingerprint:
         raise BenchError(f"{where}: of other images than {path}; restore one of the two")
-    fell: set[int] = set()
-    for attack in results[checkpoint].values():
-        examples = attack.examples
-        fell |= set(examples["index"][~examples["robust"]].tolist())
+    broken: dict[str, set[int]] = {}
+    for attack, result in results[checkpoint].items():
+        examples = result.examples
+        broken[attack] = set(examples["index"][~examples["robust"]].tolist())
+    fell = set[int]().union(*broken.values())
     shown = set(witnesses.index.tolist())
     if missing := sorted(fell - shown):
         raise BenchError(
@@ -184,3 +190,9 @@ def _check_results(run: RunPaths, witnesses: Witnesses, checkpoint: str, path: P
             f"{where}: image {extra[0]} is called robust, and its witness shows that it is not; the"
             " results were changed: evaluate again"
         )
+    for number, attack in zip(witnesses.index.tolist(), witnesses.attacks, strict=True):
+        if number not in broken.get(attack, ()):
+            raise BenchError(
+                f"{path}: image {number} is said to fall to {attack}, whose results say otherwise; "
+                "one of the two was changed: evaluate again"
+            )

@@ -281,17 +281,18 @@ def as_text(plan: Plan) -> str:
     lines = [
         f"{experiment.experiment}: {_trained(experiment)} on {experiment.data.name}, "
         f"{compute.device}{threads}",
-        "",
-        *table(["method", *heads, "h left", "basis"], rows),
-        "",
-        f"to do: {counts}{unread}",
     ]
+    if plan.rows:
+        lines += ["", *table(["method", *heads, "h left", "basis"], rows), ""]
+        lines.append(f"to do: {counts}{unread}")
     if plan.external:
-        lines.append(f"not in the table: {plan.external}")
+        lines.append(f"{'beside the table' if plan.rows else 'to do'}: {plan.external}")
     if experiment.reference.models:
         lines.append(f"not in the table: {len(experiment.reference.models)} RobustBench model(s)")
     missing = UNKNOWN if plan.sized else UNREAD
-    if left is None:
+    if not plan.rows:
+        lines.append("device hours left: unknown, as those of networks of others always are")
+    elif left is None:
         lines.append(f"device hours left: {missing}")
     else:
         whole = _sum([row.whole for row in plan.rows])
@@ -299,7 +300,7 @@ def as_text(plan: Plan) -> str:
             f"device hours left: {hours(left)} of {hours(whole)}, one job after another, "
             f"measured on {', '.join(plan.devices) or 'nothing yet'}"
         )
-    if left is not None and plan.uncounted:
+    if plan.rows and left is not None and plan.uncounted:
         lines.append(f"{UNCOUNTED}: {', '.join(plan.uncounted)}")
     if again := sum(row.again for row in plan.rows):
         lines.append(KEPT.format(again))

@@ -134,6 +134,17 @@ def test_a_row_is_what_a_hand_computes():
     assert row["device"] == "cpu, H200"
 
 
+def test_of_a_network_trained_elsewhere_the_evaluation_is_known():
+    rows = [cost(seed, "evaluate", seconds=10) for seed in (0, 1)]
+    ours = summary({"trades": [(90, 60), (90, 40)]}, attack="pgd20").assign(origin="external")
+    (row,) = costs(results(ours, costs=from_rows(COSTS, rows))).to_dict("records")
+    assert (row["seeds"], row["evaluation_seconds"], row["device"]) == (2, 10, "cpu")
+    assert pd.isna(row["seconds_mean"])
+    assert pd.isna(row["accuracy_per_hour"])
+    with pytest.raises(BenchError, match="no training of trades"):
+        costs(results(ours.assign(origin="trained"), costs=from_rows(COSTS, rows)))
+
+
 def test_what_a_record_does_not_tell_is_empty(results_factory):
     results_factory.run("trades", 0)
     (row,) = tables(results_factory)

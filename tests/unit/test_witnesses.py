@@ -22,7 +22,7 @@ from bench.data.dataset import Images, load, save, to_unit
 from bench.evaluation.importing import import_into
 from bench.evaluation.job import evaluate, load_network
 from bench.evaluation.recheck import recheck
-from bench.evaluation.witnesses import Witnesses, decode, encode
+from bench.evaluation.witnesses import Witnesses, decode, encode, of_all
 from bench.results.evaluated import read_run
 from bench.results.paths import RunPaths
 from bench.runtime.errors import BenchError
@@ -197,9 +197,28 @@ def _cut(run: RunPaths) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def _fewer_images(run: RunPaths) -> None:
+    """Leave out the robust images behind the last that fell, so that their share gets smaller."""
+    found = Witnesses.read(run.witnesses("best"))
+    digests = found.digests[: int(found.index[-1]) + 1]
+    if len(digests) == len(found.digests):
+        digests = torch.cat([digests, digests[:1]])
+    about = replace(found.about, images_sha256=of_all(digests))
+    replace(found, digests=digests, about=about).write(run.witnesses("best"))
+    _recorded(run)
+    data_of(run).unlink()
+
+
+def _other_attack(run: RunPaths) -> None:
+    _edited(attacks=lambda found: ["other"] * len(found))(run)
+    _recorded(run)
+
+
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
+        (_fewer_images, "test images"),
+        (_other_attack, "is said to fall to other"),
         (_edited(steps=lambda found: found.steps.flip(0)), "right on image|not the witnesses that"),
         (_without_record(_edited(steps=lambda found: -found.steps)), "network is right on image"),
         (
