@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.results.flags import OWN_RECIPE
+from bench.results.flags import EXTERNAL, OWN_RECIPE
 from bench.results.options import chosen, options_of
 
 METHODS = {
@@ -57,6 +57,7 @@ def method_name(
     options: Mapping[str, Any] | None = None,
     *,
     own_recipe: bool = False,
+    elsewhere: bool = False,
     network: str = "",
 ) -> str:
     """Return the name of a configuration's label, such as "TRADES (β=3)" for `trades_beta3`.
@@ -72,6 +73,8 @@ def method_name(
     own_recipe
         Whether it was trained otherwise than the others, which a label that says nothing more than
         the method would hide.
+    elsewhere
+        Whether it was trained elsewhere.
     network
         The label of its network where others have another one; the words of it that the method's
         label repeats are left out.
@@ -97,6 +100,8 @@ def method_name(
         remarks.append(SUFFIXES.get(rest, rest))
     elif own_recipe:
         remarks.append("own recipe")
+    if elsewhere:
+        remarks.append("trained elsewhere")
     if network:
         remarks.append(model_name(network))
     return f"{name} ({', '.join(remarks)})" if remarks else name
@@ -120,6 +125,7 @@ def names_of(rows: pd.DataFrame) -> dict[str, str]:
             row.base_method,
             options_of(row.options),
             own_recipe=OWN_RECIPE in row.flags.split(";"),
+            elsewhere=EXTERNAL in row.flags.split(";"),
             network=row.model if several else "",
         )
         for row in firsts.itertuples()

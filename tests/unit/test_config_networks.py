@@ -92,3 +92,17 @@ def test_two_normalizations_under_one_name_of_a_network_are_refused():
     plain = {"method": "trades", "model": {"name": "resnet18"}}
     read = experiment(settings({"methods": {"a": normalized(0.5), "b": plain}}))
     assert len({model.label for model in read.models}) == 2
+
+
+def test_networks_of_others_need_no_training():
+    raw = settings({"networks": {"a": {"weights": {"3": "a.pt", "1": "b.pt"}}}})
+    for key in ("seeds", "model", "training", "methods"):
+        del raw[key]
+    read = experiment(raw)
+    assert (read.methods, read.seeds) == ((), (1, 3))
+    assert read.evaluated() == read.external() == [("a", 3), ("a", 1)]
+    for key in ("seeds", "model", "training"):
+        with pytest.raises(ConfigError, match=key):
+            experiment(settings(without=key))
+    with pytest.raises(ConfigError, match="methods"):
+        experiment({**raw, "networks": {}})

@@ -153,6 +153,11 @@ def test_weights_are_found_however_they_are_wrapped(wrapping, plain, dataset, ta
     assert record.checkpoints.keys() == {"best"}
 
 
+def test_safetensors_are_known_by_their_content(plain, taken, tmp_path):
+    save_file(plain.state_dict(), tmp_path / "theirs.pt")
+    assert taken(tmp_path / "theirs.pt").network_record.is_file()
+
+
 def test_safetensors_and_a_file_of_the_users_own(plain, dataset, taken, tmp_path):
     save_file(plain.state_dict(), tmp_path / "theirs.safetensors")
     source = tmp_path / "nets.py"
@@ -237,6 +242,14 @@ def _planted(
         "grey": (small_cnn(channels=1).state_dict(), {}, "takes images of 1 channels"),
         "several": ({"model": state, "ema": ema}, {}, r"entry: .*'model' \(9.*'ema' \("),
         "claimed": (state, {"claimed": 60.0}, "claimed: 60 % is claimed"),
+        "fraction": (state, {"claimed": 0.95}, "claimed: 95"),
+        "variant": ({**state, "bn9.weight": torch.ones(8)}, {}, "another variant"),
+        "arguments": (
+            state,
+            {"architecture": "robustbench:WideResNet", "arguments": {"depth": 11}},
+            "arguments: RobustBench cannot build",
+        ),
+        "no function": (state, {"architecture": "nets.py", "arguments": {}}, "nets.py:build"),
         "untrained": (small_cnn().state_dict(), {}, "no better than guessing"),
     }
 
@@ -244,7 +257,7 @@ def _planted(
 ERRORS = (
     *("not normalised", "normalised twice", "0 to 255", "channels", "classes", "statistics"),
     *("no statistics", "head", "width", "depth", "architecture", "grey", "several", "claimed"),
-    "untrained",
+    *("untrained", "fraction", "variant", "arguments", "no function"),
 )
 
 

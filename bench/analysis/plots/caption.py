@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.analysis.names import model_name
 from bench.analysis.plots.context import Context
+from bench.results.origin import TRAINED
 from bench.results.text import eps_text
 
 DATASETS = {
@@ -65,6 +66,8 @@ def selection(context: Context) -> str:
         for label, shown in context.methods.items()
         if rows["selected_by"][label] == "clean accuracy"
     ]
+    if not (rows["origin"] == TRAINED).any():
+        return "Checkpoint: as it was trained elsewhere."
     metric = "best PGD accuracy" + (f" ({joined(clean)}: clean accuracy)" if clean else "")
     return f"Checkpoint: {metric} {selected_on(context)}."
 
