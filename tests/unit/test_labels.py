@@ -110,3 +110,11 @@ def test_best_comes_before_last():
 def test_a_radius_is_written_as_papers_write_it(eps, text):
     assert eps_text(eps) == text
     assert float(Fraction(text)) == pytest.approx(eps)
+
+
+def test_a_network_trained_elsewhere_is_told_from_ours():
+    frame = rows(trades="trades", theirs="trades")
+    frame.loc[frame["method"] == "theirs", "flags"] = "trained_elsewhere"
+    names = names_of(frame)
+    assert "trained elsewhere" in names["theirs"]
+    assert "elsewhere" not in names["trades"]

@@ -10,6 +10,7 @@ from planned import FINGERPRINT, TRAINED, tiny, write_data, write_run
 from settings import settings
 
 from bench.__main__ import main
+from bench.config.experiment import experiment
 from bench.planning.costs import Rates
 from bench.planning.plan import ASSUMED, KEPT, UNKNOWN, UNREAD, as_text, make_plan
 from bench.planning.sizes import Size
@@ -37,6 +38,16 @@ def test_of_nothing_everything_is_to_do(results):
     row = row_of(make_plan(tiny(), results))
     assert (row.jobs["train"].total, to_do(row)) == (2, (2, 2))
     assert row.left is None
+
+
+def test_networks_of_others_alone_have_a_plan(results):
+    raw = settings({"networks": {"a": {"weights": {0: "a.pt", 1: "b.pt"}}}})
+    for key in ("seeds", "model", "training", "methods"):
+        del raw[key]
+    write_data(results, tiny())
+    plan = make_plan(experiment(raw), results)
+    assert plan.rows == ()
+    assert "2 to take, 2 to evaluate, 0 to diagnose" in as_text(plan)
 
 
 def test_what_agrees_is_done(results):
