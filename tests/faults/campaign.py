@@ -59,7 +59,7 @@ evaluation:
   autoattack: {version: standard}
 """
 # What a clock or the machine's load decides; costs.csv and what is made of it are nothing else.
-CLOCKS = ("seconds", "peak_memory_mb")
+CLOCKS = ("seconds", "images_per_second", "peak_memory_mb")
 TIMED = ("costs", "claims", "report", "figures", "logs", "state", "cache")
 TARGETS = [
     *("results/tiny/summary.csv", "results/tiny/statistics.csv"),
