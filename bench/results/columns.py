@@ -119,6 +119,15 @@ STATISTICS = Table(
         "p": Column("number", "two-sided p value of no difference", empty=True, form=".4g"),
         "p_holm": Column("number", "adjusted over its family (Holm 1979)", empty=True, form=".4g"),
         "family": Column("text", "the p values that were adjusted together"),
+        "p_equal_spreads": Column(
+            "number",
+            "of a moderated interval: Bartlett's p value of all methods' spreads being equal",
+            empty=True,
+            form=".4g",
+        ),
+        "own_spread": Column(
+            "text", "of a moderated interval: methods that keep their own spread, joined by `;`"
+        ),
     },
     make=MAKE.format("statistics"),
 )

@@ -16,11 +16,16 @@ from paged import command, rewrite, rows
 from scipy import stats
 
 from bench.__main__ import main
+from bench.analysis.statistics.table import deciding
+from bench.results.columns import STATISTICS
 from bench.results.experiment import ExperimentResults
 from bench.runtime.files import sha256
 
 ROOT = Path(__file__).parents[2]
-SEED_INTERVALS = ("seeds_t", "crossed_t")
+SEED_INTERVALS = ("seeds_t", "crossed_t", "seeds_moderated_t", "crossed_moderated_t")
+
+
+SIX = ("trades", "memloss_v1", "mart", "pgd_at", "memloss_v2", "memloss_v3")
 
 
 def scattered(shares, images, seed):
@@ -87,7 +92,7 @@ def test_every_quantity_has_each_of_its_intervals_once(make):
     keys = ("checkpoint", "quantity", "attack", "method", "against", "interval")
     assert len({tuple(row[key] for key in keys) for row in found}) == len(found)
     counted = {
-        quantity: len(chosen(found, quantity=quantity)) / 3
+        quantity: len(chosen(found, quantity=quantity)) / 5
         for quantity in {r["quantity"] for r in found}
     }
     # Four attacks with the worst case, three methods, three pairs.
@@ -130,6 +135,23 @@ def test_bounds_and_p_follow_from_estimate_error_and_df(make):
     # With two seeds no difference is sure, and some intervals are wider than there are points.
     assert negative >= 9
     assert {row["low"] for row in tested} >= {"0.0000", "-100.0000"}
+
+
+def test_moderated_intervals_need_six_methods_and_tell_what_they_borrow(make):
+    three = statistics(make())
+    moderated = [row for row in three if "moderated" in row["interval"]]
+    assert moderated
+    assert {row["low"] + row["p_equal_spreads"] for row in moderated} == {""}
+    found = statistics(make(methods=SIX))
+    pair = {"quantity": "accuracy_difference", "attack": "pgd20", "method": "trades"}
+    plain, borrowed = (
+        chosen(found, **pair, against="mart", interval=name)[0]
+        for name in ("crossed_t", "crossed_moderated_t")
+    )
+    assert plain["estimate"] == borrowed["estimate"]
+    assert float(borrowed["df"]) > 2
+    assert 0 <= float(borrowed["p_equal_spreads"]) <= 1
+    assert plain["p_equal_spreads"] == plain["own_spread"] == ""
 
 
 def test_families_are_named_and_adjusted(make):
@@ -292,3 +314,12 @@ def test_a_summary_without_runs_of_ours_is_refused(make, capsys):
     path = folder / "summary.csv"
     path.write_text(path.read_text().replace(",resnet18,", ",robustbench,"))
     assert f"{path}: no network trained here" in refusal(capsys, folder)
+
+
+def test_moderated_intervals_decide_from_three_seeds_on(make):
+    for seeds, name in (((0, 1), "crossed_t"), ((0, 1, 2), "crossed_moderated_t")):
+        folder = make(methods=SIX, seeds=seeds)
+        statistics(folder)
+        found = STATISTICS.read(folder / "statistics.csv")
+        kept = deciding(found[found["quantity"] == "harmonic_mean_difference"])
+        assert kept["interval"].tolist() == [name] * 15

@@ -14,7 +14,7 @@ from bench.analysis.names import attack_name, attack_notes
 from bench.analysis.plots.context import Context
 from bench.analysis.plots.transfer import Transfer
 from bench.analysis.sheets import NOT_MEASURED, Sheet, flag_notes, intervals, numbers, wholes
-from bench.analysis.statistics.table import BOTH, IMAGES, SEEDS, WILSON
+from bench.analysis.statistics.table import BOTH, BOTH_MODERATED, IMAGES, SEEDS, WILSON
 from bench.diagnostics.checks import RISK
 from bench.results.order import attack_order, checkpoint_order
 from bench.results.records import CheckRecord
@@ -29,6 +29,7 @@ QUANTITIES = {
 }
 INTERVALS = {
     BOTH: "Other seeds and images",
+    BOTH_MODERATED: "The same, moderated",
     SEEDS: "Other seeds, these images",
     IMAGES: "These models, other images",
 }

@@ -37,13 +37,28 @@ class MeanSquares:
     rest: float | None
 
 
+@dataclass(frozen=True)
+class SeedVariance:
+    """The variance of a quantity between seeds, moderated by the spreads of all methods.
+
+    It has `df` degrees of freedom. `p_equal` is the p value of all methods' spreads being equal,
+    and `own` names the methods that keep their own.
+    """
+
+    variance: float
+    df: float
+    p_equal: float
+    own: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """A quantity, in percent or percentage points unless it says otherwise.
 
     `by_seed` [S] is its value for each seed, with mean `value`. `squares` is None where nothing is
     known image by image; `images` is 0 where the quantity is of no images at all. Of a quantity of
-    accuracies `numbers` are those of the seeds, and `means` the accuracies' means over them.
+    accuracies `numbers` are those of the seeds, and `means` the accuracies' means over them;
+    `moderated` is None where there are too few methods to borrow from.
     """
 
     value: float
@@ -52,6 +67,7 @@ class Estimate:
     squares: MeanSquares | None = None
     numbers: tuple[int, ...] = ()
     means: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    moderated: SeedVariance | None = None
 
     @property
     def seeds(self) -> int:
@@ -126,6 +142,14 @@ def over_seeds(of: Estimate, level: float = LEVEL) -> Interval | None:
     return _student(of.value, of.spread / math.sqrt(of.seeds), of.seeds - 1, level)
 
 
+def over_seeds_moderated(of: Estimate, level: float = LEVEL) -> Interval | None:
+    """Return `over_seeds` with the moderated variance; None where there is none."""
+    if of.moderated is None or of.moderated.variance <= NOTHING**2:
+        return None
+    error = math.sqrt(of.moderated.variance / of.seeds)
+    return _student(of.value, error, of.moderated.df, level)
+
+
 def over_both(of: Estimate, level: float = LEVEL) -> Interval | None:
     """Return the interval over seeds and images: other trainings, other images of this kind.
 
@@ -136,11 +160,15 @@ def over_both(of: Estimate, level: float = LEVEL) -> Interval | None:
     make the error smaller than over images alone. None with one seed or without
     per-example results.
     """
-    parts = _components(of)
-    if parts is None or of.spread is None:
-        return None
-    error, df = parts.expected(of.seeds, of.images)
-    return _student(of.value, error, df, level) if error > NOTHING else None
+    return _over_both(of, _components(of), level)
+
+
+def over_both_moderated(of: Estimate, level: float = LEVEL) -> Interval | None:
+    """Return `over_both` with the moderated variance between seeds; None where there is none.
+
+    N times that variance takes the place of MS_seeds, and its degrees of freedom that of S - 1.
+    """
+    return _over_both(of, _components(of, of.moderated) if of.moderated else None, level)
 
 
 def over_images(of: Estimate, level: float = LEVEL) -> Interval | None:
@@ -170,7 +198,14 @@ def wilson_over_images(of: Estimate) -> tuple[float, float] | None:
     return wilson(share * n, n)
 
 
-def needed(of: Estimate, half_width: float, *, images_too: bool, level: float = LEVEL) -> Needed:
+def needed(
+    of: Estimate,
+    half_width: float,
+    *,
+    images_too: bool,
+    moderated: bool = False,
+    level: float = LEVEL,
+) -> Needed:
     """Return what would make the interval of `of` narrower than `half_width` on either side.
 
     Parameters
@@ -182,12 +217,17 @@ def needed(of: Estimate, half_width: float, *, images_too: bool, level: float = 
         In the quantity's unit.
     images_too
         Whether the interval is the one over seeds and images, else the one over seeds.
+    moderated
+        Whether it is made with the moderated variance.
     """
-    parts = _components(of) if images_too else None
+    borrowed = of.moderated if moderated else None
+    parts = _components(of, borrowed) if images_too else None
     if half_width <= 0 or of.spread is None or (images_too and parts is None):
         return Needed()
+    spread = of.spread if borrowed is None else math.sqrt(borrowed.variance)
+    each = 1.0 if borrowed is None else borrowed.df / (of.seeds - 1)
     for seeds in range(of.seeds + 1, MOST_SEEDS + 1):
-        error, df = of.spread / math.sqrt(seeds), seeds - 1.0
+        error, df = spread / math.sqrt(seeds), each * (seeds - 1)
         if parts is not None:
             error, df = parts.expected(seeds, of.images)
         if special.stdtrit(df, (1 + level) / 2) * error < half_width:
@@ -222,11 +262,15 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
 @dataclass(frozen=True)
 class _Components:
-    """What one seed, one image and one result add to the variance, in squared points."""
+    """What one seed, one image and one result add to the variance, in squared points.
+
+    Every seed but the first brings `df` degrees of freedom.
+    """
 
     seeds: float
     images: float
     rest: float
+    df: float
 
     def expected(self, seeds: int, images: int) -> tuple[float, float]:
         """Return the standard error with so many seeds and images, and its degrees of freedom."""
@@ -234,19 +278,28 @@ class _Components:
         total = of_seeds + of_images
         if total <= NOTHING**2:
             return 0.0, math.inf
-        df = total**2 / (of_seeds**2 / (seeds - 1) + of_images**2 / (images - 1))
+        df = total**2 / (of_seeds**2 / (self.df * (seeds - 1)) + of_images**2 / (images - 1))
         return math.sqrt(total / (seeds * images)), df
 
 
-def _components(of: Estimate) -> _Components | None:
+def _components(of: Estimate, moderated: SeedVariance | None = None) -> _Components | None:
     squares = of.squares
     if squares is None or squares.seeds is None or squares.rest is None:
         return None
+    between = squares.seeds if moderated is None else of.images * moderated.variance
     return _Components(
-        seeds=max(squares.seeds - squares.rest, 0.0) / of.images,
+        seeds=max(between - squares.rest, 0.0) / of.images,
         images=max(squares.images - squares.rest, 0.0) / of.seeds,
         rest=squares.rest,
+        df=1.0 if moderated is None else moderated.df / (of.seeds - 1),
     )
+
+
+def _over_both(of: Estimate, parts: _Components | None, level: float) -> Interval | None:
+    if parts is None:
+        return None
+    error, df = parts.expected(of.seeds, of.images)
+    return _student(of.value, error, df, level) if error > NOTHING else None
 
 
 def _student(value: float, error: float, df: float, level: float) -> Interval:

@@ -4,7 +4,7 @@ Each is a function of some accuracies of one checkpoint, with its derivatives. I
 of its linear expansion around the mean accuracies (the delta method), which is exact for accuracies
 and their differences.
 
-Shape suffixes: T terms, S seeds, N images.
+Shape suffixes: T terms, S seeds, N images, M methods.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.statistics import front
-from bench.analysis.statistics.crossed import Estimate, estimate
+from bench.analysis.statistics.crossed import Estimate, SeedVariance, estimate
+from bench.analysis.statistics.moderated import moderate
 from bench.analysis.statistics.outcomes import Outcomes, common_images
 
 Floats = NDArray[np.float64]
@@ -138,7 +139,76 @@ def measure(outcomes: Mapping[str, Outcomes], quantity: Quantity) -> Estimate | 
     else:
         by_seed_S = value + gradient_T @ (accuracy_TS - mean_T[:, None])
         of = Estimate(value, by_seed_S, images)
-    return replace(of, numbers=seeds, means=mean_T)
+    borrowed = seed_variance(parts, seeds, quantity.terms, gradient_T)
+    return replace(of, numbers=seeds, means=mean_T, moderated=borrowed)
+
+
+def seed_variance(
+    parts: Mapping[str, Outcomes],
+    seeds: Sequence[int],
+    terms: Sequence[Term],
+    gradient_T: Floats,
+) -> SeedVariance | None:
+    """Return the variance between seeds of a weighted sum of accuracies, moderated.
+
+    Each method's share of the sum has a variance; the same sum of every other method's accuracies
+    says what is usual. Methods count as independent: what a seed does to all of them alike
+    cancels in a difference, so that its variance is rather too large. None with one seed, and with
+    too few methods.
+    """
+    if len(seeds) < 2:
+        return None
+    total = of_squares = 0.0
+    most_df, p_equal = float("inf"), 1.0
+    own: list[str] = []
+    for method, weights in _by_method(terms, gradient_T).items():
+        sums = _weighted_sums(parts, seeds, weights)
+        found = moderate(np.var(list(sums.values()), axis=1, ddof=1), len(seeds) - 1)
+        if found is None:
+            return None
+        place = list(sums).index(method)
+        variance = float(found.variance[place])
+        total += variance
+        of_squares += variance**2 / float(found.df[place])
+        most_df, p_equal = min(most_df, found.most_df), min(p_equal, found.p_equal)
+        if found.own[place]:
+            own.append(method)
+    df = min(total**2 / of_squares, most_df) if of_squares else most_df
+    return SeedVariance(total, df, p_equal, tuple(own))
+
+
+def _by_method(
+    terms: Sequence[Term], gradient_T: Floats
+) -> dict[str, dict[tuple[str, str], float]]:
+    """Return the weights of each method's accuracies, by attack and by what follows its label."""
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    for (attack, name), weight in zip(terms, gradient_T, strict=True):
+        if weight:
+            label, slash, checkpoint = name.partition("/")
+            found.setdefault(label, {})[attack, slash + checkpoint] = float(weight)
+    return found
+
+
+def _weighted_sums(
+    parts: Mapping[str, Outcomes],
+    seeds: Sequence[int],
+    weights: Mapping[tuple[str, str], float],
+) -> dict[str, list[float]]:
+    """Return the weighted sum of accuracies of every method that has all of them, by seed."""
+    first = next(iter(weights))[0]
+    labels = dict.fromkeys(name.partition("/")[0] for name, _ in parts[first].accuracy)
+    found = {}
+    for label in labels:
+        runs = [[(attack, (label + end, seed)) for attack, end in weights] for seed in seeds]
+        if all(run in parts[attack].accuracy for of_seed in runs for attack, run in of_seed):
+            found[label] = [
+                sum(
+                    weight * parts[attack].accuracy[run]
+                    for weight, (attack, run) in zip(weights.values(), of_seed, strict=True)
+                )
+                for of_seed in runs
+            ]
+    return found
 
 
 def _harmonic(x: Floats) -> Floats:

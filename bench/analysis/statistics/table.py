@@ -15,10 +15,13 @@ from bench.analysis.statistics.crossed import (
     Interval,
     holm,
     over_both,
+    over_both_moderated,
     over_images,
     over_seeds,
+    over_seeds_moderated,
     wilson_over_images,
 )
+from bench.analysis.statistics.moderated import LEAST_SEEDS
 from bench.analysis.statistics.outcomes import ByAttack, Outcomes, read_outcomes
 from bench.analysis.statistics.quantities import (
     Quantity,
@@ -33,10 +36,14 @@ from bench.results.experiment import ExperimentResults
 from bench.results.tables import from_rows
 
 SEEDS, BOTH, IMAGES, WILSON = "seeds_t", "crossed_t", "images_t", "images_wilson"
+SEEDS_MODERATED, BOTH_MODERATED = "seeds_moderated_t", "crossed_moderated_t"
+MODERATED = (SEEDS_MODERATED, BOTH_MODERATED)
 # What would be different if the experiment were repeated.
 ABOUT = {
     SEEDS: "other seeds, these images",
     BOTH: "other seeds, other images",
+    SEEDS_MODERATED: "other seeds, these images",
+    BOTH_MODERATED: "other seeds, other images",
     IMAGES: "these models, other images",
     WILSON: "these models, other images",
 }
@@ -63,6 +70,15 @@ def statistics(results: ExperimentResults) -> pd.DataFrame:
     return _adjusted(from_rows(STATISTICS, rows))
 
 
+def deciding(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of statistics.csv that say whether a difference is more than chance."""
+    moderated = found[(found["interval"] == BOTH_MODERATED) & found["low"].notna()]
+    moderated = moderated[moderated["n_seeds"] >= LEAST_SEEDS]
+    key = ["checkpoint", "quantity", "attack", "method", "against"]
+    plain = found[found["interval"] == BOTH]
+    return pd.concat([moderated, plain]).drop_duplicates(key).sort_index()
+
+
 def _rows(
     methods: Sequence[str], outcomes: ByAttack, models: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
@@ -81,9 +97,11 @@ def _rows(
             "estimate": found.value,
             "std": found.spread,
             "family": "",
+            "own_spread": "",
         }
         for interval, ends in _intervals(quantity, found).items():
-            yield {**estimated, "interval": interval, "about": ABOUT[interval], **ends}
+            borrowed = _borrowed(found) if interval in MODERATED else {}
+            yield {**estimated, "interval": interval, "about": ABOUT[interval], **ends, **borrowed}
 
 
 def _quantities(
@@ -118,7 +136,12 @@ def _quantities(
 
 def _intervals(quantity: str, found: Estimate) -> dict[str, dict[str, float | None]]:
     """Return each interval's cells; one that cannot be known has none."""
-    intervals: dict[str, Interval | None] = {SEEDS: over_seeds(found), BOTH: over_both(found)}
+    intervals: dict[str, Interval | None] = {
+        SEEDS: over_seeds(found),
+        BOTH: over_both(found),
+        SEEDS_MODERATED: over_seeds_moderated(found),
+        BOTH_MODERATED: over_both_moderated(found),
+    }
     if quantity != "accuracy":
         intervals[IMAGES] = over_images(found)
     least = 0.0 if quantity in POSSIBLE else -100.0
@@ -138,6 +161,15 @@ def _intervals(quantity: str, found: Estimate) -> dict[str, dict[str, float | No
         ends = wilson_over_images(found)
         cells[WILSON] = {} if ends is None else {"low": ends[0], "high": ends[1]}
     return cells
+
+
+def _borrowed(found: Estimate) -> dict[str, Any]:
+    if found.moderated is None:
+        return {}
+    return {
+        "p_equal_spreads": found.moderated.p_equal,
+        "own_spread": ";".join(found.moderated.own),
+    }
 
 
 def _adjusted(frame: pd.DataFrame) -> pd.DataFrame:
