@@ -14,7 +14,12 @@ from bench.analysis.claims.claim import Region
 from bench.analysis.claims.evidence import Evidence
 from bench.analysis.claims.rules import RULES, Measured
 from bench.analysis.claims.verdict import undecided
-from bench.analysis.statistics.crossed import Estimate, over_both, over_seeds
+from bench.analysis.statistics.crossed import (
+    Estimate,
+    over_both_moderated,
+    over_seeds,
+    over_seeds_moderated,
+)
 from bench.analysis.statistics.quantities import front_distance
 from bench.config.parsing import parse
 from bench.results.columns import COSTS
@@ -32,37 +37,45 @@ def claim_of(name: str):
     return claim
 
 
-def ends(by_seed, level=0.95):
+def ends(by_seed, df=None):
     """Return Student's interval over seeds, by the book."""
     seeds = len(by_seed)
-    half = stats.t.ppf((1 + level) / 2, seeds - 1) * np.std(by_seed, ddof=1) / math.sqrt(seeds)
+    error = np.std(by_seed, ddof=1) / math.sqrt(seeds)
+    half = stats.t.ppf(0.975, df or seeds - 1) * error
     return np.mean(by_seed) - half, np.mean(by_seed) + half
 
 
 def test_a_value_has_the_interval_of_95_percent_over_seeds(measured_folder):
     found = verdicts(made(AS_CLAIMED, measured_folder, spread=0.3))["v1-clean"].measured
-    assert (found.level, found.images_too) == (0.95, False)
-    assert (found.low, found.high) == pytest.approx(ends(found.binding.by_seed))
+    assert not found.images_too
+    # Ten methods of equal spread know it as twenty differences between seeds.
+    assert (found.low, found.high) == pytest.approx(ends(found.binding.by_seed, df=20))
 
 
-def test_the_best_of_four_has_the_lowest_of_both_ends_together(measured_folder):
+def test_with_two_seeds_no_claim_borrows_a_spread(measured_folder):
+    found = verdicts(made(AS_CLAIMED, measured_folder, spread=0.3, seeds=(0, 1)))
+    of = found["v1-clean"].measured
+    assert of.binding.moderated is not None
+    assert (of.low, of.high) == pytest.approx(ends(of.binding.by_seed))
+
+
+def test_the_best_of_four_is_held_against_each_at_the_full_level(measured_folder):
     of = made(AS_CLAIMED, measured_folder)
     found = verdicts(of)["v1-over-trades-harmonic"].measured
     harmonic = {name: 2 * a * b / (a + b) for name, (a, b) in AS_CLAIMED.items()}
     best = max(value for name, value in harmonic.items() if name.startswith("trades"))
     assert found.value == pytest.approx(harmonic["recycled"] - best, abs=0.03)
-    assert found.level == pytest.approx(1 - 0.05 / 4)
-    whole = over_both(found.binding, found.level)
     # The nearest one decides both ends here, since the others are far below it.
-    assert (found.low, found.high) == pytest.approx((whole.low, whole.high))
+    assert found.low == pytest.approx(over_both_moderated(found.binding).low)
+    assert found.high == pytest.approx(over_both_moderated(found.binding, 1 - 0.05 / 4).high)
 
 
 def test_a_range_does_not_depend_on_the_order_of_its_methods(measured_folder):
     of = made(AS_CLAIMED | RISING, measured_folder)
     found = verdicts(of)["variants-differ-clean"].measured
     assert found.value == pytest.approx(84.5 - 82.2)
-    low, high = ends(np.abs(found.binding.by_seed), 1 - 0.05 / 3)
-    assert (found.low, found.high) == pytest.approx((low, high))
+    own, wide = (over_seeds_moderated(found.binding, level) for level in (0.95, 1 - 0.05 / 3))
+    assert (found.low, found.high) == pytest.approx((-wide.high, -own.low))
     assert verdicts(of)["variants-equal-autoattack"].verdict == "not reproduced"
 
 
@@ -73,12 +86,9 @@ def test_a_front_has_the_lowest_of_both_ends_over_its_pairs(measured_folder):
     found = claim.measured(results)
     names = ["trades_beta1", "trades_beta3", "trades_beta4", "trades"]
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    assert found.level == pytest.approx(1 - 0.05 / len(pairs))
-    every = [
-        over_both(results.estimate(front_distance("autoattack", "recycled", pair)), found.level)
-        for pair in pairs
-    ]
-    lows, highs = [-one.high for one in every], [-one.low for one in every]
+    every = [results.estimate(front_distance("autoattack", "recycled", pair)) for pair in pairs]
+    lows = [-over_both_moderated(one).high for one in every]
+    highs = [-over_both_moderated(one, 1 - 0.05 / len(pairs)).low for one in every]
     assert min(lows) < max(lows)
     assert min(highs) < max(highs)
     assert (found.low, found.high) == pytest.approx((min(lows), min(highs)))
@@ -164,8 +174,8 @@ def test_the_nearer_end_says_how_many_seeds_would_decide():
     ends = (interval.low, interval.high)
     near = advised(*ends, Region(low=9.0))
     assert advised(*ends, Region(9.0, 30.0)) == near > advised(*ends, Region(low=8.0))
-    # A stricter level needs more seeds, and so does a scale on which the end is nearer.
-    assert advised(*ends, Region(low=9.0), level=0.99) > near
+    # That it fails of several needs more seeds, and so does a scale on which the end is nearer.
+    assert advised(*ends, Region(low=11.0), compared=5) > near
     assert advised(*ends, Region(low=9.0), scale=lambda value: value / 2) > near
 
 

@@ -67,7 +67,10 @@ class Claim:
     """One statement; a rule adds the methods that it is about.
 
     It is true within `margin` of `expected`, or `above` or `below` a bound. A claim of the kind
-    "number" holds for its scope alone; one of the kind "order" can be looked at on other data.
+    "number" holds for its scope alone; one of the kind "order" can be looked at on other data. A
+    gain, a number `above` a bound, has the least that is `worth` having. `about` says whether it is
+    what the memory itself does, and `printed` what the paper's own numbers give where the claim is
+    an order.
     """
 
     id: str
@@ -80,9 +83,12 @@ class Claim:
     margin: Margin | None = None
     above: Number | None = None
     below: Number | None = None
+    worth: Number | None = None
+    about: Literal["memory"] | None = None
+    printed: Number | None = None
 
     # Keys of a claim that hold names of the file's methods.
-    about: ClassVar[tuple[str, ...]] = ("method",)
+    named_in: ClassVar[tuple[str, ...]] = ("method",)
 
     def __post_init__(self) -> None:
         """Refuse a claim that does not say in one way when it is true."""
@@ -94,6 +100,10 @@ class Claim:
             )
         if (self.expected is None) != (self.margin is None):
             raise ValueError("margin: it belongs to expected, and expected needs it")
+        if self.worth is not None and (self.above is None or self.worth <= self.above):
+            raise ValueError("worth: it belongs to above, and is more than that")
+        if self.printed is not None and self.expected is not None:
+            raise ValueError("printed: expected says it; leave it out")
 
     @property
     def region(self) -> Region:
@@ -123,7 +133,7 @@ class Claim:
     def names(self) -> tuple[str, ...]:
         """The file's names of the methods that it is about."""
         found: list[str] = []
-        for key in self.about:
+        for key in self.named_in:
             value = getattr(self, key)
             found += [value] if isinstance(value, str) else value
         return tuple(dict.fromkeys(found))

@@ -3,6 +3,11 @@
 Claims about numbers are held against the interval over seeds: a paper's number is about the very
 test images that are evaluated here, so another draw of images is not what is asked. Claims about an
 order are meant to hold for other images too, so theirs is the interval over seeds and images.
+
+A claim about the least or the largest of several numbers holds where it holds of each, so each is
+held against it at the full level (intersection-union test: Berger 1982,
+doi:10.1080/00401706.1982.10487790). That it does not hold is said where one fails, of several that
+could fail by luck, so that end is Bonferroni's.
 """
 
 from __future__ import annotations
@@ -24,9 +29,12 @@ from bench.analysis.statistics.crossed import (
     Estimate,
     Interval,
     over_both,
+    over_both_moderated,
     over_seeds,
+    over_seeds_moderated,
     simultaneous,
 )
+from bench.analysis.statistics.moderated import LEAST_SEEDS
 from bench.analysis.statistics.quantities import difference, front_distance
 
 MOST = 100.0
@@ -36,9 +44,9 @@ MOST = 100.0
 class Measured:
     """A number to hold a claim against, in the claim's unit.
 
-    `low` and `high` are None where seeds or their spread do not allow an interval, and `level` is
-    that of each interval it was made from. `binding` is the estimate that decides, on the scale to
-    which `scale` takes values; `images_too` says whether its interval is the one over images too.
+    `low` and `high` are None where seeds or their spread do not allow an interval. `binding` is the
+    estimate that decides, on the scale to which `scale` takes values; `images_too` says whether its
+    interval is the one over images too. Of `compared` numbers it is the least or the largest.
     `reason` says why the number cannot decide the claim, if so.
     """
 
@@ -47,9 +55,19 @@ class Measured:
     high: float | None
     binding: Estimate
     images_too: bool
-    level: float = LEVEL
+    compared: int = 1
     scale: Callable[[float], float] = float
     reason: str = ""
+
+    @property
+    def moderated(self) -> bool:
+        """Whether its intervals are made with moderated variances."""
+        return is_moderated(self.binding)
+
+
+def is_moderated(of: Estimate) -> bool:
+    """Say whether claims are held against the moderated interval of an estimate."""
+    return of.moderated is not None and of.seeds >= LEAST_SEEDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,17 +96,27 @@ class RuledClaim(Claim, ABC):
                 "there are no per-example results, without which nothing is known of other images: "
                 "keep models/*/seed*/examples beside summary.csv"
             )
-        found = (over_both if self.images_too else over_seeds)(of, level)
+        if is_moderated(of):
+            found = (over_both_moderated if self.images_too else over_seeds_moderated)(of, level)
+        else:
+            found = (over_both if self.images_too else over_seeds)(of, level)
         if found is None or not self.attacks:
             return found
         # No difference of percentages is larger, however few the degrees of freedom.
         return replace(found, low=max(found.low, -MOST), high=min(found.high, MOST))
 
-    def intervals(self, parts: Sequence[Estimate]) -> tuple[float, list[Interval]]:
-        """Return the level of each of several intervals, and them all; none if one is unknown."""
-        level = simultaneous(len(parts))
-        found = [one for part in parts if (one := self.interval(part, level)) is not None]
-        return level, found if len(found) == len(parts) else []
+    def intervals(self, parts: Sequence[Estimate]) -> list[tuple[Interval, Interval]]:
+        """Return each number's interval at the full level, and Bonferroni's over all of them.
+
+        None of them if one is unknown.
+        """
+        strict = simultaneous(len(parts))
+        found = [
+            (own, wide)
+            for part in parts
+            if (own := self.interval(part)) and (wide := self.interval(part, strict))
+        ]
+        return found if len(found) == len(parts) else []
 
     def of_one(self, of: Estimate, reason: str = "") -> Measured:
         """Return one estimate as it is."""
@@ -113,7 +141,7 @@ class Value(RuledClaim):
 class Difference(RuledClaim):
     """`metric` of `method` minus that of `against`; of several, the best one counts."""
 
-    about = ("method", "against")
+    named_in = ("method", "against")
 
     method: str
     against: tuple[str, ...]
@@ -133,17 +161,17 @@ class Difference(RuledClaim):
             for other in self.against
         ]
         binding = min(parts, key=lambda part: part.value)
-        level, intervals = self.intervals(parts)
-        low = min((one.low for one in intervals), default=None)
-        high = min((one.high for one in intervals), default=None)
-        return Measured(binding.value, low, high, binding, self.images_too, level)
+        intervals = self.intervals(parts)
+        low = min((own.low for own, _ in intervals), default=None)
+        high = min((wide.high for _, wide in intervals), default=None)
+        return Measured(binding.value, low, high, binding, self.images_too, len(parts))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Range(RuledClaim):
     """The largest `metric` of `methods` minus the smallest."""
 
-    about = ("methods",)
+    named_in = ("methods",)
 
     methods: tuple[str, ...]
     metric: str
@@ -159,10 +187,11 @@ class Range(RuledClaim):
         every = [evidence.quantity(self.metric, name) for name in self.methods]
         parts = [evidence.estimate(difference(*pair)) for pair in combinations(every, 2)]
         binding = max(parts, key=lambda part: abs(part.value))
-        level, intervals = self.intervals(parts)
-        low = max((max(one.low, -one.high, 0.0) for one in intervals), default=None)
-        high = max((max(one.high, -one.low) for one in intervals), default=None)
-        return Measured(abs(binding.value), low, high, binding, self.images_too, level)
+        intervals = self.intervals(parts)
+        low = max((max(wide.low, -wide.high, 0.0) for _, wide in intervals), default=None)
+        high = max((max(own.high, -own.low) for own, _ in intervals), default=None)
+        value = abs(binding.value)
+        return Measured(value, low, high, binding, self.images_too, len(parts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +203,7 @@ class Frontier(RuledClaim):
     is poor by luck, and so not on it, still widens the interval.
     """
 
-    about = ("method", "against")
+    named_in = ("method", "against")
 
     method: str
     against: tuple[str, ...]
@@ -198,11 +227,11 @@ class Frontier(RuledClaim):
         label, others = evidence.label(self.method), evidence.labels(self.against)
         whole = evidence.estimate(front_distance(self.metric, label, others))
         pairs: list[Sequence[str]] = [*combinations(others, 2)] or [others]
-        level, intervals = self.intervals(
+        intervals = self.intervals(
             [evidence.estimate(front_distance(self.metric, label, pair)) for pair in pairs]
         )
-        low = min((-one.high for one in intervals), default=None)
-        high = min((-one.low for one in intervals), default=None)
+        low = min((-own.high for own, _ in intervals), default=None)
+        high = min((-wide.low for _, wide in intervals), default=None)
         lead = replace(whole, value=-whole.value, by_seed=-whole.by_seed)
         reason = ""
         if front.slope(whole.means[:2], whole.means[2:].reshape(-1, 2)).beyond:
@@ -210,7 +239,9 @@ class Frontier(RuledClaim):
                 "the method is better than the whole front in one accuracy, so its place beside "
                 "the front is not known: add methods that extend the front to `against`"
             )
-        return Measured(lead.value, low, high, lead, self.images_too, level=level, reason=reason)
+        return Measured(
+            lead.value, low, high, lead, self.images_too, compared=len(pairs), reason=reason
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +251,7 @@ class Overfitting(RuledClaim):
     The loss is known as robust overfitting (Rice et al. 2020, arXiv 2002.11569).
     """
 
-    about = ("method", "against")
+    named_in = ("method", "against")
 
     method: str
     against: str
@@ -238,7 +269,7 @@ class Overfitting(RuledClaim):
 class Cost(RuledClaim):
     """Seconds of training `method` per second of training `against`, from costs.csv."""
 
-    about = ("method", "against")
+    named_in = ("method", "against")
 
     method: str
     against: str
@@ -277,7 +308,7 @@ class Epochs(RuledClaim):
     `of` says whether the mean of all epochs counts, that of the second half, or the last one.
     """
 
-    about = ("method", "against")
+    named_in = ("method", "against")
 
     method: str
     against: str

@@ -15,7 +15,7 @@ from bench.analysis.claims.verdict import MEANINGS, Verdict, decide
 from bench.analysis.sheets import NOT_MEASURED, Sheet, listed, with_images
 from bench.analysis.statistics.crossed import LEVEL
 from bench.analysis.statistics.outcomes import read_outcomes
-from bench.analysis.statistics.table import BOTH, SEEDS
+from bench.analysis.statistics.table import BOTH, BOTH_MODERATED, SEEDS, SEEDS_MODERATED
 from bench.results.columns import CLAIMS
 from bench.results.experiment import ExperimentResults
 from bench.results.tables import from_rows
@@ -23,6 +23,13 @@ from bench.results.text import eps_text
 from bench.runtime.errors import ConfigError
 
 MEASURED = ("estimate", "low", "high")
+# By whether a claim is about other images too, and whether variances could be moderated.
+INTERVALS = {
+    (False, False): SEEDS,
+    (False, True): SEEDS_MODERATED,
+    (True, False): BOTH,
+    (True, True): BOTH_MODERATED,
+}
 
 
 def claims_table(results: ExperimentResults, files: Iterable[Path]) -> pd.DataFrame:
@@ -73,9 +80,9 @@ def claims_sheet(table: pd.DataFrame) -> Sheet:
         ),
         notes=[
             *(f"{verdict}: {text}." for verdict, text in MEANINGS.items() if verdict in used),
-            f"The intervals have {100 * LEVEL:g} %, together where there are several: those of "
-            "orders of accuracies are over seeds and images, all others over seeds. Sources, flags "
-            "and counts are in claims.csv.",
+            f"The intervals have {100 * LEVEL:g} %: those of orders of accuracies are over seeds "
+            "and images, all others over seeds. Their kinds, sources, flags and counts are in "
+            "claims.csv.",
         ],
     )
 
@@ -98,6 +105,8 @@ def _row(verdict: Verdict) -> dict[str, Any]:
         "metric": str(getattr(claim, "metric", getattr(claim, "column", "seconds"))),
         "methods": ";".join(verdict.labels or claim.names),
         "claimed": claim.claimed,
+        "about": claim.about or "",
+        "worth": claim.worth,
         "interval": "",
         **_numbers(verdict.measured),
         "detail": verdict.detail,
@@ -116,8 +125,8 @@ def _numbers(measured: Measured | None) -> dict[str, Any]:
         "estimate": measured.value,
         "low": measured.low,
         "high": measured.high,
-        "interval": (BOTH if measured.images_too else SEEDS) if known else "",
-        "level": 100 * measured.level if known else None,
+        "interval": INTERVALS[measured.images_too, measured.moderated] if known else "",
+        "level": 100 * LEVEL if known else None,
         "n_seeds": measured.binding.seeds,
         "n_images": measured.binding.images or None,
     }

@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from bench.analysis.claims.claim import Region
 from bench.analysis.claims.evidence import Evidence, NotRunError
 from bench.analysis.claims.rules import Measured, RuledClaim
-from bench.analysis.statistics.crossed import MOST_SEEDS, needed
+from bench.analysis.statistics.crossed import LEVEL, MOST_SEEDS, needed, simultaneous
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 OBSERVED, NOT_OBSERVED = "observed here", "not observed here"
+NO_GAIN, NO_GAIN_HERE = "no gain worth having", "no gain worth having here"
 INCONCLUSIVE, NOT_RUN = "inconclusive", "not run"
 MEANINGS = {
     REPRODUCED: "the interval lies within what is claimed",
     NOT_REPRODUCED: "it lies outside",
+    NO_GAIN: "it lies below the least gain that the claim's file says is worth having",
     OBSERVED: "the interval lies within what is claimed, on other data, models or images than it is"
     " claimed for",
     NOT_OBSERVED: "it lies outside, on other data, models or images than it is claimed for",
+    NO_GAIN_HERE: "it lies below the least gain that is worth having, on other data, models or"
+    " images than it is claimed for",
     INCONCLUSIVE: "the interval is on both sides of an end, or there is none",
     NOT_RUN: "something is missing, or the claim's numbers are of other data",
 }
@@ -54,8 +58,10 @@ def decide(claim: RuledClaim, evidence: Evidence) -> Verdict:
     flags = evidence.flags(labels, claim.attacks) if claim.attacks else set()
     flags |= evidence.flags_of_training(labels)
     found = side(measured, claim.region)
-    if found is None:
-        verdict, detail = INCONCLUSIVE, undecided(measured, claim.region)
+    if found is None and no_gain(measured, claim.worth):
+        verdict, detail = NO_GAIN_HERE if elsewhere else NO_GAIN, elsewhere
+    elif found is None:
+        verdict, detail = INCONCLUSIVE, undecided(measured, claim.region, claim.worth)
     elif elsewhere:
         verdict, detail = OBSERVED if found else NOT_OBSERVED, elsewhere
     else:
@@ -78,7 +84,14 @@ def side(measured: Measured, region: Region) -> bool | None:
     return None
 
 
-def undecided(measured: Measured, region: Region) -> str:
+def no_gain(measured: Measured, worth: float | None) -> bool:
+    """Say whether the interval lies below the least gain that is worth having, if one is named."""
+    if worth is None or measured.reason or measured.high is None:
+        return False
+    return measured.high < worth
+
+
+def undecided(measured: Measured, region: Region, worth: float | None = None) -> str:
     """Return why there is no verdict, and how many seeds or images would give one."""
     binding = measured.binding
     if measured.reason:
@@ -90,9 +103,15 @@ def undecided(measured: Measured, region: Region) -> str:
             f"all {binding.seeds} seeds give the same number, which says little of their spread; "
             "more seeds are needed"
         )
-    scale = measured.scale
-    gap = min(abs(scale(measured.value) - scale(end)) for end in region.ends)
-    least = needed(binding, gap, images_too=measured.images_too, level=measured.level)
+    gap, level = _deciding_gap(measured, region, worth)
+    least = needed(
+        binding,
+        gap,
+        images_too=measured.images_too,
+        # More seeds are enough of them to borrow.
+        moderated=binding.moderated is not None,
+        level=level,
+    )
     if least.seeds is not None:
         return f"about {least.seeds} seeds would decide if the estimate stays"
     if least.images is not None:
@@ -101,3 +120,13 @@ def undecided(measured: Measured, region: Region) -> str:
             "would, with many seeds and if the estimate stays"
         )
     return f"not even {MOST_SEEDS} seeds would decide if the estimate stays so near an end"
+
+
+def _deciding_gap(measured: Measured, region: Region, worth: float | None) -> tuple[float, float]:
+    """Return how narrow the interval must be on the side that decides, and that end's level."""
+    scale, strict = measured.scale, simultaneous(measured.compared)
+    value = scale(measured.value)
+    gap = min(abs(value - scale(end)) for end in region.ends)
+    if worth is not None and scale(worth) - value > gap:
+        return scale(worth) - value, strict
+    return gap, LEVEL if region.low < measured.value < region.high else strict
