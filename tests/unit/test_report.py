@@ -106,6 +106,28 @@ def test_the_answer_counts_the_verdicts(verdicts, told):
     assert "These are not the data" not in answer
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "head"),
+    [
+        (("reproduced",) * 3, "Yes"),
+        (("observed here",) * 3, "Yes"),
+        (("reproduced", "no gain worth having", "inconclusive"), "No"),
+        (("not observed here", "inconclusive", "not run"), "No"),
+        (("reproduced", "reproduced", "inconclusive"), "Whether"),
+        (("not run",) * 3, "Whether"),
+    ],
+)
+def test_the_first_sentence_answers_the_question_by_the_deciding_claims(verdicts, head):
+    asked = claims(*verdicts).assign(about="memory", worth=0.5)
+    others = claims("reproduced", "not reproduced")
+    answer = content(claims=pd.concat([others, asked], ignore_index=True))["answer"]
+    assert re.match(r"\w+", answer[0])[0] == head
+    assert ("1.5 points" in answer[0]) == (set(verdicts) != {"not run"})
+    assert ("on these images" in answer[0]) == any("here" in verdict for verdict in verdicts)
+    assert "Of 5 claims" in answer[1]
+    assert "Of the 3 about the memory" in answer[2]
+
+
 def test_the_answer_says_that_these_are_other_data():
     answer = content(claims=claims("not run", stated_for="svhn;resnet18;eps=8/255"))["answer"]
     assert any("stated for SVHN (ResNet-18, ε\u00a0=\u00a08/255)" in said for said in answer)
@@ -136,6 +158,13 @@ def test_every_method_with_a_memory_counts_as_one():
     answer = " ".join(content(frame)["answer"])
     assert "best method with a memory is here MemLoss" not in answer
     assert "the best without a memory is TRADES" in answer
+
+
+def test_the_placebo_is_no_method_with_a_memory():
+    placebo = {"memloss_v1_placebo": [(95, 90), (95, 90)]}
+    answer = " ".join(content(framed.summary({**TWO, **placebo}))["answer"])
+    assert "best method with a memory is here MemLoss V1 (6" in answer
+    assert "Does recycling" not in html(framed.summary({"trades": TWO["trades"], **placebo}))
 
 
 def test_the_title_asks_for_memory_only_where_there_is_one():

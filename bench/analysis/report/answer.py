@@ -1,14 +1,17 @@
-"""The answer in one paragraph: what the claims decide, the best methods, and what was run."""
+"""The answer in one paragraph: yes or no, what claims decide, the best methods, what was run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from bench.analysis.claims.verdict import (
     MEANINGS,
+    NO_GAIN,
+    NO_GAIN_HERE,
     NOT_OBSERVED,
     NOT_REPRODUCED,
     OBSERVED,
@@ -18,24 +21,31 @@ from bench.analysis.names import model_name
 from bench.analysis.plots.caption import DATASETS, datasets, images, joined, models
 from bench.analysis.plots.context import Context
 from bench.analysis.robust import under
-from bench.analysis.statistics.table import BOTH
+from bench.analysis.statistics.table import deciding
 from bench.config.method_options import declared, method_names
 from bench.results.flags import OTHER_IMAGES, flags_of
+from bench.results.options import options_of
 from bench.results.text import decimal, eps_text
 
 OPENINGS = {
     REPRODUCED: "Reproduced",
     NOT_REPRODUCED: "Not reproduced",
+    NO_GAIN: "No gain worth having",
     OBSERVED: "Observed here",
     NOT_OBSERVED: "Not observed here",
+    NO_GAIN_HERE: "No gain worth having here",
 }
+HELPS = {REPRODUCED, OBSERVED}
+HELPS_NOT = OPENINGS.keys() - HELPS
+ELSEWHERE = {OBSERVED, NOT_OBSERVED, NO_GAIN_HERE}
 TOLD = 3  # claims of a verdict that the answer quotes
 MEMORY = "memloss"
+PLACEBO = "clean_crop"  # the `alignment` that recalls clean images
 
 
 def has_memory(context: Context) -> bool:
     """Say whether a method of the experiment has a memory of adversarial examples."""
-    return any(shown.family.startswith(MEMORY) for shown in context.methods.values())
+    return any(_remembers(context, label) for label in context.methods)
 
 
 def claimed(context: Context) -> bool:
@@ -49,7 +59,11 @@ def answer(context: Context) -> list[str]:
     results, ours = context.results, context.results.ours
     said = ["No claim was checked against these results: there are numbers here and no verdict."]
     if claimed(context):
-        said = [*_decided(results.claims), *_other_data(context, results.claims)]
+        said = [
+            *_in_plain_words(results.claims),
+            *_decided(results.claims),
+            *_other_data(context, results.claims),
+        ]
     said += _balance(context)
     runs = ours[["method", "seed"]].drop_duplicates()
     under_attack = ours.loc[ours["attack"] == context.attack, ["method", "seed"]].drop_duplicates()
@@ -70,11 +84,47 @@ def answer(context: Context) -> list[str]:
     return [_unbroken(sentence) for sentence in said]
 
 
+def _in_plain_words(claims: pd.DataFrame) -> list[str]:
+    """Return whether recycling helps and by how much, by the claims with a gain worth having.
+
+    It helps where every one of them says so, since each has an explanation without a memory, and
+    one that says the opposite is enough for a no.
+    """
+    asked = claims[(claims["about"] == "memory") & claims["worth"].notna()]
+    if asked.empty:
+        return []
+    verdicts = set(asked["verdict"])
+    here = " on these images" if verdicts & ELSEWHERE else ""
+    if verdicts <= HELPS:
+        head = f"Yes, recycling adversarial examples helps{here}"
+    elif verdicts & HELPS_NOT:
+        worth = asked["worth"].max()
+        head = f"No, recycling adversarial examples brings no gain worth having ({worth:g} points)"
+        head += here
+    else:
+        head = "Whether recycling adversarial examples helps is not decided by this run"
+    return [f"{head}: {'; '.join(map(_by_how_much, asked.to_dict('records')))}."]
+
+
+def _by_how_much(claim: Mapping[str, Any]) -> str:
+    """Return a claim with its verdict, and the number behind it where there is one."""
+    if math.isnan(claim["estimate"]):
+        return f"{claim['text']} ({claim['verdict']})"
+    number = f"{decimal(claim['estimate'], 1)} points"
+    if not math.isnan(claim["low"]):
+        number += f", 95 % interval [{decimal(claim['low'], 1)}, {decimal(claim['high'], 1)}]"
+    return f"{claim['text']} ({claim['verdict']}: {number})"
+
+
 def _decided(claims: pd.DataFrame) -> list[str]:
     counts = claims["verdict"].value_counts().to_dict()
     told = ", ".join(f"{counts[name]} {name}" for name in MEANINGS if name in counts)
     decided = sum(counts.get(verdict, 0) for verdict in OPENINGS)
     said = [f"Of {_counted(len(claims), 'claim')} this run decides {decided or 'none'}: {told}."]
+    of_memory = claims.loc[claims["about"] == "memory", "verdict"]
+    if len(of_memory):
+        count = of_memory.isin(list(OPENINGS)).sum() or "none"
+        said.append(f"Of the {len(of_memory)} about the memory itself it decides {count}.")
     for verdict, opening in OPENINGS.items():
         texts = claims.loc[claims["verdict"] == verdict, "text"].tolist()
         if texts:
@@ -123,7 +173,7 @@ def _best(
     groups: dict[bool, list[str]] = {True: [], False: []}
     for label in labels:
         if label in means:
-            groups[_remembers(context.methods[label].family)].append(label)
+            groups[_remembers(context, label)].append(label)
     if not all(groups.values()):
         return []
     ours, theirs = (max(groups[memory], key=means.__getitem__) for memory in (True, False))
@@ -144,10 +194,15 @@ def _best(
     ]
 
 
-def _remembers(method: str) -> bool:
-    """Return whether the registered method `method` has a memory."""
+def _remembers(context: Context, label: str) -> bool:
+    """Return whether a method has a memory of adversarial examples, as a placebo has not."""
+    method = context.methods[label].family
     known = method in method_names()
-    return "memory" in (declared(method, "passes") or ()) if known else method.startswith(MEMORY)
+    if known and "memory" not in (declared(method, "passes") or ()):
+        return False
+    ours = context.results.ours
+    options = options_of(ours.loc[ours["method"] == label, "options"].iloc[0])
+    return options.get("alignment") != PLACEBO and (known or method.startswith(MEMORY))
 
 
 def _harmonic_means(
@@ -165,8 +220,7 @@ def _harmonic_means(
     found = found[(found["checkpoint"] == "best") & (found["attack"] == context.attack)]
     rows = found[found["quantity"] == "harmonic_mean"]
     bounds = {}
-    of_pairs = (found["quantity"] == "harmonic_mean_difference") & (found["interval"] == BOTH)
-    for row in found[of_pairs].itertuples():
+    for row in deciding(found[found["quantity"] == "harmonic_mean_difference"]).itertuples():
         bounds[row.method, row.against] = row.low, row.high
         bounds[row.against, row.method] = -row.high, -row.low
     return dict(zip(rows["method"], rows["estimate"], strict=True)), bounds
