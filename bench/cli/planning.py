@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.cli.arguments import add_command, positive
+from bench.config.experiment import Experiment
 from bench.config.loading import read_config
 from bench.results.paths import RESULTS
 from bench.runtime import gpus
 from bench.runtime.errors import BenchError
 from bench.runtime.exit_code import explained
 from bench.runtime.places import ROOT, config_file, expanded
+
+if TYPE_CHECKING:
+    from bench.planning.plan import Plan
 
 
 def add_commands(commands: Any) -> None:
@@ -32,6 +37,11 @@ def add_commands(commands: Any) -> None:
         metavar="RATE",
         help="10^12 operations a second that the device reaches: count the hours where neither "
         "results nor --trial tell (needs torch, no device)",
+    )
+    plan.add_argument(
+        "--decide",
+        action="store_true",
+        help="how likely these seeds and images decide each claim (needs numpy and scipy)",
     )
     plan.add_argument("--json", type=expanded, metavar="FILE", help="write the plan there as well")
 
@@ -79,8 +89,34 @@ def print_plan(chosen: argparse.Namespace) -> None:
         count if chosen.tflops else None,
     )
     print(as_text(plan))
+    plain = plan.plain()
+    if chosen.decide:
+        told, plain["claims"] = _outlooks(experiment, chosen, plan)
+        print(f"\n{told}")
     if chosen.json:
-        write_json(chosen.json, plan.plain())
+        write_json(chosen.json, plain)
+
+
+def _outlooks(
+    experiment: Experiment, chosen: argparse.Namespace, plan: Plan
+) -> tuple[str, list[dict[str, Any]]]:
+    """Return what the design can do about the claims, as text and as what JSON can hold."""
+    from bench.analysis.claims import design
+    from bench.config.claims import claim_files
+    from bench.planning.sizes import check_sizes
+    from bench.results.staleness import Staleness
+
+    size = check_sizes(experiment, Staleness(experiment, chosen.results).images)
+    if size is None:
+        raise BenchError(
+            f"{chosen.config}: --decide needs the number of test images, which is unknown until "
+            "`python -m bench data` has read them"
+        )
+    files = claim_files([method.name for method in experiment.methods], experiment.claims)
+    found = design.outlooks(experiment, files, chosen.results, size.test)
+    seconds = {row.label: row.each for row in plan.rows}
+    plain = [asdict(one) for one in found]
+    return design.as_text(found, len(experiment.seeds), seconds), plain
 
 
 def print_checks(chosen: argparse.Namespace) -> int:

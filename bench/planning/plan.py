@@ -69,6 +69,11 @@ class Row:
         return _sum([_times(jobs.to_do, jobs.seconds) for jobs in self.jobs.values()])
 
     @property
+    def each(self) -> float | None:
+        """Seconds of training and evaluating one seed."""
+        return _sum([self.jobs[kind].seconds for kind in ("train", "evaluate")])
+
+    @property
     def whole(self) -> float | None:
         """Seconds of all jobs, done or not."""
         return _sum([_times(jobs.total, jobs.seconds) for jobs in self.jobs.values()])
