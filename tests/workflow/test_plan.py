@@ -15,8 +15,8 @@ ANALYSIS = dict.fromkeys(
 )
 CONFIGS = {
     "config/paper.yaml": {
-        "train": 36,
-        "evaluate": 36,
+        "train": 60,
+        "evaluate": 60,
         "diagnose": 12,
         "transfer": 1,
         "reference": 1,
