@@ -14,7 +14,14 @@ from bench.analysis.names import attack_name, attack_notes
 from bench.analysis.plots.context import Context
 from bench.analysis.plots.transfer import Transfer
 from bench.analysis.sheets import NOT_MEASURED, Sheet, flag_notes, intervals, numbers, wholes
-from bench.analysis.statistics.table import BOTH, BOTH_MODERATED, IMAGES, SEEDS, WILSON
+from bench.analysis.statistics.table import (
+    BOTH,
+    BOTH_MODERATED,
+    IMAGES,
+    SEEDS,
+    WILSON,
+    deciding,
+)
 from bench.diagnostics.checks import RISK
 from bench.results.order import attack_order, checkpoint_order
 from bench.results.records import CheckRecord
@@ -113,7 +120,7 @@ def statistics_sheet(context: Context, found: pd.DataFrame) -> Sheet:
     by_key = found.set_index([*key, "interval"])
     ends = by_key["ends"].unstack("interval").reindex(columns=list(INTERVALS))
     ends = ends.loc[pd.MultiIndex.from_frame(rows[key])].fillna(NOT_MEASURED)
-    tested = by_key["p_holm"].xs(BOTH, level="interval").reindex(ends.index)
+    tested = deciding(found).set_index(key)["p_holm"].reindex(ends.index)
     body = {
         "Quantity": rows["quantity"].replace(QUANTITIES).tolist(),
         "Attack": rows["attack"].map(attack_name).tolist(),
@@ -131,8 +138,9 @@ def statistics_sheet(context: Context, found: pd.DataFrame) -> Sheet:
         "How far each mean and each difference may be trusted: 95 % intervals.",
         pd.DataFrame(body),
         [
-            "“Other seeds and images” (crossed_t) is the interval that tells whether a method is "
-            "better, and p is of no difference in its sense; an interval over images alone is of "
+            "“Other seeds and images” is the interval that tells whether a method is better: the "
+            "moderated one, whose spread borrows from all methods, from three seeds and six "
+            "methods on. p is of no difference in its sense; an interval over images alone is of "
             "these networks. docs/statistics.md has the formulas.",
             f"An interval that is {NOT_MEASURED} cannot be known from so few seeds.",
         ],
