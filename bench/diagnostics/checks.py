@@ -81,6 +81,7 @@ def stronger(check: str, pairs: Iterable[Counts], n: int) -> Outcome:
     The first is the stronger one where it breaks more of the same `n` images, by more than the
     limit and more than chance: McNemar's exact test, with Bonferroni's correction for the number of
     pairs. `value` is the largest such difference, below 0 where the second is stronger throughout.
+    Without pairs, as where no image is right unattacked, there is nothing to fail.
     """
     compared: Sequence[Counts] = list(pairs)
     limit = LIMITS[check]
@@ -95,9 +96,9 @@ def stronger(check: str, pairs: Iterable[Counts], n: int) -> Outcome:
         if difference > limit and chance < RISK
     ]
     return Outcome(
-        value=max(differences),
+        value=max(differences, default=0.0),
         threshold=limit,
-        chance=min(failed or chances),
+        chance=min(failed or chances, default=1.0),
         n=n,
         passed=not failed,
     )

@@ -70,3 +70,9 @@ def test_every_check_has_a_section_with_its_meaning_and_a_fix(check):
         assert part in section
     assert f"{LIMITS[check]:g} %" in section
     assert flag(check) == f"diagnostics_{check}"
+
+
+def test_without_a_pair_to_compare_nothing_fails():
+    outcome = stronger("eps_rise", [], 6)
+    assert outcome.passed
+    assert outcome.chance == 1

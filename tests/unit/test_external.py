@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+from bench.__main__ import main
 from bench.config.experiment import Compute, NetworkSpec, Threat
 from bench.config.parsing import parse
 from bench.config.schema import Network
@@ -325,3 +326,25 @@ def test_a_file_of_this_suite_says_its_architecture_itself(plain, dataset, taken
     # What was taken can be taken again.
     again = taken(run.weights("best"), architecture=None, arguments={})
     assert NetworkRecord.read(again.network_record, "").model.label == "small_cnn-w8"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("classes", "attack"), [(10, "autoattack"), (3, "autoattack_few_classes")])
+def test_a_file_is_evaluated_by_hand(classes, attack, dataset, tmp_path, monkeypatch, capsys):
+    parts = [getattr(dataset, part) for part in ("train", "test")]
+    kept = [part.labels < classes for part in parts]
+    train, test = (
+        Images(part.pixels[keep], part.labels[keep]) for part, keep in zip(parts, kept, strict=True)
+    )
+    few = Dataset("few", NAMES[:classes], train, test)
+    save(few, tmp_path / "data.safetensors")
+    torch.save(trained(few, small_cnn(classes=classes)).state_dict(), tmp_path / "theirs.pt")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["evaluate", "--weights", "theirs.pt", "--architecture", "small_cnn"]
+    arguments += ["--network", f'{{"arguments": {{"width": {WIDTH}}}}}', "--device", "cpu"]
+    arguments += ["--data", "data.safetensors", "--eps", "0.3", "--images", "4"]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "results/external/theirs" in said
+    examples = RunPaths(Path("results/external/theirs")).examples_folder / "best"
+    assert {path.stem for path in examples.iterdir()} == {"clean", "pgd20", attack}
