@@ -22,6 +22,8 @@ from bench.evaluation.export import export
 from bench.evaluation.per_example import evaluate_attack
 from bench.numerics.seeding import stream
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference" / "digits"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/api.md").read_text(), re.M | re.S)

@@ -41,6 +41,8 @@ from bench.runtime.files import sha256
 from bench.runtime.signals import InterruptedJobError
 from bench.training.job import train
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("standard", "trades", "mart")
 SPEC = DiagnosticsSpec(
     threat=Threat(eps=EPS),

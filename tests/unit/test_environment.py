@@ -103,6 +103,7 @@ def test_autoattack_is_from_git_at_a_commit_in_conda_and_from_pypi_in_the_lock(p
     assert FROM_PYPI in locked("3.12")
 
 
+@pytest.mark.slow
 def test_pip_finds_one_set_of_packages_for_conda(pip):
     """All but what is in git, with the Python that conda installs; nothing is installed."""
     pins = "\n".join(str(pin) for pin in pip.values() if not pin.url)

@@ -28,6 +28,8 @@ from bench.models.checkpoint import Description
 from bench.runtime.files import read_json, sha256, write_json
 from bench.runtime.signals import InterruptedJobError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SPEC = EvaluationSpec(
     threat=Threat(eps=EPS / 10),

@@ -18,6 +18,8 @@ from bench.results.columns import ABLATIONS
 from bench.results.experiment import ExperimentResults
 from bench.results.published import Published
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def made(results_factory):

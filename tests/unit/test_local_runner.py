@@ -21,6 +21,8 @@ from bench.runtime import gpus
 from bench.runtime.errors import BenchError
 from bench.runtime.signals import InterruptedJobError, ending_after
 
+pytestmark = pytest.mark.slow
+
 ALONE = ("--methods", "standard", "--seeds", "0")
 
 

@@ -261,6 +261,7 @@ def test_cuda_that_is_not_there(evaluation, monkeypatch):
     assert said.startswith("error: compute.device is cuda and there is no CUDA device here (")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_web_page_in_place_of_a_robustbench_model(line, tmp_path, monkeypatch):
     whole = some_data(channels=3, side=32)

@@ -18,6 +18,8 @@ from bench.results.records import EvaluationRecord, TrainRecord
 from bench.results.staleness import Staleness, evaluation_inputs
 from bench.runtime.errors import BenchError
 
+pytestmark = pytest.mark.slow
+
 CHANGES = {
     "methods.hat": {"helper": "standard"},
     "evaluation.attacks": {"transfer_pgd": {"steps": 4}},

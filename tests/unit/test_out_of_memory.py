@@ -25,6 +25,8 @@ from bench.runtime.files import read_json
 from bench.training.job import train
 from bench.training.run import Run
 
+pytestmark = pytest.mark.slow
+
 SPEC = EvaluationSpec(
     threat=Threat(eps=EPS),
     evaluation=Evaluation(

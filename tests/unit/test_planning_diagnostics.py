@@ -190,6 +190,7 @@ QUICKEST: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_the_runner_diagnoses_too_and_nothing_twice(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     configure(QUICKEST)

@@ -241,6 +241,7 @@ def results():
     return framed.results(framed.summary(TWO), history=pd.concat(rows), ablations=differences())
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_bytes_and_no_file_has_a_date(tmp_path):
     written = draw_figures(results(), Published(), tmp_path / "one")
     names = {f"{n}.{f}" for n in ("frontier", "curves", "replay", "ablations") for f in FORMATS}
@@ -257,6 +258,7 @@ def test_the_same_results_give_the_same_bytes_and_no_file_has_a_date(tmp_path):
 FORMATS = ("svg", "pdf", "png")
 
 
+@pytest.mark.slow
 def test_nothing_is_written_where_a_figure_cannot_be_drawn(tmp_path, monkeypatch):
     (tmp_path / "frontier.png").write_bytes(b"older")
 

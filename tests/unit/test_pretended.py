@@ -15,6 +15,8 @@ from torch import Tensor
 from bench.engine import memory_format
 from bench.training.passes import untrained
 
+pytestmark = pytest.mark.slow
+
 MIXED = "tensors on cuda and on cpu"
 WAITS = "the host waits for the device"
 ENGINES = [

@@ -22,6 +22,8 @@ from bench.results.published import Published
 from bench.results.tables import from_rows
 from bench.runtime.errors import BenchError
 
+pytestmark = pytest.mark.slow
+
 TWO = {
     "trades": [(82.0, 49.0), (82.4, 49.6)],
     "memloss_v1": [(84.0, 48.0), (84.2, 48.2)],

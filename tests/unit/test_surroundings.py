@@ -21,6 +21,8 @@ from bench.results.experiment import ExperimentResults
 from bench.results.published import Published
 from bench.runtime.places import ROOT, config_file, expanded, of_suite
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = r"""US$ notes x_1$ % & # {} ~ ^ \ < > | " ' β <b>b</b> </script> -->"""
 REFERENCE = ROOT / "results" / "reference" / "digits"
 PUBLISHED = Published.read(ROOT / "config" / "reported.csv", ROOT / "config" / "robustbench.csv")

@@ -86,6 +86,7 @@ def test_a_wheel_has_the_package_and_the_suites_files_and_nothing_else(wheel):
     assert b"memloss-bench = bench.cli.main:main" in zipfile.ZipFile(wheel).read(entry)
 
 
+@pytest.mark.slow
 def test_an_installed_package_finds_its_files_from_any_folder(site, tmp_path):
     bench, place = (sys.executable, "-m", "bench"), {"cwd": tmp_path, "PYTHONPATH": str(site)}
     assert said(run(*bench, "plan", "--config", "digits.yaml", **place)).startswith("digits: ")
