@@ -282,11 +282,11 @@ def evaluate_attacks(
     networks = {label: other.network for label, other in beside.items()}
 
     def state_of(name: str, spec: EvaluationSpec) -> State:
-        depends = [identity, checkpoint, name, settings(spec, name)]
         asked = spec.evaluation.attacks.get(name)
         if asked and attack_declares(asked.attack, "other_networks"):
-            depends.append({label: other.sha256 for label, other in beside.items()})
-        return State(run.evaluation_state, run.cached(checkpoint, name), json.dumps(depends))
+            digests = {label: other.sha256 for label, other in beside.items()}
+            return _state(run, checkpoint, name, spec, identity, digests)
+        return _state(run, checkpoint, name, spec, identity)
 
     found: dict[str, Candidates] = {}
 
@@ -339,14 +339,24 @@ def evaluate_part(
     if name not in attacks_on(checkpoint, spec):
         return
 
-    def state_of(spec: EvaluationSpec) -> State:
-        key = json.dumps([identity, checkpoint, name, settings(spec, name)])
-        return State(run.evaluation_state, run.cached(checkpoint, name), key)
-
+    state_of = partial(_state, run, checkpoint, name, identity=identity)
     with stopping_cleanly():
         results = evaluate_in_memory(model, test, name, spec, state_of, part=part)
     right, count = int(results.robust.sum()), len(results.robust)
     print(f"{checkpoint} {name}, part {part.number} of {part.of}: {right} of {count}", flush=True)
+
+
+def _state(
+    run: RunPaths,
+    checkpoint: str,
+    name: str,
+    spec: EvaluationSpec,
+    identity: dict[str, Any],
+    *further: dict[str, Any],
+) -> State:
+    """Return where an attack keeps what it has found, and what that depends on."""
+    depends = [identity, checkpoint, name, settings(spec, name), *further]
+    return State(run.evaluation_state, run.cached(checkpoint, name), json.dumps(depends))
 
 
 def write_results(
