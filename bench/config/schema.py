@@ -140,10 +140,13 @@ class Schedule:
         "epochs, counted from 1: from the start of each on, `factor` applies once more", ()
     )
     factor: Positive = key("what `steps` multiplies by", 0.1)
+    first_epoch: Positive = key("what `steps` multiplies the first epoch's rate by", 1.0)
 
     def __post_init__(self) -> None:
         if self.milestones and self.name == "onecycle":
             raise ValueError("milestones: onecycle has none; add name: steps, or milestones: []")
+        if self.first_epoch != 1 and self.name == "onecycle":
+            raise ValueError("first_epoch: onecycle warms up by itself; add name: steps")
         if self.warmup == 1:
             raise ValueError("warmup: 1 leaves no step to come down in; choose a share below 1")
 

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 
 from torch import nn
 from torch.optim import SGD
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    ConstantLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+)
 
 from bench.config.experiment import Optimizer, Schedule
 
@@ -43,4 +49,8 @@ def build_schedule(
             pct_start=rise,
         )
     starts = [(milestone - 1) * steps_per_epoch for milestone in schedule.milestones]
-    return MultiStepLR(optimizer, starts, gamma=schedule.factor)
+    drops = MultiStepLR(optimizer, starts, gamma=schedule.factor)
+    if schedule.first_epoch == 1:
+        return drops
+    first = ConstantLR(optimizer, schedule.first_epoch, total_iters=steps_per_epoch)
+    return ChainedScheduler([drops, first])

@@ -118,6 +118,15 @@ def test_marts_own_shell_drops_at_epochs_75_90_and_100():
     )
 
 
+def test_dynats_own_recipe_has_a_fifth_of_its_rate_in_the_first_epoch():
+    schedule = Schedule(name="steps", milestones=(4,), first_epoch=0.2)
+    rates, _ = followed(schedule, epochs=4, steps=3, optimizer=one_weight(learning_rate=0.1))
+    assert rates == pytest.approx([0.02] * 3 + [0.1] * 6 + [0.01] * 3)
+    schedule = Schedule(name="steps", milestones=(1,), first_epoch=0.2)
+    rates, _ = followed(schedule, epochs=2, steps=2, optimizer=one_weight(learning_rate=0.1))
+    assert rates == pytest.approx([0.002] * 2 + [0.01] * 2)
+
+
 def test_one_group_holds_every_parameter_and_all_of_them_decay():
     model = build("small_cnn", classes=10, channels=1, seed=0, width=4)
     (group,) = build_optimizer([model], Optimizer(learning_rate=0.1)).param_groups
