@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bench.config.claims import claim_files
 from bench.config.experiment import with_step
 from bench.config.parsing import Count, nearest, parse, value_of
-from bench.config.schema import AutoAttack, Pgd, Threat
+from bench.config.schema import AutoAttack, Pgd, PgdLoss, Threat
 from bench.results.paths import RunPaths
 from bench.runtime.errors import BenchError, ConfigError
 from bench.runtime.files import sha256
@@ -137,7 +137,7 @@ def pgd(
     steps: int = 20,
     step_size: float | str | None = None,
     restarts: int = 1,
-    loss: Literal["ce", "margin"] = "ce",
+    loss: PgdLoss = "ce",
     seed: int = 0,
     batch_size: int = 200,
 ) -> Attacked:
@@ -158,7 +158,8 @@ def pgd(
     steps, restarts
         Gradients of each attempt, and attempts on each image, of which the most harmful counts.
     loss
-        "ce" is cross-entropy, "margin" the strongest other logit minus the label's.
+        "ce" is cross-entropy, "margin" the strongest other logit minus the label's, and
+        "targeted_margin" that of each of nine classes, each attacked in its own attempts.
     seed
         Of the starts. They are drawn for each batch, so `batch_size` is part of the result.
 

@@ -20,7 +20,7 @@ from bench.config.experiment import (
     TrainSpec,
 )
 from bench.config.method_options import declared_options, default_width
-from bench.config.schema import WeightAveraging, WeightPerturbation
+from bench.config.schema import ValidationAttack, WeightAveraging, WeightPerturbation
 from bench.data.dataset import Dataset, Images
 
 EPS = 0.1
@@ -85,7 +85,7 @@ def some_spec(
         optimizer=Optimizer(learning_rate=0.1),
         schedule=Schedule(),
         attack=Attack(steps=2, step_size=EPS / 2),
-        validation_attack=Attack(steps=2, step_size=EPS / 2),
+        validation_attack=ValidationAttack(steps=2, step_size=EPS / 2),
         crop_padding=1,
     )
     given = METHODS.get(method, {}) if options is None else options

@@ -30,8 +30,12 @@ def margin(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
 
     Source: Carlini and Wagner 2017, arXiv:1608.04644, without the confidence bound.
     """
-    rivals_B = strongest_rival(logits_BK, labels_B)
-    return of_class(logits_BK, rivals_B) - of_class(logits_BK, labels_B)
+    return targeted_margin(logits_BK, labels_B, strongest_rival(logits_BK, labels_B))
+
+
+def targeted_margin(logits_BK: Tensor, labels_B: Tensor, targets_B: Tensor) -> Tensor:
+    """Return z_t - z_y of each image [B], t its target: above 0 where the model is wrong."""
+    return of_class(logits_BK, targets_B) - of_class(logits_BK, labels_B)
 
 
 def of_class(values_BK: Tensor, classes_B: Tensor) -> Tensor:
@@ -41,4 +45,17 @@ def of_class(values_BK: Tensor, classes_B: Tensor) -> Tensor:
 
 def strongest_rival(values_BK: Tensor, labels_B: Tensor) -> Tensor:
     """Return the class with the highest value among all but the label's, [B] int64."""
-    return values_BK.detach().scatter(1, labels_B[:, None], -torch.inf).argmax(dim=1)
+    return _without(values_BK, labels_B).argmax(dim=1)
+
+
+def strongest_rivals(values_BK: Tensor, labels_B: Tensor, most: int) -> Tensor:
+    """Return the classes with the highest values among all but the label's, highest first.
+
+    They are [B, T] int64 with T = `most`, or K - 1 where that is fewer.
+    """
+    count = min(most, values_BK.shape[1] - 1)
+    return _without(values_BK, labels_B).topk(count, dim=1).indices
+
+
+def _without(values_BK: Tensor, labels_B: Tensor) -> Tensor:
+    return values_BK.detach().scatter(1, labels_B[:, None], -torch.inf)

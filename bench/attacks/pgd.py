@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from bench.attacks.linf import ascend, uniform_noise
-from bench.attacks.losses import cross_entropy, margin
+from bench.attacks.losses import cross_entropy, margin, strongest_rivals, targeted_margin
 from bench.attacks.mode import evaluating, frozen
 from bench.config.parsing import nearest
+from bench.config.schema import TARGETS
 from bench.runtime.errors import ConfigError
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": cross_entropy, "margin": margin}
+Loss = Callable[[Tensor, Tensor], Tensor]
+# Of attempts that fool the model no more than others, the one that raises this most is kept.
+LOSSES: dict[str, Loss] = {"ce": cross_entropy, "margin": margin, "targeted_margin": margin}
 
 
 def pgd(
@@ -42,9 +46,12 @@ def pgd(
     steps
         Gradients of each restart.
     restarts
-        Attempts on every image, at least 1. The start of the first does not depend on how many.
+        Attempts on every image, at least 1, and of a targeted loss towards every target. The start
+        of the first does not depend on how many.
     loss
-        "ce": cross-entropy; "margin": strongest other logit minus the label's (CW-PGD).
+        "ce": cross-entropy; "margin": strongest other logit minus the label's (CW-PGD);
+        "targeted_margin": the target's logit minus the label's, for each of the `TARGETS` classes
+        with the highest logits on the clean image.
     generator
         Source of the starts; on the CPU they are the same whatever device the images are on.
 
@@ -59,21 +66,25 @@ def pgd(
     ConfigError
         `loss` is unknown, or `restarts` is below 1.
 
-    Source: Madry et al. 2018, arXiv:1706.06083; the margin is that of arXiv:1608.04644.
+    Source: Madry et al. 2018, arXiv:1706.06083; the margin is that of arXiv:1608.04644, the choice
+    of targets that of AutoAttack's targeted attacks, arXiv:2003.01690.
     """
     if loss not in LOSSES:
         raise ConfigError(f"the attack loss {loss!r} is unknown; {nearest(loss, LOSSES)}")
     if restarts < 1:
         raise ConfigError(f"PGD needs at least 1 restart, got {restarts}")
-    loss_of = LOSSES[loss]
     kept = images.detach().clone()
     kept_fools = torch.zeros_like(labels, dtype=torch.bool)
     kept_loss = torch.full_like(labels, -torch.inf, dtype=images.dtype)
     with evaluating(model), frozen(model):
-        for _ in range(restarts):
+        for objective in _objectives(model, images, labels, loss) * restarts:
+
+            def raised(point: Tensor, objective: Loss = objective) -> Tensor:
+                return objective(model(point), labels)
+
             noise = uniform_noise(images.shape, eps=eps, generator=generator).to(images)
             moved = ascend(
-                lambda point: loss_of(model(point), labels),
+                raised,
                 images,
                 (images + noise).clamp(0.0, 1.0),
                 eps=eps,
@@ -83,8 +94,17 @@ def pgd(
             with torch.no_grad():
                 logits_BK = model(moved)
                 fools = logits_BK.argmax(dim=1) != labels
-                raised = loss_of(logits_BK, labels).to(kept_loss)
-            better = ~kept_fools & (fools | (raised > kept_loss))
-            kept[better], kept_loss[better] = moved[better], raised[better]
+                reached = LOSSES[loss](logits_BK, labels).to(kept_loss)
+            better = ~kept_fools & (fools | (reached > kept_loss))
+            kept[better], kept_loss[better] = moved[better], reached[better]
             kept_fools |= fools
     return kept
+
+
+def _objectives(model: nn.Module, images: Tensor, labels: Tensor, loss: str) -> list[Loss]:
+    """Return what is raised, attempt by attempt, of one restart."""
+    if loss != "targeted_margin":
+        return [LOSSES[loss]]
+    with torch.no_grad():
+        targets_BT = strongest_rivals(model(images), labels, TARGETS)
+    return [partial(targeted_margin, targets_B=targets_B) for targets_B in targets_BT.unbind(1)]

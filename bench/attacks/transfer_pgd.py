@@ -34,7 +34,7 @@ class TransferPgd(Attack):
     steps: Count = 20
     step_size: Pixels | None = None
     restarts: Count = 1
-    loss: Literal["ce", "margin"] = "ce"
+    loss: Literal["ce", "margin", "targeted_margin"] = "ce"
 
     def search(self, target: Target) -> Tensor:
         """Return for each image the first that fools the network, else the clean one."""

@@ -166,6 +166,27 @@ class Attack:
         return self.step_size
 
 
+# What PGD raises, and how many classes its targeted loss aims at: as many as AutoAttack's.
+PgdLoss = Literal["ce", "margin", "targeted_margin"]
+TARGETS = 9
+
+
+def attempts(loss: PgdLoss) -> int:
+    """Return how often PGD with `loss` attacks an image in one restart."""
+    return TARGETS if loss == "targeted_margin" else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationAttack(Attack):
+    """PGD from one uniform start."""
+
+    loss: PgdLoss = key(
+        "what it raises: `ce`, cross-entropy; `margin`, the strongest other logit minus the "
+        "label's; `targeted_margin`, that of nine classes in turn, at nine times the cost",
+        "ce",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class WeightAveraging:
     """An exponential moving average of the weights: a <- decay * a + (1 - decay) * w."""
@@ -206,7 +227,7 @@ class Training:
     batch_size: Count = key("images of a step")
     optimizer: Optimizer = key("SGD")
     attack: Attack = key("the inner attack, whose loss and start are the method's")
-    validation_attack: Attack = key("the PGD that selects `best`")
+    validation_attack: ValidationAttack = key("the PGD that selects `best`")
     schedule: Schedule = key("the learning rate", make=Schedule)
     crop_padding: Whole = key("pixels around an image, of which a random crop is taken", 4)
     flip: bool = key("random horizontal flip", True)
@@ -278,7 +299,7 @@ class Pgd(Attack):
     """PGD from uniform starts."""
 
     restarts: Count = key("uniform starts, of which the most harmful one counts", 1)
-    loss: Literal["ce", "margin"] = key("what it raises", "ce")
+    loss: PgdLoss = key("what it raises, as in `training.validation_attack`", "ce")
     seed: Whole = key("of the starts", 0)
     images: Count | None = key("the first of the test set; null: all", None)
     seeds: Count = key(

@@ -20,7 +20,7 @@ from bench.config.experiment import (
     Training,
     TrainSpec,
 )
-from bench.config.schema import Diagnostics
+from bench.config.schema import Diagnostics, attempts
 from bench.planning.sizes import SOURCES, Size
 from bench.results.paths import Paths
 from bench.results.records import DataRecord, DiagnosticsRecord, EvaluationRecord, TrainRecord
@@ -67,7 +67,8 @@ def kind_of(name: str, options: Mapping[str, Any], training: Training, model: Mo
     }
     how = [training.engine, training.precision, training.weight_averaging is not None]
     how.append(training.awp is not None)
-    return json.dumps([model.label, name, words, training.attack.steps, *how], sort_keys=True)
+    steps = training.attack.steps, attempts(training.validation_attack.loss)
+    return json.dumps([model.label, name, words, *steps, *how], sort_keys=True)
 
 
 def recorded_rates(experiment: Experiment, size: Size, results: Path) -> Rates:
@@ -110,7 +111,7 @@ def evaluation_seconds(
     work = [("clean", 2 * size.test)]
     for pgd in evaluation.pgd.values():
         images = (pgd.images or size.test) * len(pgd.checkpoints)
-        work.append(("pgd", images * pgd.steps * pgd.restarts * pgd.seeds))
+        work.append(("pgd", images * _gradients_of(vars(pgd)) * pgd.seeds))
     if attack := evaluation.autoattack:
         work.append(("autoattack", (attack.images or size.test) * len(attack.checkpoints)))
     for asked in evaluation.attacks.values():
@@ -169,6 +170,12 @@ def _gradients(diagnostics: Diagnostics) -> float:
     )
 
 
+def _gradients_of(pgd: Mapping[str, Any]) -> int:
+    """Return how many gradients PGD takes of each image, from its config or its record."""
+    count: int = pgd["steps"] * pgd["restarts"] * attempts(pgd["loss"])
+    return count
+
+
 def _attack_rate(rates: Rates, method: Method, kind: str) -> float | None:
     # What an attack costs depends on how many images it breaks: the method's own rate is best.
     model = method.model.label
@@ -207,7 +214,7 @@ def _add_attacks(rates: Rates, trained: TrainSpec, evaluation: EvaluationRecord)
     for _, name, record in evaluation.attacks():
         details, kind, units = record.details, name, record.n
         if "steps" in details:
-            kind, units = "pgd", units * details["steps"] * details["restarts"]
+            kind, units = "pgd", units * _gradients_of(details)
             units *= max(1, len(record.correct_by_seed))
         if "options" in details:
             kind = attack_kind(details["attack"], details["options"])

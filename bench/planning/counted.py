@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.config.experiment import Experiment, Method, Model
+from bench.config.schema import attempts
 from bench.methods.base import create
 from bench.models.base import build
 from bench.planning.costs import GRADIENTS, QUERIES, ROBUST, Rates, method_kind
@@ -110,7 +111,8 @@ def _passes(experiment: Experiment, method: Method, size: Size) -> float:
     step = count_passes(experiment.train_spec(method.label, experiment.seeds[0]))
     work = step.forward + step.backward_to_images + TO_WEIGHTS * step.backward_to_weights
     held = held_out(recipe, size.train)
-    selection = 1 + STEP * recipe.validation_attack.steps
+    attack = recipe.validation_attack
+    selection = 1 + STEP * attack.steps * attempts(attack.loss)
     return work + selection * (held or size.test) / (size.train - held)
 
 

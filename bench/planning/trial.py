@@ -89,16 +89,15 @@ def _training(
 
 def _select(run: Run) -> None:
     """Evaluate the held-out images as the end of an epoch does."""
-    recipe, batch = run.spec.training, 2 * run.spec.training.batch_size
-    attack, model = recipe.validation_attack, run.engine.eval_model()
+    recipe, model = run.spec.training, run.engine.eval_model()
+    batch = 2 * recipe.batch_size
     clean_accuracy(model, run.selection_images, batch)
     pgd_accuracy(
         model,
         run.selection_images,
         batch,
         eps=run.spec.threat.eps,
-        step=attack.size,
-        steps=attack.steps,
+        attack=recipe.validation_attack,
         seed=run.spec.seed,
     )
 

@@ -153,7 +153,7 @@ def _train(
         ),
         passes=count_passes(spec).record(),
         selected_on=spec.training.checkpoint_selection,
-        selected_by="PGD accuracy" if run.method.robust else "clean accuracy",
+        selected_by=run.selected_by,
         precision=spec.training.precision,
         tf32=spec.compute.tf32,
         engine=spec.training.engine,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bench.attacks.mode import evaluating
 from bench.attacks.pgd import pgd
+from bench.config.schema import ValidationAttack
 from bench.data.dataset import Images, to_unit
 from bench.numerics.seeding import stream
 
@@ -91,11 +92,10 @@ def pgd_accuracy(
     batch_size: int,
     *,
     eps: float,
-    step: float,
-    steps: int,
+    attack: ValidationAttack,
     seed: int,
 ) -> float:
-    """Return the accuracy in percent under PGD on the cross-entropy from one uniform start.
+    """Return the accuracy in percent under `attack`, PGD from one uniform start.
 
     The starts come from the stream "validation" of `seed`: every epoch and every method meets the
     same ones.
@@ -106,7 +106,14 @@ def pgd_accuracy(
         part = slice(first, first + batch_size)
         labels_B, images_BCHW = images.labels[part], to_unit(images.pixels[part])
         moved_BCHW = pgd(
-            model, images_BCHW, labels_B, eps=eps, step=step, steps=steps, generator=generator
+            model,
+            images_BCHW,
+            labels_B,
+            eps=eps,
+            step=attack.size,
+            steps=attack.steps,
+            loss=attack.loss,
+            generator=generator,
         )
         with evaluating(model), torch.no_grad():
             fooled_B = model(moved_BCHW).argmax(dim=1) != labels_B

@@ -32,6 +32,13 @@ from bench.training.perturbation import layer_gradients, perturbed
 from bench.training.schedule import build_optimizer, build_schedule
 from bench.training.step import TrainingStep
 
+# What chooses `best` of a robust method, by the loss of `training.validation_attack`.
+PGD_ACCURACY = {
+    "ce": "PGD accuracy",
+    "margin": "PGD accuracy (margin)",
+    "targeted_margin": "PGD accuracy (targeted margin)",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
@@ -265,15 +272,14 @@ class Run:
 
     def _evaluate(self, model: nn.Module) -> tuple[float, float]:
         """Return clean and PGD accuracy in percent on the images that select the checkpoint."""
-        threat, attack = self.spec.threat, self.spec.training.validation_attack
-        batch = 2 * self.spec.training.batch_size
+        recipe = self.spec.training
+        batch = 2 * recipe.batch_size
         return clean_accuracy(model, self.selection_images, batch), pgd_accuracy(
             model,
             self.selection_images,
             batch,
-            eps=threat.eps,
-            step=attack.size,
-            steps=attack.steps,
+            eps=self.spec.threat.eps,
+            attack=recipe.validation_attack,
             seed=self.spec.seed,
         )
 
@@ -305,6 +311,13 @@ class Run:
         """Return the networks beside the trained one that an exact resume needs, by name."""
         averaged = {} if self.averaged is None else {"averaged": self.averaged.network()}
         return {**self.networks.kept(), **averaged}
+
+    @property
+    def selected_by(self) -> str:
+        """The accuracy that `best` is chosen by, in words."""
+        if not self.method.robust:
+            return "clean accuracy"
+        return PGD_ACCURACY[self.spec.training.validation_attack.loss]
 
     def better(self, epoch: Epoch, best: Epoch) -> bool:
         """Say whether `epoch` takes the place of `best`: of equals the earlier one stays."""

@@ -8,6 +8,7 @@ from margins import Blocks, pixels
 from torch import Tensor, nn
 
 from bench.analysis.statistics.accuracy import wilson
+from bench.config.schema import ValidationAttack
 from bench.data.dataset import Images
 from bench.training import metrics as module
 from bench.training.metrics import EpochMetrics, at_chance, clean_accuracy, pgd_accuracy
@@ -15,7 +16,8 @@ from bench.training.metrics import EpochMetrics, at_chance, clean_accuracy, pgd_
 CPU = torch.device("cpu")
 SHAPE = (1, 16, 16)
 EPS = 8 / 255
-ATTACK = {"eps": EPS, "step": EPS / 4, "steps": 6, "seed": 0}
+PGD = ValidationAttack(steps=6, step_size=EPS / 4)
+ATTACK = {"eps": EPS, "attack": PGD, "seed": 0}
 # Robust exactly where the level is above 8.
 LABELS, LEVELS = [0, 1, 2, 3, 4, 5, 6, 7], [6, 20, 6, 20, 6, 20, 6, 20]
 

@@ -60,7 +60,7 @@ def climb(model: nn.Module, restarts: int) -> Tensor:
     return pgd(model, images, labels, **budget, generator=generator()).flatten()
 
 
-@pytest.mark.parametrize("loss", ["ce", "margin"])
+@pytest.mark.parametrize("loss", ["ce", "margin", "targeted_margin"])
 def test_against_a_linear_model_the_worst_corner_is_found(images, loss):
     model, labels = Linear(), torch.arange(16) % 2
     found = pgd(model, images, labels, **BUDGET, loss=loss, generator=generator())
@@ -108,6 +108,46 @@ def test_a_restart_that_fools_is_kept_even_if_one_that_does_not_has_a_higher_los
     assert not fooled_once.all(), "some first starts lie on the hill that cannot fool"
     assert not (fooled_once & ~fooled).any()
     assert fooled.sum() > fooled_once.sum()
+
+
+class OtherClassBeyond(nn.Module):
+    """One-pixel images at 0.5 of class 0: class 1 is the rival on all of them but never wins.
+
+    Class 2 is below it everywhere but beyond 0.9, where it wins.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.flatten(1).squeeze(1)
+        return torch.stack([torch.zeros_like(x), -0.5 - 0.1 * x, 2 * (x - 0.9) - 0.05 * x], dim=1)
+
+
+def test_the_targeted_margin_reaches_a_class_that_the_margin_never_aims_at():
+    images, labels = torch.full((8, 1, 1, 1), 0.5), torch.zeros(8, dtype=torch.int64)
+    budget = {"eps": 0.5, "step": 0.1, "steps": 10, "generator": generator()}
+    model = OtherClassBeyond()
+    assert (model(images)[:, 1] > model(images)[:, 2]).all()
+    found = pgd(model, images, labels, loss="targeted_margin", **budget)
+    assert (model(found).argmax(dim=1) == 2).all()
+    # The margin follows class 1 down to 0 from every start at which it is the rival.
+    starts = torch.full((8, 1, 1, 1), 0.05)
+    untargeted = pgd(model, starts, labels, loss="margin", **{**budget, "eps": 0.05})
+    assert (model(untargeted).argmax(dim=1) == 0).all()
+
+
+@pytest.mark.parametrize(("classes", "targets"), [(2, 1), (5, 4), (30, 9)])
+def test_the_targeted_margin_attacks_towards_nine_classes_or_all_there_are(classes, targets):
+    calls = []
+
+    class Counted(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            calls.append(len(images))
+            return images.flatten(1) @ torch.eye(4, classes)
+
+    images, labels = torch.rand(3, 1, 2, 2), torch.zeros(3, dtype=torch.int64)
+    options = {"eps": 0.1, "step": 0.05, "steps": 2, "restarts": 2, "loss": "targeted_margin"}
+    pgd(Counted(), images, labels, **options, generator=generator())
+    # One pass to choose the targets, and for each attempt its gradients and its result.
+    assert len(calls) == 1 + 2 * targets * (2 + 1)
 
 
 def test_where_none_fools_the_highest_loss_is_kept():

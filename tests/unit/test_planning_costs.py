@@ -75,6 +75,15 @@ def test_every_seed_of_pgd_costs_as_much_as_the_first(results):
     assert three - clean == pytest.approx(3 * (one - clean))
 
 
+def test_the_targeted_margin_costs_nine_attempts(results):
+    clean, _ = seconds_and_unknown(results, {"evaluation.pgd": {}})
+    one, nine = (
+        seconds_and_unknown(results, {"evaluation.pgd.pgd20.loss": loss})[0] - clean
+        for loss in ("margin", "targeted_margin")
+    )
+    assert nine == pytest.approx(9 * one)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -114,7 +123,13 @@ def test_factors_cost_nothing_and_variants_do():
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("attack.steps", 7), ("engine", "eager"), ("precision", "bfloat16")]
+    ("key", "value"),
+    [
+        ("attack.steps", 7),
+        ("validation_attack.loss", "targeted_margin"),
+        ("engine", "eager"),
+        ("precision", "bfloat16"),
+    ],
 )
 def test_steps_engine_and_precision_decide_what_a_training_costs(key, value):
     other = tiny({f"training.{key}": value}).training

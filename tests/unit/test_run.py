@@ -11,6 +11,7 @@ from synthetic import EPS, METHODS, some_data, some_images, some_spec
 from torch import Tensor, nn
 
 from bench.config.experiment import Attack, TrainSpec
+from bench.config.schema import ValidationAttack
 from bench.data.augment import Views
 from bench.data.dataset import Dataset, Images
 from bench.methods.base import logits_of
@@ -190,9 +191,9 @@ def test_crops_and_mirrorings_are_those_of_the_seed_and_as_asked(crop, flip):
 def test_the_checkpoint_is_selected_under_the_validation_attack(monkeypatch):
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(module, "pgd_accuracy", lambda *_, **given: asked.append(given) or 0.0)
-    attack = Attack(steps=3, step_size=EPS / 3)
+    attack = ValidationAttack(steps=3, step_size=EPS / 3, loss="margin")
     a_run(some_spec(seed=2, validation_attack=attack)).epoch(1, quiet)
-    assert asked == [{"eps": EPS, "step": EPS / 3, "steps": 3, "seed": 2}]
+    assert asked == [{"eps": EPS, "attack": attack, "seed": 2}]
 
 
 @pytest.mark.parametrize("method", ["trades", "memloss"])
@@ -221,12 +222,12 @@ def test_the_validation_is_asked_for_as_the_shell_says(monkeypatch):
         lambda _model, images, batch, **attack: asked.append((len(images), batch, attack)) or 50.0,
     )
     shell = {
-        "validation_attack": Attack(steps=7, step_size=0.02),
+        "validation_attack": ValidationAttack(steps=7, step_size=0.02),
         "attack": Attack(steps=1, step_size=0.1),
     }
     a_run(some_spec(seed=3, **shell)).epoch(1, quiet)
     # Starts are drawn batch by batch, so the size of a batch decides who gets which.
-    attack = {"eps": 0.1, "step": 0.02, "steps": 7, "seed": 3}
+    attack = {"eps": 0.1, "attack": shell["validation_attack"], "seed": 3}
     assert asked == [(4, 2 * 16, attack)]
 
 

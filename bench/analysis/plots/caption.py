@@ -61,14 +61,17 @@ def setting(context: Context, attack: str = "", seeds: Sequence[int] = (), n: in
 def selection(context: Context) -> str:
     """Return the sentence that says on what the checkpoints were chosen."""
     rows = context.results.ours.drop_duplicates("method").set_index("method")
-    clean = [
-        shown.name
-        for label, shown in context.methods.items()
-        if rows["selected_by"][label] == "clean accuracy"
-    ]
-    if not (rows["origin"] == TRAINED).any():
+    trained = rows[rows["origin"] == TRAINED]
+    if trained.empty:
         return "Checkpoint: as it was trained elsewhere."
-    metric = "best PGD accuracy" + (f" ({joined(clean)}: clean accuracy)" if clean else "")
+    # The most usual first, with the names of those that another accuracy chose.
+    usual, *others = trained["selected_by"].value_counts().index
+    named = [
+        f"{joined(context.methods[label].name for label in of)}: {accuracy}"
+        for accuracy in others
+        for of in [trained.index[trained["selected_by"] == accuracy]]
+    ]
+    metric = f"best {usual}" + (f" ({'; '.join(named)})" if named else "")
     return f"Checkpoint: {metric} {selected_on(context)}."
 
 
