@@ -12,17 +12,21 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.statistics.accuracy import wilson
-from bench.analysis.statistics.outcomes import WORST
 from bench.config.experiment import Experiment, TrainSpec
 from bench.config.method_options import as_shares, declared, method_names
 from bench.config.parsing import plain
 from bench.data.published import difference
 from bench.diagnostics.checks import flag
+from bench.results.attack_result import (
+    SAME_EPS,
+    WORST,
+    AttackResult,
+    robust_images,
+    worst_case,
+)
 from bench.results.columns import COSTS, SUMMARY
 from bench.results.diagnosed import Diagnosis
 from bench.results.evaluated import (
-    AttackResult,
     EvaluatedReference,
     EvaluatedRun,
     Pair,
@@ -45,12 +49,12 @@ from bench.results.origin import EXTERNAL_ORIGIN, TRAINED
 from bench.results.published import ROBUSTBENCH, Reported, find, find_card
 from bench.results.records import AttackRecord, DiagnosticsRecord, NetworkRecord, TrainRecord
 from bench.results.tables import from_rows
+from bench.results.wilson import wilson
 
 # Beside these no published number is shown: it is of other images, or of another recipe.
 INCOMPARABLE = {SUBSET, TRAIN_SUBSET, OTHER_IMAGES, OWN_RECIPE}
 # How the same computation is carried out; a recipe is what is computed.
 NO_RECIPE = ("engine",)
-SAME_EPS = 1e-6
 Row = dict[str, Any]
 
 
@@ -258,87 +262,32 @@ def _theirs(reference: EvaluatedReference) -> Network:
 
 def _rows(network: Network) -> Iterator[Row]:
     for checkpoint, results in network.results.items():
-        # Which images are robust under each attack; an image that one did not get is NA there.
-        robust = pd.DataFrame(
-            {
-                attack: result.examples.set_index("index")["robust"].astype("boolean")
-                for attack, result in results.items()
-            }
-        )
-        shared = [CHANCE] if _at_chance(results) else []
+        shared = {CHANCE} if _at_chance(results) else set()
         for attack, result in results.items():
-            record, flags = result.record, [*shared, *_flags(result.record)]
-            if attack == "autoattack" and _above_another(results, robust):
-                flags.append(ABOVE_PGD)
-            yield _row(
-                network,
-                checkpoint,
-                attack,
-                flags,
-                attack_source=record.source,
-                attack_seed=record.seed,
-                eps=record.eps,
-                n=record.n,
-                correct=record.correct,
-                warnings=" | ".join(" ".join(text.split()) for text in record.warnings),
-                attack_engine=record.search_engine,
-                **_over_seeds(record),
-            )
-        attacks = {attack: one.record for attack, one in results.items() if attack != "clean"}
-        of_all = robust[list(attacks)].dropna()
-        radii = [record.eps for record in attacks.values()]
-        if len(attacks) > 1 and len(of_all) and max(radii) - min(radii) <= SAME_EPS:
-            yield _row(
-                network,
-                checkpoint,
-                WORST,
-                [*shared, *(flag for record in attacks.values() for flag in _flags(record))],
-                attack_source="all attacks",
-                eps=radii[0],
-                n=len(of_all),
-                correct=int(of_all.all(axis=1).sum()),
-            )
-
-
-def _over_seeds(record: AttackRecord) -> Row:
-    """Return how many seeds an attack was repeated with, and the spread of its accuracy."""
-    counts = record.correct_by_seed.values()
-    if not counts:
-        return {}
-    spread = 100 * (max(counts) - min(counts)) / record.n
-    return {"attack_seeds": len(counts), "attack_spread": spread}
+            flags = shared | _flags(result.record)
+            if attack == "autoattack" and _above_another(results):
+                flags.add(ABOVE_PGD)
+            yield _row(network, checkpoint, attack, result, flags)
+        if worst := worst_case(results):
+            attacks = (one.record for attack, one in results.items() if attack != "clean")
+            yield _row(network, checkpoint, WORST, worst, shared.union(*map(_flags, attacks)))
 
 
 def _row(
-    network: Network,
-    checkpoint: str,
-    attack: str,
-    flags: Iterable[str],
-    *,
-    n: int,
-    correct: int,
-    **cells: Any,
+    network: Network, checkpoint: str, attack: str, result: AttackResult, flags: set[str]
 ) -> Row:
-    every = {*flags, *network.flags}
-    if n < network.test_images:
+    every = flags.union(network.flags)
+    if result.record.n < network.test_images:
         every.add(SUBSET)
     # Nothing that misleads an attack touches an accuracy without one.
     if attack != "clean":
         every |= {flag(check) for check in network.failed.get(checkpoint, ())}
-    low, high = wilson(correct, n)
     return {
-        "warnings": "",
-        "attack_engine": "",
         "reported_source": "",
         **network.row,
-        **cells,
+        **{name: column.of(result) for name, column in SUMMARY.columns.items() if column.of},
         "checkpoint": checkpoint,
         "attack": attack,
-        "n": n,
-        "correct": correct,
-        "accuracy": 100 * correct / n,
-        "ci_low": low,
-        "ci_high": high,
         "flags": ";".join(sorted(every)),
         "weights_sha256": network.weights[checkpoint],
     }
@@ -400,13 +349,13 @@ def _at_chance(results: Mapping[str, AttackResult]) -> bool:
     return low <= 100 * int(examples["label"].value_counts().max()) / n
 
 
-def _flags(record: AttackRecord) -> list[str]:
-    return [*record.flags, *([WARNED] if record.warnings else [])]
+def _flags(record: AttackRecord) -> set[str]:
+    return {*record.flags, *([WARNED] if record.warnings else [])}
 
 
-def _above_another(results: Mapping[str, AttackResult], robust: pd.DataFrame) -> bool:
+def _above_another(results: Mapping[str, AttackResult]) -> bool:
     """Say whether AutoAttack leaves more images robust than some attack, of those both attacked."""
-    eps = results["autoattack"].record.eps
+    robust, eps = robust_images(results), results["autoattack"].record.eps
     for attack, other in results.items():
         if attack in ("clean", "autoattack") or abs(other.record.eps - eps) > SAME_EPS:
             continue

@@ -11,7 +11,7 @@ from bench.attacks import autoattack
 from bench.diagnostics.checks import Outcome, share
 from bench.diagnostics.curves import Curve
 from bench.diagnostics.target import EvaluationTarget
-from bench.results.evaluated import AttackResult
+from bench.results.attack_result import AttackResult
 
 
 def square_alone(target: EvaluationTarget, queries: int) -> Curve:

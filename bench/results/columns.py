@@ -1,4 +1,7 @@
-"""Every CSV file of an experiment, column by column; docs/results.md is made from these words."""
+"""Every CSV file of an experiment, column by column; docs/results.md is made from these words.
+
+A column of summary.csv that is a metric of one attack on one network is made here too, by its `of`.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +35,30 @@ SUMMARY = Table(
             "RobustBench), the label of an attack of `evaluation.attacks`, or `worst_case`: robust "
             "under every attack on this checkpoint",
         ),
-        "attack_source": Column("text", "package and version of the attack"),
-        "attack_seed": Column("whole", "seed of the attack", empty=True),
-        "eps": Column("radius", "radius of the attack"),
-        "n": Column("whole", "images evaluated"),
-        "correct": Column("whole", "of these, classified correctly under the attack"),
-        "accuracy": Column("number", "percent"),
-        "ci_low": Column("number", "Wilson's 95 % interval over images, lower end"),
-        "ci_high": Column("number", "upper end; it says nothing about other seeds"),
+        "attack_source": Column(
+            "text", "package and version of the attack", of=lambda one: one.record.source
+        ),
+        "attack_seed": Column(
+            "whole", "seed of the attack", empty=True, of=lambda one: one.record.seed
+        ),
+        "eps": Column("radius", "radius of the attack", of=lambda one: one.record.eps),
+        "n": Column("whole", "images evaluated", of=lambda one: one.record.n),
+        "correct": Column(
+            "whole",
+            "of these, classified correctly under the attack",
+            of=lambda one: one.record.correct,
+        ),
+        "accuracy": Column("number", "percent", of=lambda one: one.accuracy),
+        "ci_low": Column(
+            "number",
+            "Wilson's 95 % interval over images, lower end",
+            of=lambda one: one.interval[0],
+        ),
+        "ci_high": Column(
+            "number",
+            "upper end; it says nothing about other seeds",
+            of=lambda one: one.interval[1],
+        ),
         "reported": Column(
             "number", "what is published for this data set, model, method and eps", empty=True
         ),
@@ -54,19 +73,31 @@ SUMMARY = Table(
         "base_method": Column("text", "the registered method behind the label"),
         "options": Column("text", "all of its options, by which published numbers are matched"),
         "selected_by": Column("text", "the accuracy that chose `best`"),
-        "warnings": Column("text", "what AutoAttack's own checks said, joined by ` | `"),
+        "warnings": Column(
+            "text",
+            "what AutoAttack's own checks said, joined by ` | `",
+            of=lambda one: " | ".join(" ".join(text.split()) for text in one.record.warnings),
+        ),
         "attack_engine": Column(
-            "text", "the `evaluation.engine` that adversarial images were searched with"
+            "text",
+            "the `evaluation.engine` that adversarial images were searched with",
+            of=lambda one: one.record.search_engine,
         ),
         "origin": Column(
             "text",
             "`trained` here, `external` for weights of the section `networks`, or `robustbench`",
         ),
         "attack_seeds": Column(
-            "whole", "seeds that PGD was repeated with; empty where there was one", empty=True
+            "whole",
+            "seeds that PGD was repeated with; empty where there was one",
+            empty=True,
+            of=lambda one: one.seeds,
         ),
         "attack_spread": Column(
-            "number", "largest minus smallest accuracy over them, points", empty=True
+            "number",
+            "largest minus smallest accuracy over them, points",
+            empty=True,
+            of=lambda one: one.spread,
         ),
     },
     make=MAKE.format("summarize"),

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from bench.config.experiment import Experiment
+from bench.results.attack_result import AttackResult
 from bench.results.changes import ELSE, differences, listed, remake
 from bench.results.examples import read_examples
 from bench.results.origin import read_origin
@@ -29,14 +28,6 @@ from bench.runtime.errors import BenchError
 from bench.runtime.files import read_json
 
 Pair = tuple[str, int]  # label of the method, and seed
-
-
-@dataclass(frozen=True, eq=False)
-class AttackResult:
-    """One attack on one checkpoint: its record, and the per-example results that bear it out."""
-
-    record: AttackRecord
-    examples: pd.DataFrame
 
 
 Results = Mapping[str, Mapping[str, AttackResult]]  # by checkpoint, then by attack

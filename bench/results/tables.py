@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from bench.results.attack_result import AttackResult
 from bench.results.csv_file import read_table
 from bench.results.text import decimal, eps_text
 from bench.runtime.errors import BenchError
@@ -21,8 +22,9 @@ from bench.runtime.files import write_text
 class Column:
     """One column: what it holds, in words for the documents, and whether a cell may be empty.
 
-    A "number" is written as `form` says, a "radius" as papers do, 8/255. `forms` has another column
-    and, for some values of it, another form.
+    `of` makes it of what one attack did to one network; a column without is filled in by whoever
+    makes the table. A "number" is written as `form` says, a "radius" as papers do, 8/255. `forms`
+    has another column and, for some values of it, another form.
     """
 
     kind: Literal["text", "whole", "number", "radius", "bool"]
@@ -30,6 +32,7 @@ class Column:
     empty: bool = False
     form: str = ".2f"
     forms: tuple[str, Mapping[str, str]] | None = None
+    of: Callable[[AttackResult], Any] | None = None
 
     def cells(self, values: pd.Series, frame: pd.DataFrame) -> list[str]:
         """Return `values` of the rows of `frame` as text."""

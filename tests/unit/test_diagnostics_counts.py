@@ -16,8 +16,8 @@ from bench.diagnostics.curves import Curve, restarts_flat, rise, steps_flat, zer
 from bench.diagnostics.geometry import SIDE, Surface
 from bench.diagnostics.job import _curve_rows, _surface_rows
 from bench.diagnostics.target import compared, only
+from bench.results.attack_result import AttackResult
 from bench.results.columns import CURVES, SURFACES
-from bench.results.evaluated import AttackResult
 from bench.results.records import AttackRecord
 from bench.results.tables import from_rows
 

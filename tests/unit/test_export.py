@@ -15,7 +15,6 @@ from safetensors.torch import save_file
 from synthetic import narrow_width
 from torch import nn
 
-from bench.analysis.statistics.accuracy import wilson
 from bench.config.schema import Normalization
 from bench.evaluation.architecture import standalone
 from bench.evaluation.export import export
@@ -24,6 +23,7 @@ from bench.external import network as external
 from bench.models.base import build, names
 from bench.models.checkpoint import Description, save
 from bench.results.records import EvaluationRecord, TrainRecord
+from bench.results.wilson import wilson
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
 

@@ -7,9 +7,9 @@ import torch
 from margins import Blocks, pixels
 from torch import Tensor, nn
 
-from bench.analysis.statistics.accuracy import wilson
 from bench.config.schema import ValidationAttack
 from bench.data.dataset import Images
+from bench.results.wilson import wilson
 from bench.training import metrics as module
 from bench.training.metrics import EpochMetrics, at_chance, clean_accuracy, pgd_accuracy
 

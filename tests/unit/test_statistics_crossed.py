@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.analysis.statistics.accuracy import wilson
 from bench.analysis.statistics.crossed import (
     Estimate,
     MeanSquares,
@@ -22,6 +21,7 @@ from bench.analysis.statistics.crossed import (
     simultaneous,
     wilson_over_images,
 )
+from bench.results.wilson import wilson
 
 # Three seeds, four images, so that the analysis of variance can be followed by hand.
 HAND = np.array([[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 0.0], [1.0, 0.0, 1.0, 1.0]])

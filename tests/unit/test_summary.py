@@ -8,9 +8,11 @@ from factory import EPS, edit_json
 from summed import rows_of, table, written
 
 from bench.__main__ import main
-from bench.analysis.statistics.accuracy import wilson
 from bench.config.method_options import declared_options
+from bench.results.columns import SUMMARY
 from bench.results.options import options_text
+from bench.results.tables import Column
+from bench.results.wilson import wilson
 
 COLUMNS = (
     "experiment,dataset,model,method,seed,checkpoint,selected_on,attack,attack_source,attack_seed,"
@@ -22,6 +24,21 @@ COLUMNS = (
 
 def robust(*standing, images=20):
     return {index: int(index in standing) for index in range(images)}
+
+
+def test_a_metric_is_one_column_of_the_table(results_factory, monkeypatch):
+    def of(result):
+        return 100 * result.examples.groupby("label")["robust"].mean().min()
+
+    worst = Column("number", "lowest accuracy of a class, percent", of=of)
+    monkeypatch.setitem(SUMMARY.columns, "worst_class", worst)
+    # Labels are 0 to 9 in turn: all images of class 3 fall under AutoAttack and none unattacked.
+    fallen = {index: int(index % 10 != 3) for index in range(20)}
+    results_factory.run("trades", 0, robust={("best", "autoattack"): fallen})
+    rows = {(row["checkpoint"], row["attack"]): row for row in written(results_factory.folder)}
+    assert rows["best", "autoattack"]["worst_class"] == "0.00"
+    assert rows["best", "worst_case"]["worst_class"] == "0.00"
+    assert rows["last", "clean"]["worst_class"] != ""
 
 
 def test_the_file_has_the_agreed_columns_and_numbers(results_factory):

@@ -12,13 +12,13 @@ from framed import results, summary
 from summed import reported_file, rows_of, table, written
 
 from bench.__main__ import main
-from bench.analysis.statistics.accuracy import wilson
 from bench.analysis.summary import costs_table, summary_table
 from bench.analysis.tables import comparison
 from bench.results.diagnosed import Diagnosis
 from bench.results.evaluated import read_references, read_runs
 from bench.results.paths import Paths
 from bench.results.published import read_reported
+from bench.results.wilson import wilson
 
 
 def robust(*standing, images):

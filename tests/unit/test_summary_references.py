@@ -6,10 +6,10 @@ import pytest
 from factory import digest, edit_json, write_json
 from summed import CONFIG, table, written
 
-from bench.analysis.statistics.accuracy import wilson
 from bench.results.columns import SUMMARY
 from bench.results.experiment import ExperimentResults
 from bench.results.published import read_cards
+from bench.results.wilson import wilson
 from bench.runtime.errors import BenchError
 
 CARDS = """\

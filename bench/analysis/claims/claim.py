@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from bench.analysis.statistics.outcomes import WORST
 from bench.config.parsing import Pixels, Unit
+from bench.results.attack_result import WORST
 from bench.results.published import METRICS
 from bench.results.text import eps_text
 

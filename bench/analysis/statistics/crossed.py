@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special  # scipy.stats takes a second and 60 MB to import
 
-from bench.analysis.statistics.accuracy import wilson
+from bench.results.wilson import wilson
 
 LEVEL = 0.95
 NOTHING = 1e-9  # of a percentage point: what is left of a spread of zero after rounding

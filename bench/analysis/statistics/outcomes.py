@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.results.attack_result import WORST
 from bench.results.experiment import ExperimentResults, Run
 from bench.results.order import attack_order, checkpoint_order
 from bench.runtime.errors import BenchError
-
-WORST = "worst_case"
 
 
 @dataclass(frozen=True, eq=False)

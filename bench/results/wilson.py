@@ -1,4 +1,4 @@
-"""Wilson's interval over images, mean and standard deviation over seeds."""
+"""Wilson's interval of an accuracy over images."""
 
 from __future__ import annotations
 
