@@ -28,6 +28,7 @@ from bench.results.records import EvaluatedCheckpoint, UnavailableRecord
 from bench.runtime.errors import BenchError, ConfigError
 from bench.runtime.files import refusal, sha256
 from bench.runtime.out_of_memory import out_of_memory
+from bench.runtime.places import SNAKEMAKE
 from bench.runtime.provenance import reference_digest
 
 THREAT = "Linf"
@@ -145,8 +146,8 @@ def _fetch(name: str, downloads: Mapping[Path, str]) -> None:
             absent = " and ".join(str(path) for path in downloads if not path.is_file())
             raise UnavailableError(
                 f"RobustBench's {name} could not be fetched ({reason}); put its checkpoint by hand"
-                f" at {absent} and rerun with `snakemake --cores all --forcerun reference` and"
-                " the --configfile of this experiment"
+                f" at {absent} and rerun with `{SNAKEMAKE} --forcerun reference` and the"
+                " --configfile of this experiment"
             )
 
 

@@ -26,6 +26,7 @@ from bench.results.records import (
 )
 from bench.runtime.errors import BenchError
 from bench.runtime.files import read_json
+from bench.runtime.places import SNAKEMAKE
 
 Pair = tuple[str, int]  # label of the method, and seed
 
@@ -104,8 +105,7 @@ def read_runs(paths: Paths, expected: Iterable[Pair] | None = None) -> tuple[Eva
     runs = sorted(map(read_run, found), key=lambda run: (run.training.method, run.training.seed))
     if not runs:
         raise BenchError(
-            f"{paths.folder}: no trained models; make them with `snakemake --cores all` and their "
-            "config"
+            f"{paths.folder}: no trained models; make them with `{SNAKEMAKE}` and their config"
         )
     first = runs[0].training
     where = f"{first.method} seed {first.seed}"

@@ -37,6 +37,7 @@ from bench.results.records import (
 )
 from bench.results.tables import Table
 from bench.runtime.errors import BenchError
+from bench.runtime.places import SNAKEMAKE
 
 Run = tuple[str, int]  # label of the method, and seed
 R = TypeVar("R", bound=Record)
@@ -87,8 +88,8 @@ class ExperimentResults:
         frame = self.summary[self.summary["model"] != ROBUSTBENCH].astype({"seed": int})
         if frame.empty:
             raise BenchError(
-                f"{self.paths.summary}: no network trained here; train one with `snakemake --cores "
-                "all` and the --configfile of an experiment"
+                f"{self.paths.summary}: no network trained here; train one with `{SNAKEMAKE}` "
+                "and the --configfile of an experiment"
             )
         return frame.reset_index(drop=True)
 

@@ -17,6 +17,7 @@ from bench.results.attack_result import WORST
 from bench.results.experiment import ExperimentResults, Run
 from bench.results.order import attack_order, checkpoint_order
 from bench.runtime.errors import BenchError
+from bench.runtime.places import SNAKEMAKE
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +143,7 @@ def _outcomes(
         if int(row.n) != images or not np.array_equal(own_N, index_N):
             raise BenchError(
                 f"{results.paths.folder}: {place}, was evaluated on other images than {first}; "
-                "evaluate both with one configuration: `snakemake --cores all --forcerun evaluate` "
+                f"evaluate both with one configuration: `{SNAKEMAKE} --forcerun evaluate` "
                 "and the --configfile of this experiment"
             )
     return Outcomes(images, accuracy, index_N, correct)
