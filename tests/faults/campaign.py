@@ -5,7 +5,7 @@
 A round disturbs the workflow of a tiny experiment or a file that it left, then does what a user
 would do: start Snakemake again, run `verify`, and run the commands that it prints. At the end of a
 round every file must be, byte for byte, that of an undisturbed run, but for clocks. A table says by
-what each fault was noticed. A round takes about a minute on two cores.
+what each fault was noticed. A round takes half a minute on two cores.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,8 +59,9 @@ evaluation:
   autoattack: {version: standard}
 """
 # What a clock or the machine's load decides; costs.csv and what is made of it are nothing else.
-CLOCKS = ("seconds", "images_per_second", "peak_memory_mb")
+CLOCKS = ("seconds", "images_per_second", "peak_memory_mb", "history_sha256")
 TIMED = ("costs", "claims", "report", "figures", "logs", "state", "cache")
+# Without figures and page, which take longer to draw than all the rest.
 TARGETS = [
     *("results/tiny/summary.csv", "results/tiny/statistics.csv"),
     "results/tiny/tables/comparison.md",
@@ -84,7 +85,7 @@ class Campaign:
     def command(self, *arguments: str) -> list[str]:
         """Return Snakemake's command line, as a user types it after an interruption."""
         run = ["--cores", "2", "--configfile", "tiny.yaml", "--rerun-incomplete", "--quiet"]
-        return [sys.executable, "-m", "snakemake", *TARGETS, *run, "all", *arguments]
+        return [sys.executable, "-m", "snakemake", *TARGETS, *run, *arguments]
 
     def start(self, limit: int | None = None) -> subprocess.Popen[str]:
         """Start Snakemake in a process group of its own; no file may grow beyond `limit` bytes."""
@@ -183,7 +184,8 @@ def _short(line: str) -> str:
     return re.sub(r"\S*/(results/)", r"\1", line)[:160]
 
 
-Fault = Callable[[Campaign], str]
+# Disturbs the workflow or a file of it; returns the kind of file, if it was one.
+Fault = Callable[[Campaign], str | None]
 
 
 def _wait(campaign: Campaign, process: subprocess.Popen[str]) -> bool:
@@ -202,78 +204,67 @@ def _again(campaign: Campaign) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def kill_group(campaign: Campaign) -> str:
-    """SIGKILL of Snakemake and all its jobs at once, as the out-of-memory killer or a power cut."""
-    _again(campaign)
-    process = campaign.start()
-    if _wait(campaign, process):
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    return "SIGKILL of the whole process group"
+def _signalled(number: signal.Signals, *, whole_group: bool = True) -> Callable[[Campaign], None]:
+    """Return a fault that sends a signal at some moment, to the group or to one job of it."""
+
+    def fault(campaign: Campaign) -> None:
+        _again(campaign)
+        process = campaign.start()
+        if _wait(campaign, process):
+            jobs = ["pgrep", "-g", str(process.pid), "-f", "-m bench"]
+            running = subprocess.run(jobs, capture_output=True, text=True, check=False).stdout
+            if whole_group:
+                os.killpg(process.pid, number)
+            elif running:
+                os.kill(int(campaign.rng.choice(running.split())), number)
+            if number == signal.SIGSTOP:
+                time.sleep(3)
+                os.killpg(process.pid, signal.SIGCONT)
+        process.communicate()
+
+    return fault
 
 
-def kill_job(campaign: Campaign) -> str:
-    """SIGKILL of one job; Snakemake goes on."""
-    _again(campaign)
-    process = campaign.start()
-    if _wait(campaign, process):
-        jobs = subprocess.run(
-            ["pgrep", "-g", str(process.pid), "-f", "-m bench"],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.split()
-        if jobs:
-            os.kill(int(campaign.rng.choice(jobs)), signal.SIGKILL)
-    process.communicate()
-    return "SIGKILL of one job"
-
-
-def terminate(campaign: Campaign) -> str:
-    """SIGTERM of Snakemake and its jobs, as a scheduler sends it."""
-    _again(campaign)
-    process = campaign.start()
-    if _wait(campaign, process):
-        os.killpg(process.pid, signal.SIGTERM)
-    process.communicate()
-    return "SIGTERM"
-
-
-def stop(campaign: Campaign) -> str:
-    """SIGSTOP for a while, then SIGCONT, as a laptop that sleeps."""
-    _again(campaign)
-    process = campaign.start()
-    if _wait(campaign, process):
-        os.killpg(process.pid, signal.SIGSTOP)
-        time.sleep(3)
-        os.killpg(process.pid, signal.SIGCONT)
-    process.communicate()
-    return "SIGSTOP, then SIGCONT"
-
-
-def full_disk(campaign: Campaign) -> str:
-    """Every file ends at some size, as on a disk that is full."""
+def full_disk(campaign: Campaign) -> None:
+    """Let every file end at some size, as on a disk that is full."""
     _again(campaign)
     campaign.start(limit=campaign.rng.choice([100, 5_000, 20_000, 60_000])).communicate()
-    return "disk full"
 
 
-def twice(campaign: Campaign) -> str:
-    """Two Snakemakes at once in one folder."""
+def read_only(campaign: Campaign) -> None:
+    """Let no file be made in a folder of the results while Snakemake runs."""
+    _again(campaign)
+    folders = [path for path in [campaign.results, *campaign.results.rglob("*")] if path.is_dir()]
+    folder = campaign.rng.choice(folders) if folders else campaign.results.parent
+    closed = _closed(folder, True)
+    campaign.start().communicate()
+    if closed:
+        _closed(folder, False)
+
+
+def _closed(folder: Path, yes: bool) -> bool:
+    """Close a folder, for root by an attribute of the file system; return whether that could be."""
+    if os.geteuid():
+        folder.chmod(0o555 if yes else 0o755)
+        return True
+    change = ["chattr", "+i" if yes else "-i", str(folder)]
+    return shutil.which("chattr") is not None and not subprocess.run(change, check=False).returncode
+
+
+def twice(campaign: Campaign) -> None:
+    """Start two Snakemakes at once in one folder."""
     _again(campaign)
     first = campaign.start()
     time.sleep(campaign.rng.uniform(0, 6))
     campaign.start().communicate()
     first.communicate()
-    return "two Snakemakes at once"
 
 
-def clock_back(campaign: Campaign) -> str:
-    """Files are from the future, as after a clock that was set back."""
+def clock_back(campaign: Campaign) -> None:
+    """Let files be from the future, as after a clock that was set back."""
     for path in campaign.results.rglob("*"):
         if path.is_file() and campaign.rng.random() < 0.3:
             os.utime(path, (time.time() + 86_400,) * 2)
-    return "clock set back by a day"
 
 
 def _some_file(campaign: Campaign) -> Path:
@@ -282,21 +273,21 @@ def _some_file(campaign: Campaign) -> Path:
 
 
 def cut(campaign: Campaign) -> str:
-    """A file cut in half."""
+    """Cut a file in half."""
     path = _some_file(campaign)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    return f"{_kind(campaign, path)} cut in half"
+    return _kind(campaign, path)
 
 
 def empty(campaign: Campaign) -> str:
-    """A file emptied."""
+    """Empty a file."""
     path = _some_file(campaign)
     path.write_bytes(b"")
-    return f"{_kind(campaign, path)} emptied"
+    return _kind(campaign, path)
 
 
 def exchange(campaign: Campaign) -> str:
-    """A file replaced by that of another run, without a newer time."""
+    """Replace a file by that of another run, without a newer time."""
     paths = sorted((campaign.results / "models").rglob("*"))
     path = campaign.rng.choice([path for path in paths if path.is_file()])
     theirs = {"trades": "memloss_v1", "memloss_v1": "trades"}
@@ -306,7 +297,7 @@ def exchange(campaign: Campaign) -> str:
         kept = path.stat()
         shutil.copyfile(other, path)
         os.utime(path, ns=(kept.st_atime_ns, kept.st_mtime_ns))
-    return f"{_kind(campaign, path)} replaced by another run's"
+    return _kind(campaign, path)
 
 
 def _kind(campaign: Campaign, path: Path) -> str:
@@ -318,14 +309,25 @@ def _kind(campaign: Campaign, path: Path) -> str:
     return place.name
 
 
-FAULTS: list[Fault] = [
-    *(kill_group, kill_job, terminate, stop, full_disk, twice, clock_back),
-    *(cut, empty, exchange),
-]
+FAULTS: dict[str, Fault] = {
+    "SIGKILL of the whole process group": _signalled(signal.SIGKILL),
+    "SIGKILL of one job": _signalled(signal.SIGKILL, whole_group=False),
+    "SIGTERM": _signalled(signal.SIGTERM),
+    "SIGSTOP, then SIGCONT": _signalled(signal.SIGSTOP),
+    "disk full": full_disk,
+    "folder read-only": read_only,
+    "two Snakemakes at once": twice,
+    "clock set back by a day": clock_back,
+    "cut in half": cut,
+    "emptied": empty,
+    "replaced by another run's": exchange,
+}
 
 
-def campaign(rounds: int, seed: int, folder: Path) -> Counter[tuple[str, str]]:
-    """Run `rounds` faults; return how often each was noticed by what.
+def campaign(
+    rounds: int, seed: int, folder: Path, faults: Sequence[str] = tuple(FAULTS)
+) -> Counter[tuple[str, str]]:
+    """Run `rounds` of `faults`, each once and then at random; return how each was noticed.
 
     Raises
     ------
@@ -339,8 +341,9 @@ def campaign(rounds: int, seed: int, folder: Path) -> Counter[tuple[str, str]]:
     one.whole = one.files()
     noticed: Counter[tuple[str, str]] = Counter()
     for number in range(rounds):
-        fault = FAULTS[number % len(FAULTS)] if number < len(FAULTS) else one.rng.choice(FAULTS)
-        what = fault(one)
+        what = faults[number] if number < len(faults) else one.rng.choice(faults)
+        if kind := FAULTS[what](one):
+            what = f"{kind} {what}"
         said = one.recover()
         by = said[0] if said else "made again, or of no consequence, without a word"
         print(f"{number + 1}/{rounds} {what}: {' | '.join(said) or 'nothing'}", flush=True)
