@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,13 @@ from bench.config.experiment import TAKEN, Experiment
 from bench.config.loading import is_experiment, read_config, read_yaml
 from bench.results.origin import find_origin
 from bench.results.paths import Paths, RunPaths
-from bench.results.records import EvaluationRecord, UnavailableRecord
+from bench.results.records import (
+    DiagnosticsRecord,
+    EvaluationRecord,
+    TrainRecord,
+    TransferRecord,
+    UnavailableRecord,
+)
 from bench.results.staleness import Staleness, weights
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
@@ -73,6 +79,9 @@ class _Verification:
             if all(run.evaluation_record.is_file() for run in runs):
                 path = self.paths.transfer_record(seed)
                 yield from self._older(path, self.stale.transfer(seed), "makes it again")
+                if record := TransferRecord.find(path):
+                    files = {self.paths.transfer(seed): record.sha256}
+                    yield from self._changed(path, files, "makes it again")
         for model in self.experiment.reference.models:
             run = self.paths.reference(model)
             # A model that could not be fetched has no results that could be old.
@@ -105,19 +114,23 @@ class _Verification:
         makes = "trains it again" if ours else "takes it again"
         yield from self._older(path, reasons, makes)
         if training := find_origin(run):
-            for checkpoint, digest in weights(training).items():
-                file = run.weights(checkpoint)
-                if file.is_file() and sha256(file) != digest:
-                    what = f"not the weights that {path.name} records"
-                    fix = f"{remake(self.config, path)} {makes}"
-                    yield Finding(str(file), what, fix, path)
+            files: dict[Path, str | None] = {
+                run.weights(name): digest for name, digest in weights(training).items()
+            }
+            if isinstance(training, TrainRecord):
+                files[run.history] = training.history_sha256
+            yield from self._changed(path, files, makes)
             yield from self._packages(path, training.packages, TRAINING_PACKAGES, reasons)
         if not run.evaluation_record.is_file():
             return
         yield from self._evaluated(run, self.stale.evaluation(label, seed))
         if (label, seed) in self.experiment.diagnosed():
-            reasons = self.stale.diagnostics(label, seed)
-            yield from self._older(run.diagnostics_record, reasons, "diagnoses it again")
+            path, reasons = run.diagnostics_record, self.stale.diagnostics(label, seed)
+            yield from self._older(path, reasons, "diagnoses it again")
+            if record := DiagnosticsRecord.find(path):
+                tables = {run.curves: "curves", run.surfaces: "surfaces"}
+                files = {file: record.sha256.get(name) for file, name in tables.items()}
+                yield from self._changed(path, files, "diagnoses it again")
 
     def _evaluated(self, run: RunPaths, reasons: list[str]) -> Iterator[Finding]:
         path = run.evaluation_record
@@ -126,15 +139,26 @@ class _Verification:
         if evaluation is None:
             return
         again = f"{remake(self.config, path)} evaluates it again"
+        files: dict[Path, str | None] = {}
         for checkpoint, attack, record in evaluation.attacks():
             examples = run.examples(checkpoint, attack)
+            files[examples] = record.sha256
             if not examples.is_file():
                 yield Finding(str(examples), "the per-example results are missing", again, path)
-            elif sha256(examples) != record.sha256:
-                what = "not the per-example results that evaluation.json records"
-                yield Finding(str(examples), what, again, path)
+        for checkpoint, found in evaluation.checkpoints.items():
+            files[run.witnesses(checkpoint)] = found.witnesses_sha256
+        yield from self._changed(path, files, "evaluates it again")
         names = tuple(dict.fromkeys((*evaluation.packages, *self.installed)))
         yield from self._packages(path, evaluation.packages, names, reasons)
+
+    def _changed(
+        self, record: Path, files: Mapping[Path, str | None], does: str
+    ) -> Iterator[Finding]:
+        """Yield what is no longer the file whose digest `record` has; None where it has none."""
+        for file, digest in files.items():
+            if digest is not None and file.is_file() and sha256(file) != digest:
+                what = f"not the file that {record.name} records"
+                yield Finding(str(file), what, f"{remake(self.config, record)} {does}", record)
 
     def _older(self, path: Path, reasons: list[str], does: str) -> Iterator[Finding]:
         if reasons:

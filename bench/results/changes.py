@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.config.parsing import plain
+from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
 from bench.runtime.places import SNAKEMAKE
 
 ELSE = "or give the changed config another name under `experiment`"
@@ -31,6 +33,14 @@ def remake(path: Path) -> str:
     """Return how to make the file `path` again, with all that follows from it."""
     command = f"{SNAKEMAKE} --forcerun {path}"
     return f"make it again with `{command}` and the --configfile of this experiment"
+
+
+def check_digest(path: Path, digest: str | None, record: Path) -> None:
+    """Raise BenchError unless `path` is there, with the SHA-256 that its `record` has."""
+    if not path.is_file():
+        raise BenchError(f"{path}: missing; {remake(record)}")
+    if sha256(path) != digest:
+        raise BenchError(f"{path}: changed since its record was written; {remake(record)}")
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.results.changes import remake
+from bench.results.changes import check_digest, remake
 from bench.results.evaluated import EvaluatedRun, Pair, check_same, check_weights
 from bench.results.paths import Paths
 from bench.results.records import Checks, DiagnosticsRecord, TransferRecord
 from bench.runtime.errors import BenchError
-from bench.runtime.files import sha256
 
 Place = tuple[str, int, str]  # method, seed, checkpoint
 
@@ -58,7 +57,7 @@ def _of_run(run: EvaluatedRun, pair: Pair) -> DiagnosticsRecord:
             f"{path}: it is the record of {record.method} seed {record.seed}; {remake(path)}"
         )
     for name, table in (("curves", run.paths.curves), ("surfaces", run.paths.surfaces)):
-        _check_table(table, record.sha256.get(name), path)
+        check_digest(table, record.sha256.get(name), path)
     for checkpoint, checks in record.checkpoints.items():
         _check_network(path, record, checkpoint, checks, run)
     return record
@@ -69,7 +68,7 @@ def _of_seed(
 ) -> list[tuple[Place, list[str]]]:
     path = paths.transfer_record(seed)
     record = TransferRecord.read(path, remake(path))
-    _check_table(paths.transfer(seed), record.sha256, path)
+    check_digest(paths.transfer(seed), record.sha256, path)
     found = []
     for checkpoint, networks in record.checkpoints.items():
         for method, checks in networks.items():
@@ -95,10 +94,3 @@ def _check_network(
     }
     check_same(path, about, run.paths.origin_record.name)
     check_weights(path, checkpoint, checks.weights_sha256, training)
-
-
-def _check_table(table: Path, digest: str | None, record: Path) -> None:
-    if not table.is_file():
-        raise BenchError(f"{table}: missing; {remake(record)}")
-    if sha256(table) != digest:
-        raise BenchError(f"{table}: changed since its record was written; {remake(record)}")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from bench.results.changes import remake
+from bench.results.changes import check_digest, remake
 from bench.results.columns import (
     ABLATIONS,
     CLAIMS,
@@ -168,6 +168,11 @@ class ExperimentResults:
         """
         paths = {run: self.paths.run(*run).history for run in self.runs}
         parts = {run: HISTORY.read(path) for run, path in paths.items() if path.is_file()}
+        for run in parts:
+            record = self.trainings.get(run)
+            if record and record.history_sha256 is not None:
+                at = self.paths.run(*run).train_record
+                check_digest(paths[run], record.history_sha256, at)
         return _joined(parts, ["method", "seed"], HISTORY.columns)
 
     @cached_property

@@ -167,6 +167,7 @@ class TrainRecord(JobRecord):
     engine: str
     checkpoints: dict[str, TrainedCheckpoint]
     seconds: float
+    history_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -173,6 +173,7 @@ def _train(
         # Of all processes together, where the training was interrupted.
         seconds=round(max(spent(history), time.perf_counter() - began), 1),
         peak_memory_mb=peak_memory_mb(device),
+        history_sha256=sha256(paths.history),
     ).write(paths.train_record)
     # With what a killed process may have left half-written beside it.
     shutil.rmtree(state.parent)

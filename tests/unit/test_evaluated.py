@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from factory import edit_json, write_csv
 
+from bench.__main__ import main
 from bench.results.evaluated import read_runs
 from bench.results.examples import COLUMNS, read_examples
+from bench.results.experiment import ExperimentResults
 from bench.results.paths import Paths
 from bench.runtime.errors import BenchError
+from bench.runtime.files import sha256
 
 
 def collect(folder, expected=None):
@@ -199,3 +202,13 @@ def test_examples_come_in_the_order_of_images(tmp_path):
     examples = read_examples(path, "make it again")
     assert examples["index"].tolist() == [2, 5]
     assert examples["robust"].tolist() == [True, False]
+
+
+def test_a_history_that_is_another_runs_is_refused(results_factory):
+    run, other = (results_factory.run(method, 0) for method in ("trades", "memloss_v1"))
+    edit_json(run / "train.json", history_sha256=sha256(run / "history.csv"))
+    assert main(["summarize", "--folder", str(results_factory.folder)]) == 0
+    assert len(ExperimentResults(results_factory.folder).history)
+    (run / "history.csv").write_bytes((other / "history.csv").read_bytes())
+    with pytest.raises(BenchError, match=rf"{run / 'history.csv'}: .*{run / 'train.json'}"):
+        _ = ExperimentResults(results_factory.folder).history

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from factory import edit_json
-from planned import tiny, write_data, write_reference, write_run
+from planned import tiny, write_data, write_diagnostics, write_reference, write_run
 from settings import settings
 
 from bench.__main__ import main
@@ -90,6 +90,27 @@ def test_a_file_that_changed_or_is_gone_is_named(run, name, record, edited):
     (finding,) = findings(run)
     assert path.name in f"{finding.where} {finding.what}"
     assert finding.fix.startswith(f"`{COMMAND} {run / record}` ")
+
+
+def test_every_file_that_a_record_has_the_digest_of_is_held_against_it(tmp_path):
+    of = tiny({**ONLY, "diagnostics": {"images": 10}})
+    write_data(tmp_path, of)
+    run = write_run(tmp_path, of)
+    witnesses = run / "witnesses" / "last.safetensors"
+    witnesses.parent.mkdir()
+    witnesses.write_bytes(b"images")
+    edit_json(run / "evaluation.json", checkpoints__last__witnesses_sha256=sha256(witnesses))
+    edit_json(run / "train.json", history_sha256=sha256(run / "history.csv"))
+    write_diagnostics(tmp_path, of, "trades")
+    assert verify(of, CONFIG, tmp_path) == []
+    changed = {
+        run / "history.csv": run / "train.json",
+        witnesses: run / "evaluation.json",
+        run / "diagnostics" / "curves.csv": run / "diagnostics" / "record.json",
+    }
+    for path in changed:
+        path.write_bytes(path.read_bytes() + b"1")
+    assert {Path(one.where): one.stale for one in verify(of, CONFIG, tmp_path)} == changed
 
 
 def test_an_evaluation_of_earlier_weights_is_named(run):

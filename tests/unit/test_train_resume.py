@@ -26,7 +26,7 @@ from bench.training.state import Kept, load_state, save_state
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
-CLOCK = {"seconds", "images_per_second", "peak_memory_mb"}
+CLOCK = {"seconds", "images_per_second", "peak_memory_mb", "history_sha256"}
 
 
 @pytest.fixture
