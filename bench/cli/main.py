@@ -12,6 +12,7 @@ import time
 from bench.cli import analysis, jobs, perf, planning
 from bench.cli.arguments import CommandParser
 from bench.runtime.exit_code import exit_code, prepare_output
+from bench.runtime.places import INSTALLED
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    top = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    name = "memloss-bench" if INSTALLED else "python -m bench"
+    top = argparse.ArgumentParser(prog=name, description=__doc__)
     commands = top.add_subparsers(required=True, metavar="command", parser_class=CommandParser)
     for group in (planning, jobs, analysis, perf):
         group.add_commands(commands)
