@@ -1,4 +1,4 @@
-"""What the loss of `training.validation_attack` does to `best`: the tables of docs/selection.md.
+"""What the loss of `training.validation_attack` does to `best`: the table of docs/statistics.md.
 
 `python docs/selection.py config/digits.yaml --methods trades_beta1 pgd_at --seeds 0 1` trains each
 method once, attacks its held-out images after every epoch with PGD on each loss, and attacks with
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,7 @@ LOSSES = get_args(PgdLoss)
 
 
 def chosen(
-    experiment: Experiment, label: str, seed: int, data: Dataset
+    experiment: Experiment, label: str, seed: int, data: Dataset, losses: Sequence[PgdLoss]
 ) -> Iterator[dict[str, Any]]:
     """Train once; yield for each loss the epoch that it chooses and what AutoAttack says of it."""
     spec = experiment.train_spec(label, seed)
@@ -45,7 +45,7 @@ def chosen(
     for number in range(1, recipe.epochs + 1):
         epoch = run.epoch(number, lambda *_: None)
         kept[number] = deepcopy(run.network())
-        for loss in LOSSES:
+        for loss in losses:
             robust = pgd_accuracy(
                 run.engine.eval_model(run.network()),
                 run.selection_images,
@@ -56,7 +56,7 @@ def chosen(
             )
             validated[loss, number] = replace(epoch, validation_pgd=robust)
     judged: dict[int, Any] = {}
-    for loss in LOSSES:
+    for loss in losses:
         best = 1
         for number in kept:
             if run.better(validated[loss, number], validated[loss, best]):
@@ -97,6 +97,7 @@ if __name__ == "__main__":
     parser.add_argument("config", type=Path)
     parser.add_argument("--methods", nargs="+", required=True)
     parser.add_argument("--seeds", nargs="+", type=int, required=True)
+    parser.add_argument("--losses", nargs="+", choices=LOSSES, default=LOSSES)
     parser.add_argument("--out", type=Path, help="a CSV of every row, appended run by run")
     asked = parser.parse_args()
     experiment = read_config(asked.config)
@@ -107,8 +108,8 @@ if __name__ == "__main__":
     found = []
     for seed in asked.seeds:
         for label in asked.methods:
-            found += chosen(experiment, label, seed, data)
+            found += chosen(experiment, label, seed, data, asked.losses)
             if asked.out is not None:
                 pd.DataFrame(found).to_csv(asked.out, index=False)
-            print(pd.DataFrame(found[-len(LOSSES) :]).to_string(index=False), flush=True)
+            print(pd.DataFrame(found[-len(asked.losses) :]).to_string(index=False), flush=True)
     print(summary(pd.DataFrame(found)).to_markdown(index=False, floatfmt=".2f"))
