@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bench.cli.arguments import add_command, add_diagnosed, add_what
+from bench.cli.arguments import add_command, add_diagnosed, add_what, named_folder
 from bench.config.experiment import Experiment
 from bench.config.loading import read_config
 from bench.config.parsing import parse
@@ -18,6 +18,24 @@ from bench.runtime.places import SNAKEMAKE, config_file, expanded, of_suite
 
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser's `commands`."""
+    text = "one folder of results from the parts that several people or machines ran"
+    merge = add_command(commands, "merge", merge_parts, text)
+    merge.add_argument(
+        "parts",
+        nargs="+",
+        type=named_folder,
+        metavar="[NAME=]FOLDER",
+        help="such as alice=digits or the folder alone, whose name is then the part's",
+    )
+    merge.add_argument("--out", type=expanded, required=True, help="a new folder")
+    merge.add_argument(
+        "--keep-apart",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a part of other code, packages or devices: its runs get labels of their own",
+    )
+
     text = "results of all runs into summary.csv"
     summarize = add_command(commands, "summarize", write_summary, text)
     add_what(summarize, required=False)
@@ -89,6 +107,17 @@ def _experiment(chosen: argparse.Namespace) -> Experiment | None:
             raise BenchError("--folder is needed without --config")
         chosen.folder = Paths.of(experiment.experiment).folder
     return experiment
+
+
+def merge_parts(chosen: argparse.Namespace) -> None:
+    """Join the results of several folders into a new one."""
+    from bench.merging.job import merge
+
+    record = merge(chosen.parts, chosen.out, chosen.keep_apart)
+    for part in record.parts:
+        runs = sum(map(len, part.seeds.values()))
+        print(f"{part.name}: {runs} run{'s' * (runs != 1)} of {', '.join(part.seeds)}")
+    print(f"{chosen.out}: next `python -m bench summarize --folder {chosen.out}`")
 
 
 def write_summary(chosen: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.config.experiment import Experiment
@@ -14,7 +15,7 @@ from bench.results.changes import listed
 from bench.results.paths import Paths
 from bench.results.staleness import data_section_differs
 from bench.runtime.errors import BenchError
-from bench.runtime.places import config_file
+from bench.runtime.places import config_file, expanded
 
 
 def add_command(
@@ -56,6 +57,18 @@ def run_name(text: str) -> tuple[str, int]:
     if not method or not seed.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a run such as trades/0, got {text!r}")
     return method, int(seed)
+
+
+def named_folder(text: str) -> tuple[str, Path]:
+    """Return the name and the folder of a part such as alice=results/digits.
+
+    Without a name it is that of the folder.
+    """
+    name, _, folder = text.partition("=")
+    if folder and "/" not in name:
+        return name, expanded(folder)
+    path = expanded(text)
+    return path.resolve().name, path
 
 
 def part_of(text: str) -> tuple[int, int]:

@@ -18,14 +18,11 @@ from bench.results.records import (
     TransferRecord,
     UnavailableRecord,
 )
-from bench.results.staleness import Staleness, weights
+from bench.results.staleness import TRAINING_PACKAGES, Staleness, weights
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
 from bench.runtime.places import SNAKEMAKE, of_suite
 from bench.runtime.provenance import packages
-
-# What else is installed has no part in the weights.
-TRAINING_PACKAGES = ("python", "torch", "torchvision")
 
 
 @dataclass(frozen=True)

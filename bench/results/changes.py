@@ -19,7 +19,7 @@ def differences(now: Any, then: Any) -> list[str]:
 
     Both are dataclasses or mappings; the order is that of the keys of `now`.
     """
-    ours, theirs, absent = _flat(plain(now)), _flat(plain(then)), object()
+    ours, theirs, absent = flat(now), flat(then), object()
     return [key for key in {**ours, **theirs} if ours.get(key, absent) != theirs.get(key, absent)]
 
 
@@ -41,6 +41,11 @@ def check_digest(path: Path, digest: str | None, record: Path) -> None:
         raise BenchError(f"{path}: missing; {remake(record)}")
     if sha256(path) != digest:
         raise BenchError(f"{path}: changed since its record was written; {remake(record)}")
+
+
+def flat(value: Any) -> dict[str, Any]:
+    """Return the values of a dataclass or mapping by dotted key; lists are values."""
+    return _flat(plain(value))
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

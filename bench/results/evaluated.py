@@ -13,13 +13,14 @@ from typing import Any
 
 from bench.config.experiment import Experiment
 from bench.results.attack_result import AttackResult
-from bench.results.changes import ELSE, differences, listed, remake
+from bench.results.changes import ELSE, differences, flat, listed, remake
 from bench.results.examples import read_examples
 from bench.results.origin import read_origin
 from bench.results.paths import Paths, RunPaths
 from bench.results.records import (
     AttackRecord,
     EvaluationRecord,
+    MergedRecord,
     OriginRecord,
     TrainRecord,
     UnavailableRecord,
@@ -110,10 +111,15 @@ def read_runs(paths: Paths, expected: Iterable[Pair] | None = None) -> tuple[Eva
     first = runs[0].training
     where = f"{first.method} seed {first.seed}"
     of_method: dict[str, OriginRecord] = {}
+    of_part: dict[str, EvaluatedRun] = {}
+    apart = _kept_apart(paths)
     for run in runs:
         training = run.training
         # Methods may have networks of their own, and all seeds of one have the same.
         same = of_method.setdefault(training.method, training)
+        # A part of a merged experiment that is kept apart may be of another machine.
+        beside = of_part.setdefault(apart.get(training.method, ""), run)
+        attacked, machine = _evaluation(run)
         check_same(
             run.paths.origin_record,
             {
@@ -126,7 +132,8 @@ def read_runs(paths: Paths, expected: Iterable[Pair] | None = None) -> tuple[Eva
         for path, ours, theirs, whose in (
             (trained_at, _architecture(training), _architecture(same), same),
             (trained_at, {"threat": training.spec.threat}, {"threat": first.spec.threat}, first),
-            (evaluated_at, run.evaluation.spec.shared, runs[0].evaluation.spec.shared, first),
+            (evaluated_at, attacked, _evaluation(runs[0])[0], first),
+            (evaluated_at, machine, _evaluation(beside)[1], beside.training),
         ):
             if different := differences(theirs, ours):
                 raise BenchError(
@@ -237,6 +244,22 @@ def _read_result(path: Path, record: AttackRecord, test_images: int, hint: str) 
     if not examples["index"].between(0, test_images - 1).all():
         raise BenchError(f"{path}: an index is outside the {test_images} test images; {hint}")
     return AttackResult(record, examples)
+
+
+def _kept_apart(paths: Paths) -> dict[str, str]:
+    """Return the parts of a merged experiment that are kept apart, by label."""
+    path = paths.merged_record
+    return MergedRecord.read(path, "merge the parts again").apart if path.is_file() else {}
+
+
+def _evaluation(run: EvaluatedRun) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of an evaluation, and how its machine carried them out, by key."""
+    settings: dict[str, Any] = {}
+    machine: dict[str, Any] = {}
+    for key, value in flat(run.evaluation.spec.shared).items():
+        of_machine = key.startswith("compute.") or key == "evaluation.engine"
+        (machine if of_machine else settings)[key] = value
+    return settings, machine
 
 
 def _architecture(training: OriginRecord) -> dict[str, Any]:

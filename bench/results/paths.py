@@ -9,6 +9,7 @@
             diagnostics/
         transfer/seed<k>.{csv,json}
         reference/<model>/                       RunPaths, of a RobustBench model
+        merged.json, of an experiment that was merged from parts
         summary.csv, costs.csv, statistics.csv, claims.csv, ablations.csv, report.html
         tables/, figures/, logs/
 
@@ -21,6 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 RESULTS = Path("results")
+# Of a run: what a job resumes from or reuses, and what the evaluation and the diagnostics make.
+KEPT = ("cache", "state")
+OF_EVALUATION = ("evaluation.json", "examples", "witnesses")
+OF_DIAGNOSTICS = ("diagnostics",)
 FIGURE_FORMATS = ("svg", "pdf", "png")
 TABLE_FORMATS = ("csv", "md", "tex")
 
@@ -71,6 +76,17 @@ class RunPaths:
         """Return all files that `imported` names, in the order of their names."""
         return sorted(self.imported(checkpoint, "*").parent.glob("*.safetensors"))
 
+    def results(self) -> tuple[list[Path], list[Path], list[Path]]:
+        """Return all files that are results: of weights, of their evaluation, of diagnostics."""
+        stages: tuple[list[Path], list[Path], list[Path]] = ([], [], [])
+        for path in sorted(self.folder.rglob("*")):
+            first = path.relative_to(self.folder).parts[0]
+            # Hidden files are of jobs that were killed, or of Snakemake.
+            if path.is_file() and first not in KEPT and not path.name.startswith("."):
+                stage = 1 if first in OF_EVALUATION else 2 if first in OF_DIAGNOSTICS else 0
+                stages[stage].append(path)
+        return stages
+
     def part(self, number: int | str, of: int | str) -> Path:
         """Return what a job leaves that makes a part of an evaluation."""
         return self.folder / "state" / "parts" / f"{number}of{of}.json"
@@ -90,6 +106,7 @@ class Paths:
         self.folder = folder
         self.data = folder / "data.safetensors"
         self.data_record = folder / "data.json"
+        self.merged_record = folder / "merged.json"
         self.models = folder / "models"
         self.summary = folder / "summary.csv"
         self.costs = folder / "costs.csv"
@@ -116,6 +133,10 @@ class Paths:
         for folder in sorted({record.parent for record in records}):
             yield RunPaths(folder)
 
+    def begun(self) -> list[RunPaths]:
+        """Return all runs that have a folder, finished or not, in the order of their paths."""
+        return _folders(self.models, "*/seed*")
+
     def reference(self, name: str) -> RunPaths:
         """Return the files of a RobustBench model."""
         return RunPaths(self.folder / "reference" / name)
@@ -125,6 +146,10 @@ class Paths:
         for record in sorted((self.folder / "reference").glob("*/evaluation.json")):
             yield RunPaths(record.parent)
 
+    def begun_references(self) -> list[RunPaths]:
+        """Return all RobustBench models that have a folder, in the order of their paths."""
+        return _folders(self.folder / "reference", "*")
+
     def transfer_record(self, seed: int | str) -> Path:
         """Return the record of the transfer between the methods of a seed."""
         return self.folder / "transfer" / f"seed{seed}.json"
@@ -132,6 +157,10 @@ class Paths:
     def transfer(self, seed: int | str) -> Path:
         """Return the accuracies under transferred attacks."""
         return self.folder / "transfer" / f"seed{seed}.csv"
+
+    def transfer_records(self) -> list[Path]:
+        """Return the records of transfer that are there."""
+        return sorted(self.transfer_record("*").parent.glob("seed*.json"))
 
     def table(self, name: str, form: str) -> Path:
         """Return a table for readers."""
@@ -144,3 +173,7 @@ class Paths:
     def log(self, name: str) -> Path:
         """Return what a job prints."""
         return self.folder / "logs" / f"{name}.log"
+
+
+def _folders(below: Path, pattern: str) -> list[RunPaths]:
+    return [RunPaths(folder) for folder in sorted(below.glob(pattern)) if folder.is_dir()]

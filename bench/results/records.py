@@ -349,3 +349,32 @@ class TransferRecord(JobRecord):
     seconds: float
     sha256: str
     checkpoints: dict[str, dict[str, Checks]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergedPart:
+    """Who made which runs of a merged experiment: `seeds` by label.
+
+    `first` and `last` are the days (UTC) of the oldest and newest evaluation.json, as files had
+    them when they were merged. `apart`: the labels end with this name, since the runs were made by
+    other code, packages or devices than the others; empty where they may be equal.
+    """
+
+    name: str
+    seeds: dict[str, tuple[int, ...]]
+    references: tuple[str, ...]
+    first: str
+    last: str
+    apart: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergedRecord(Record):
+    """merged.json: the parts that an experiment was merged from."""
+
+    parts: tuple[MergedPart, ...]
+
+    @property
+    def apart(self) -> dict[str, str]:
+        """What the labels of runs that are kept apart end with, by label."""
+        return {label: part.apart for part in self.parts if part.apart for label in part.seeds}

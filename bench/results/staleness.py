@@ -30,6 +30,8 @@ from bench.runtime import provenance
 from bench.runtime.errors import ConfigError
 from bench.runtime.files import sha256
 
+# What else is installed has no part in the weights.
+TRAINING_PACKAGES = ("python", "torch", "torchvision")
 R = TypeVar("R", TrainRecord, NetworkRecord, EvaluationRecord, DiagnosticsRecord, TransferRecord)
 
 

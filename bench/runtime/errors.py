@@ -10,8 +10,8 @@ class BenchError(Exception):
     """Something the user can fix; its text says what and how."""
 
 
-class ConfigError(BenchError):
-    """Keys of a configuration that the user can fix, one sentence each.
+class SeveralError(BenchError):
+    """Several things that the user can fix, one sentence each.
 
     The text of a single problem is that sentence; several are numbered, a line each.
     """
@@ -21,6 +21,10 @@ class ConfigError(BenchError):
         numbered = [f"  {number}. {text}" for number, text in enumerate(self.problems, 1)]
         several = "\n".join([f"{len(numbered)} problems", *numbered])
         super().__init__(several if len(numbered) > 1 else self.problems[0])
+
+
+class ConfigError(SeveralError):
+    """Keys of a configuration that the user can fix."""
 
 
 class CodeError(BenchError):

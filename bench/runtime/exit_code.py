@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.runtime.errors import BenchError, CodeError, ConfigError
+from bench.runtime.errors import BenchError, CodeError, ConfigError, SeveralError
 from bench.runtime.files import refusal
 from bench.runtime.out_of_memory import out_of_memory
 from bench.runtime.places import INSTALL
@@ -77,7 +77,7 @@ def explained(error: Exception) -> str:
 
 def sentence(error: Exception) -> str | None:
     """Return what the user can do about `error`, None where it was not foreseen."""
-    if isinstance(error, ConfigError):
+    if isinstance(error, SeveralError):
         return str(error)
     if isinstance(error, BenchError):
         return " ".join(str(error).split())

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -71,7 +72,7 @@ def appearing(path: Path) -> Iterator[Path]:
     BenchError
         The disk is full or refuses the file. What was at `path` is as it was.
     """
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.{HOST}.partial{path.suffix}")
+    partial = _partial(path)
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +89,31 @@ def appearing(path: Path) -> Iterator[Path]:
                 partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def appearing_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which becomes `path` at the end.
+
+    Raises
+    ------
+    BenchError
+        The disk is full or refuses the folder. `path` is as it was: missing, or empty.
+    """
+    partial = _partial(path)
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _forget_killed(path)
+            partial.mkdir()
+            yield partial
+            os.replace(partial, path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.{os.getpid()}.{HOST}.partial{path.suffix}")
+
+
 def _forget_killed(path: Path) -> None:
     """Remove what processes that were killed while they wrote `path` left beside it."""
     named = re.compile(
@@ -97,6 +123,9 @@ def _forget_killed(path: Path) -> None:
         found = named.fullmatch(beside.name)
         # The number of a process says nothing on another machine that shares the folder.
         if found and found[2] == HOST and not _alive(int(found[1])):
+            if beside.is_dir():
+                shutil.rmtree(beside, ignore_errors=True)
+                continue
             with suppress(OSError):
                 beside.unlink(missing_ok=True)
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from factory import read_csv
 
+from bench.cli.main import main
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from project import copy_project, planned, snakemake
 
@@ -266,6 +268,27 @@ def test_a_statement_in_a_method_retrains_that_method(restored):
     path.write_text(source.replace("memory_beta * memory_B.mean()", "memory_B.mean()"))
     counts = planned(restored, *RUN)
     assert counts["train"] == counts["evaluate"] == 2  # MemLoss, two seeds
+
+
+def test_two_merged_halves_are_the_whole_and_nothing_is_trained_again(project, tmp_path):
+    whole, halves = project / "results/tiny", [tmp_path / "half1", tmp_path / "half0"]
+    for seed, half in enumerate(reversed(halves)):
+        for run in whole.glob(f"models/*/seed{seed}"):
+            shutil.copytree(run, half / run.relative_to(whole), copy_function=shutil.copyfile)
+        (half / "transfer").mkdir()
+        for path in (*whole.glob("data.*"), *whole.glob(f"transfer/seed{seed}.*")):
+            shutil.copyfile(path, half / path.relative_to(whole))
+    other = copy_project(tmp_path / "other")
+    shutil.copy(project / "tiny.yaml", other)
+    merged = other / "results/tiny"
+    assert main(["merge", *map(str, halves), "--out", str(merged)]) == 0
+    assert set(planned(other, *RUN)) == {
+        *("summary", "statistics", "claims", "tables", "figures", "report_page", "all", "total")
+    }
+    for name in ("summarize", "statistics", "claims", "tables"):
+        assert main([name, "--folder", str(merged)]) == 0
+    for path in merged.rglob("*.csv"):
+        assert path.read_bytes() == (whole / path.relative_to(merged)).read_bytes()
 
 
 def test_a_new_seed_adds_its_own_jobs_only(project):

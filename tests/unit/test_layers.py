@@ -16,8 +16,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Lowest first: a room imports only rooms before it.
 ROOMS = (
-    *("runtime", "config", "results", "numerics", "models", "attacks", "data", "methods"),
-    *("engine", "training", "external", "evaluation", "diagnostics", "planning", "perf"),
+    *("runtime", "config", "results", "merging", "numerics", "models", "attacks", "data"),
+    *("methods", "engine", "training", "external", "evaluation", "diagnostics", "planning", "perf"),
     *("analysis", "api", "cli"),
 )
 # The analysis reads what they left in results/; of diagnostics it has the limits of the checks.

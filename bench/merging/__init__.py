@@ -1,0 +1,1 @@
+"""Joins the parts of one experiment that several people or machines ran."""
