@@ -41,6 +41,7 @@ ABSENT: dict[str, Any] = {
     "evaluations": {},
     "diagnostics": {},
     "transfers": {},
+    "merged": None,
     "has_examples": False,
 }
 

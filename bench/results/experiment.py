@@ -31,6 +31,7 @@ from bench.results.published import ROBUSTBENCH
 from bench.results.records import (
     DiagnosticsRecord,
     EvaluationRecord,
+    MergedRecord,
     Record,
     TrainRecord,
     TransferRecord,
@@ -204,6 +205,12 @@ class ExperimentResults:
     def evaluations(self) -> Mapping[Run, EvaluationRecord]:
         """The records of evaluation that are there, by run."""
         return self._records(EvaluationRecord, "evaluation_record")
+
+    @cached_property
+    def merged(self) -> MergedRecord | None:
+        """Who made which runs; None where the experiment was not merged from parts."""
+        path = self.paths.merged_record
+        return MergedRecord.read(path, "merge the parts again") if path.is_file() else None
 
     @cached_property
     def registered_attacks(self) -> Mapping[str, str]:

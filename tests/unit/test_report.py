@@ -19,6 +19,7 @@ from bench.analysis.report.page import citations
 from bench.results.columns import ABLATIONS, CLAIMS, STATISTICS
 from bench.results.figures import FIGURES
 from bench.results.published import Published
+from bench.results.records import MergedPart, MergedRecord
 from bench.results.tables import from_rows
 from bench.runtime.errors import BenchError
 
@@ -92,6 +93,24 @@ def test_every_row_of_the_summary_is_there_with_its_interval_and_flags():
         row[:7] for row in table.rows
     ]
     assert any(note.startswith("subset: not all test images") for note in table.notes)
+
+
+def test_a_merged_experiment_says_who_measured_what():
+    shared = {"references": (), "first": "2026-11-30", "last": "2026-12-01", "apart": ""}
+    seeds = {"alice": {"trades": (0,), "memloss_v1": (0,)}, "bob": {"trades": (1,)}}
+    parts = tuple(MergedPart(name=name, seeds=own, **shared) for name, own in seeds.items())
+    device = SimpleNamespace(device="NVIDIA H200", packages={}, attacks=list)
+    evaluations = {("trades", 1): device}
+    found = content(merged=MergedRecord(parts=parts), evaluations=evaluations)["parts"]
+    alice, bob = shown(found)
+    assert (alice["Part"], alice["Methods"], alice["Seeds"]) == (
+        "alice",
+        "TRADES (β=6), MemLoss V1",
+        "0",
+    )
+    assert (bob["Seeds"], bob["Evaluated on"], bob["Trained on"]) == ("1", "NVIDIA H200", "–")
+    assert bob["Evaluated, UTC"] == "2026-11-30 to 2026-12-01"
+    assert content()["parts"] is None
 
 
 @pytest.mark.parametrize(

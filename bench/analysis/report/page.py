@@ -141,6 +141,7 @@ def content(context: Context, citations: list[Citation] | None) -> dict[str, Any
         "costs": spent,
         "choices": choices_sheet(context),
         "ablations": None if rows is None else ablations_sheet(results, rows),
+        "parts": tables.parts_sheet(context),
         "networks": tables.networks_sheet(context),
         "attacks": tables.attacks_sheet(context),
         "packages": _packages(context),

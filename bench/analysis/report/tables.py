@@ -24,7 +24,7 @@ from bench.analysis.statistics.table import (
 )
 from bench.diagnostics.checks import RISK
 from bench.results.order import attack_order, checkpoint_order
-from bench.results.records import CheckRecord
+from bench.results.records import CheckRecord, JobRecord
 from bench.results.text import decimal, eps_text
 
 QUANTITIES = {
@@ -263,6 +263,47 @@ def networks_sheet(context: Context) -> Sheet:
         words=11,
         filters={"Method": ""},
     )
+
+
+def parts_sheet(context: Context) -> Sheet | None:
+    """Return who made which runs; None of an experiment that was not merged from parts."""
+    results, names = context.results, _names(context)
+    if results.merged is None:
+        return None
+    rows = []
+    for part in results.merged.parts:
+        by_seeds: dict[tuple[int, ...], list[str]] = {}
+        for label, seeds in part.seeds.items():
+            by_seeds.setdefault(seeds, []).append(label)
+        for seeds, labels in by_seeds.items():
+            runs = [(label, seed) for label in labels for seed in seeds]
+            records = [(results.trainings.get(run), results.evaluations.get(run)) for run in runs]
+            rows.append(
+                {
+                    "Part": part.name,
+                    "Methods": _joined(labels, names),
+                    "Seeds": _joined(seeds),
+                    "Trained on": _devices(trained for trained, _ in records),
+                    "Evaluated on": _devices(evaluated for _, evaluated in records),
+                    "Evaluated, UTC": " to ".join(dict.fromkeys((part.first, part.last))),
+                }
+            )
+    references = [part for part in results.merged.parts if part.references]
+    return Sheet(
+        "parts",
+        "Who measured what: the parts that this experiment was merged from.",
+        pd.DataFrame(rows),
+        [
+            "Dates (UTC) are those of the files when they were merged. A run of several parts had "
+            "equal results in all of them.",
+            *(f"RobustBench's models of {p.name}: {', '.join(p.references)}." for p in references),
+        ],
+        words=6,
+    )
+
+
+def _devices(records: Iterable[JobRecord | None]) -> str:
+    return _joined(record.device for record in records if record) or NOT_MEASURED
 
 
 def attacks_sheet(context: Context) -> Sheet:
