@@ -18,7 +18,7 @@ from bench.planning.costs import GRADIENTS, QUERIES, ROBUST, Rates, method_kind
 from bench.planning.sizes import Size
 from bench.planning.stopwatch import synthetic, timed
 from bench.training.held_out import held_out
-from bench.training.metrics import EpochMetrics, clean_accuracy, pgd_accuracy
+from bench.training.metrics import EpochMetrics
 from bench.training.passes import untrained
 from bench.training.run import Run
 
@@ -82,24 +82,9 @@ def _training(
                     run.step(epoch, number, index_B, metrics)
             seconds = spent[0] / images
         with timed(device) as spent:
-            _select(run)
+            run.validate(run.engine.eval_model())
     selecting = spent[0] / selected_on * (held or size.test)
     return run, seconds + selecting / (size.train - held)
-
-
-def _select(run: Run) -> None:
-    """Evaluate the held-out images as the end of an epoch does."""
-    recipe, model = run.spec.training, run.engine.eval_model()
-    batch = 2 * recipe.batch_size
-    clean_accuracy(model, run.selection_images, batch)
-    pgd_accuracy(
-        model,
-        run.selection_images,
-        batch,
-        eps=run.spec.threat.eps,
-        attack=recipe.validation_attack,
-        seed=run.spec.seed,
-    )
 
 
 def _attack_costs(

@@ -244,7 +244,7 @@ class Run:
             if bad is not None:
                 raise DivergedError(epoch, bad)
             model = self.engine.eval_model(self.network())
-            clean, robust = self._evaluate(model)
+            clean, robust = self.validate(model)
             replay: dict[str, float | None] = {}
             if self.probe is not None:
                 # No more images at once than the validation has: they must fit into the memory.
@@ -270,7 +270,7 @@ class Run:
         finite = [v.isfinite().all() for net in networks for v in net.state_dict().values()]
         return bool(torch.stack(finite).all())
 
-    def _evaluate(self, model: nn.Module) -> tuple[float, float]:
+    def validate(self, model: nn.Module) -> tuple[float, float]:
         """Return clean and PGD accuracy in percent on the images that select the checkpoint."""
         recipe = self.spec.training
         batch = 2 * recipe.batch_size
