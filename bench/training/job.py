@@ -104,6 +104,8 @@ def _train(
     states = {key: state for key, (state, _) in needed.items()}
     digests = {key: digest for key, (_, digest) in needed.items()}
     run = Run(spec, dataset, device, states.pop("start", None), states)
+    # First, since it is a step of the method's own code.
+    passes = count_passes(spec).record()
     state = paths.training_state
     identity = identity_of(spec, dataset, device, digests)
     kept = load_state(state, identity, run) or Kept(history=[], checkpoints={}, best={})
@@ -151,7 +153,7 @@ def _train(
         model=ModelRecord(
             label=spec.model.label, parameters=sum(p.numel() for p in run.model.parameters())
         ),
-        passes=count_passes(spec).record(),
+        passes=passes,
         selected_on=spec.training.checkpoint_selection,
         selected_by=run.selected_by,
         precision=spec.training.precision,

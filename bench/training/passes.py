@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +13,12 @@ from torch import Tensor, nn
 from bench.config.experiment import Compute, Model, Schedule, TrainSpec
 from bench.data.dataset import Dataset, Images
 from bench.methods.base import create
+from bench.models.base import build
 from bench.results.records import Passes
 from bench.training.metrics import EpochMetrics
 from bench.training.run import Run, initial_network
 
-SIDE, CLASSES = 8, 10  # the number of passes does not depend on images and network
+SIDE, CLASSES = 8, 10  # the number of passes does not depend on the images
 DIGITS = 3  # an attack on one image of a batch is a fraction of a pass
 
 
@@ -53,7 +55,7 @@ def count_passes(spec: TrainSpec) -> CountedPasses:
         engine="eager",
         precision="float32",
     )
-    counted = replace(spec, training=plain, model=Model(name="small_cnn", width=1), compute=compute)
+    counted = replace(spec, training=plain, model=_smallest(spec.model), compute=compute)
     run = untrained(counted, data, torch.device("cpu"))
     metrics, index_B = EpochMetrics(run.device), torch.arange(size)
     run.probe = None
@@ -67,6 +69,19 @@ def count_passes(spec: TrainSpec) -> CountedPasses:
         backward_to_images=round(counts["images"] / size, DIGITS),
         backward_to_weights=round(counts["weights"] / size, DIGITS),
     )
+
+
+def _smallest(model: Model) -> Model:
+    """Return the smallest network of an architecture, whose layers a method may name.
+
+    Another takes its place where it has no width or cannot take images as small as these.
+    """
+    if model.width is not None:
+        with suppress(Exception), torch.no_grad():
+            small = build(model.name, classes=CLASSES, channels=1, seed=0, width=1)
+            small(torch.zeros(2, 1, SIDE, SIDE))
+            return Model(name=model.name, width=1)
+    return Model(name="small_cnn", width=1)
 
 
 def untrained(spec: TrainSpec, dataset: Dataset, device: torch.device) -> Run:

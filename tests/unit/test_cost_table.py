@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -10,11 +11,14 @@ import pytest
 from factory import ResultsFactory
 from framed import results, summary
 from summed import written
-from synthetic import MEMLOSS, METHODS, some_spec
+from synthetic import MEMLOSS, some_spec
 
 from bench.__main__ import main
 from bench.analysis.tables import costs
+from bench.config.experiment import Model
 from bench.config.schema import WeightPerturbation
+from bench.methods.step import Step
+from bench.methods.trades import Trades
 from bench.results.columns import COSTS
 from bench.results.experiment import ExperimentResults
 from bench.results.tables import from_rows
@@ -70,8 +74,15 @@ def test_a_perturbation_of_weights_costs_its_passes_again_and_no_second_attack(
     assert more == (forward, backward)
 
 
-def test_the_cost_is_known_of_every_method():
-    assert {method for method, *_ in PASSES.values()} == set(METHODS)
+def test_passes_are_counted_on_layers_of_the_runs_own_architecture(monkeypatch):
+    layers: list[set[str]] = []
+
+    def after_step(_: Trades, step: Step) -> None:
+        layers.append({name.partition(".")[0] for name in step.weights})
+
+    monkeypatch.setattr(Trades, "after_step", after_step)
+    count_passes(replace(some_spec(), model=Model(name="resnet18", width=64)))
+    assert "layer4" in layers[-1]
 
 
 def tables(factory: ResultsFactory) -> list[dict[str, str]]:
