@@ -22,26 +22,21 @@ from bench.config.experiment import (
 from bench.config.method_options import declared_options, default_width
 from bench.config.schema import ValidationAttack, WeightAveraging, WeightPerturbation
 from bench.data.dataset import Dataset, Images
+from bench.methods.base import names
 
 EPS = 0.1
 CPU = Compute(device="cpu", threads=1, tf32=False)
 MEMLOSS = {"variant": "v1", "beta": 3.0, "memory_beta": 2.0}
-# One set of options for each method; those that a method has no default for must be among them.
-METHODS: dict[str, dict[str, Any]] = {
-    "standard": {},
-    "pgd_at": {},
+# Options of the methods that have some without a default.
+OPTIONS: dict[str, dict[str, Any]] = {
     "trades": {"beta": 3.0},
     "mart": {"beta": 5.0},
     "memloss": MEMLOSS,
     "memloss_hat": MEMLOSS,
-    "hat": {},
-    "memory_mart": {},
-    "dynat": {},
-    "cure": {},
     "sat": {"variant": "r1"},
-    "fgsm_at": {},
-    "fgsm_rs": {},
 }
+# Every method that there is, one's own too, with one set of options.
+METHODS: dict[str, dict[str, Any]] = {name: OPTIONS.get(name, {}) for name in names()}
 # Training with averaged weights and, in the second epoch, with perturbed ones.
 MOVED_WEIGHTS = {
     "weight_averaging": WeightAveraging(decay=0.5),

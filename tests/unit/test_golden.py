@@ -4,33 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from golden import CASES, FILE, loss_of, spec_of, training_of
+from golden import CASES, CLOSE, FILE, NEAR, equal, loss_of, spec_of, training_of
 
 from bench.attacks.losses import divergence
 from bench.config.experiment import Attack, Threat, TrainSpec
 from bench.methods import trades
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
-CLOSE = 1e-9  # relative: formulas in float64
-NEAR = 1e-4  # training, whose start noise is drawn in float32 and may differ in its last bits
-
-
-def flat(values: Any) -> list[tuple[str, float]]:
-    """Every number with where it stands."""
-    if isinstance(values, dict):
-        items = list(values.items())
-    elif isinstance(values, list):
-        items = [(str(place), value) for place, value in enumerate(values)]
-    else:
-        return [("", values)]
-    return [(f"{key}/{where}", number) for key, value in items for where, number in flat(value)]
-
-
-def equal(found: Any, golden: Any, relative: float) -> bool:
-    return dict(flat(found)) == pytest.approx(dict(flat(golden)), rel=relative, abs=1e-12)
 
 
 @pytest.mark.parametrize("case", CASES)
