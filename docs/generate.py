@@ -127,12 +127,15 @@ def _options(what: str, known: Mapping[str, Mapping[str, Option]]) -> str:
     return table((what, "option", "default", "values"), rows)
 
 
+PLAIN = {bool: "`true`, `false`", int: "a whole number", float: "a number", str: "text"}
+
+
 def _values(kind: Any) -> str:
     """Return what an option may be."""
     if get_origin(kind) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(kind))
-    if kind is bool:
-        return "`true`, `false`"
+    if kind in PLAIN:
+        return PLAIN[kind]
     inner = [one for one in get_args(kind) if one is not NoneType]
     if get_origin(kind) in (Union, UnionType):
         return f"{_values(inner[0])}; `null`: as its file says"

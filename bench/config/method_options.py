@@ -138,9 +138,12 @@ def method_options(name: str) -> dict[str, Option]:
     ConfigError
         As `options_in` and `check_method` do.
     """
-    method = registered(PACKAGE / "methods")[name]
-    check_method(PACKAGE / "methods" / f"{name}.py", method)
-    return options_in(name, method)
+    path, method = PACKAGE / "methods" / f"{name}.py", registered(PACKAGE / "methods")[name]
+    check_method(path, method)
+    try:
+        return options_in(name, method)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 @cache

@@ -217,13 +217,15 @@ def code_checks(folder: Path) -> Iterator[Check]:
         if not declared and path.stem not in shared and folder.name != "attacks":
             yield Check("note", f"{path}: it registers nothing", f'@register("{path.stem}") would')
         for name, node in declared.items():
-            found.append(name)
             if folder.name == "methods":
-                yield from _method_checks(path, name, node)
+                checks = list(_method_checks(path, name, node))
             elif folder.name == "attacks":
-                yield from _attack_checks(path, node)
+                checks = list(_attack_checks(path, node))
             else:
-                yield from _export_checks(name, folder)
+                checks = list(_export_checks(name, folder))
+            if not any(check.state == "fail" for check in checks):
+                found.append(name)
+            yield from checks
     yield Check("ok", f"{folder.name}: {', '.join(found)}")
 
 

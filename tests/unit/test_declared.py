@@ -240,7 +240,7 @@ def test_what_is_not_an_option_is_left_out(package):
 def test_an_option_that_only_an_import_could_read_is_explained(package, body):
     write_method(package, body)
     message = refusal("mine", {"option": 1})
-    assert message.startswith("the option 'option' of the method 'mine' cannot be read without")
+    assert "mine.py: the option 'option' of the method 'mine' cannot be read without" in message
     assert "give it a literal default" in message
 
 

@@ -184,6 +184,16 @@ def test_a_method_that_cannot_be_read_is_listed_with_a_fix(methods, source, stat
     assert said in str(check)
 
 
+def test_a_method_that_fails_is_not_among_those_that_are_fine(methods):
+    source = (
+        "@register('bad')\nclass Bad:\n    passes: ClassVar = ('a',)\n    networks = {'b': 'new'}\n"
+    )
+    (methods / "bad.py").write_text(source)
+    states = {check.state for check in code_checks(methods)}
+    assert "fail" in states
+    assert Check("ok", "methods: fine") in list(code_checks(methods))
+
+
 def test_doctor_reads_the_methods_and_models_of_the_suite():
     rooms = {"methods": "memloss", "attacks": "transfer_pgd", "models": "resnet18"}
     for room, known in rooms.items():
