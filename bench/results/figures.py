@@ -30,7 +30,7 @@ class FigureSpec:
 
     The page shows it in the section with the id `section`, below `heading` if there is one. Where
     `section` is empty, page.html has a place of its own for it. `asked` says of an experiment
-    whether it has the figure.
+    whether it has the figure; `collect` of the module gives None of no experiment that has it.
     """
 
     name: str

@@ -14,6 +14,7 @@ from factory import read_csv
 from bench.config.method_options import Option, declarations, options_in
 from bench.config.parsing import Amount
 from bench.results import flags
+from bench.results.figures import FIGURES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,6 +51,12 @@ def test_configs_that_documents_name_are_there():
     for path in DOCUMENTS:
         for name in re.findall(r"config/[\w/]+\.(?:yaml|csv)", path.read_text(encoding="utf-8")):
             assert (ROOT / name).exists(), f"{path.name}: {name}"
+
+
+def test_every_figure_is_in_the_document_of_results():
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    listed = ",".join(re.findall(r"figures/{([\w,]+)}", text)).split(",")
+    assert set(listed) == {figure.name for figure in FIGURES}
 
 
 DECLARED = {word for name, word in vars(flags).items() if name.isupper() and isinstance(word, str)}
