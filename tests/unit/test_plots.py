@@ -23,6 +23,7 @@ from bench.analysis.plots import (
     surfaces,
     transfer,
 )
+from bench.analysis.plots.context import shown_checkpoint
 from bench.analysis.plots.draw import draw_figures
 from bench.results.columns import ABLATIONS
 from bench.results.published import Published
@@ -285,3 +286,9 @@ def test_the_environment_s_backend_is_of_no_effect():
         [sys.executable, "-c", code], env=environment, cwd=where, capture_output=True, text=True
     )
     assert ran.stdout.strip().lower() == "agg", ran.stderr
+
+
+def test_the_shown_checkpoint_is_found_among_categories():
+    frame = pd.DataFrame({"method": ["a", "a", "b"], "checkpoint": ["best", "last", "last"]})
+    shown = shown_checkpoint(frame.astype("category"))
+    assert list(shown["checkpoint"]) == ["best", "last"]

@@ -186,7 +186,8 @@ def shown_checkpoint(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty:
         return frame
     keys = [name for name in ("method", "seed") if name in frame]
-    place = frame["checkpoint"].map(lambda name: checkpoint_order(name)[0])
+    # As plain text: a category has no smallest.
+    place = frame["checkpoint"].astype(str).map(lambda name: checkpoint_order(name)[0])
     return frame[place == place.groupby([frame[name] for name in keys]).transform("min")]
 
 
