@@ -90,7 +90,10 @@ def test_a_method_or_attack_that_the_config_lacks_is_named(paper, tmp_path):
     found = told(replace(paper, methods=fewer), tmp_path)
     assert "clean_crop" in found["memory-over-placebo"].reason
     plain = replace(paper, evaluation=replace(paper.evaluation, autoattack=None))
-    assert "autoattack" in told(plain, tmp_path)["v1-autoattack"].reason
+    told_of = told(plain, tmp_path)
+    assert "autoattack" in told_of["v1-autoattack"].reason
+    # Clean accuracy, which the harmonic mean is of too, is always there.
+    assert "clean" not in told_of["v1-over-trades-harmonic"].reason
 
 
 def test_numbers_are_of_their_own_images(paper, tmp_path):

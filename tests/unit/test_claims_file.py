@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import pytest
 import yaml
 from claimed import ROOT, repository_claims
 
 from bench.analysis.claims.file import read_claims
-from bench.analysis.claims.rules import RULES
+from bench.analysis.claims.rules import RULES, RuledClaim
 from bench.config.claims import claim_files, proposed
 from bench.config.method_options import method_names
 from bench.results.columns import CLAIMS, STATISTICS
@@ -239,3 +240,34 @@ def test_every_column_is_documented(page, table):
         name for cell in re.findall(r"^\| `(.*?)` \|", columns, re.M) for name in cell.split(", ")
     ]
     assert named == list(table.columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap(RuledClaim):
+    """How many points more `method` has under `weak` than under `strong`."""
+
+    method: str
+    weak: str
+    strong: str
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        return (self.weak, self.strong)
+
+    @property
+    def measures(self) -> str:
+        return f"{self.weak} - {self.strong}"
+
+    def measured(self, evidence):
+        raise NotImplementedError
+
+
+def test_a_rule_without_a_metric_says_what_it_is_about(tmp_path, monkeypatch):
+    monkeypatch.setitem(RULES, "gap", Gap)
+    claim = {key: value for key, value in ORDER.items() if key not in ("metric", "against")}
+    claim |= {"rule": "gap", "weak": "pgd20", "strong": "autoattack"}
+    (known,) = read(tmp_path, file(claims=[claim])).claims
+    assert known.measures == "pgd20 - autoattack"
+    assert known.design is None
+    said = refusal(tmp_path, file(claims=[{**claim, "strong": "autoatack"}]))
+    assert "claims.one.strong: 'autoatack' is unknown" in said

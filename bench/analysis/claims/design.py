@@ -18,16 +18,7 @@ from scipy import special
 
 from bench.analysis.claims.claim import HARMONIC
 from bench.analysis.claims.file import Claims, read_claims
-from bench.analysis.claims.rules import (
-    Cost,
-    Difference,
-    Epochs,
-    Frontier,
-    Overfitting,
-    Range,
-    RuledClaim,
-    Value,
-)
+from bench.analysis.claims.rules import FRONT, Design, RuledClaim
 from bench.analysis.statistics.crossed import LEVEL, simultaneous
 from bench.analysis.statistics.moderated import LEAST_METHODS, LEAST_SEEDS, Moderated, moderate
 from bench.analysis.statistics.table import BOTH, SEEDS
@@ -39,7 +30,6 @@ from bench.results.paths import Paths
 from bench.results.text import eps_text
 
 Floats = NDArray[np.float64]
-FRONT = "front_distance"
 TRIED = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50)  # seeds; more are not affordable
 WANTED = (0.8, 0.9)
 DRAWS = 300
@@ -201,20 +191,22 @@ def _outlook(
     variances: Mapping[int, _Variances],
     test_images: int,
 ) -> Outlook:
-    if isinstance(claim, Cost | Epochs):
-        return Outlook(claim=claim.id, reason="no spread of times or epochs is known beforehand")
+    if claim.design is None:
+        text = f"no spread of {claim.measures} is known beforehand"
+        return Outlook(claim=claim.id, reason=text)
     labels, reason = _labels(experiment, known, claim)
-    counts = [_images(experiment, attack, test_images) for attack in claim.attacks]
-    if None in counts:
-        reason = reason or f"not run: {', '.join(claim.attacks)} is not in `evaluation`"
-    images = min((n for n in counts if n is not None), default=test_images)
+    counts = {attack: _images(experiment, attack, test_images) for attack in claim.attacks}
+    missing = [attack for attack, n in counts.items() if n is None]
+    if missing:
+        reason = reason or f"not run: {', '.join(missing)} is not in `evaluation`"
+    images = min((n for n in counts.values() if n is not None), default=test_images)
     if claim.kind == "number" and not reason:
         here = (experiment.data.name, eps_text(experiment.threat.eps), images)
         if here != (claim.scope.dataset, eps_text(claim.scope.eps), test_images):
             reason = "not run: a number of other images or of another radius"
     if reason:
         return Outlook(claim=claim.id, labels=labels, reason=reason)
-    question, gap = _question(claim, spreads, images)
+    question, gap = _question(claim, claim.design, spreads, images)
     now = len(experiment.seeds)
     if now not in variances:
         return Outlook(claim=claim.id, labels=labels, reason="one seed decides nothing")
@@ -242,32 +234,24 @@ def _outlook(
 
 
 def _question(
-    claim: RuledClaim, spreads: Mapping[str, Spread], images: int
+    claim: RuledClaim, design: Design, spreads: Mapping[str, Spread], images: int
 ) -> tuple[_Question, float | None]:
     """Return a claim as numbers, and how far the assumed truth is from an end; None: unknown."""
-    metric = FRONT if isinstance(claim, Frontier) else str(getattr(claim, "metric", ""))
-    usual = PUBLISHED.get(metric, PUBLISHED["autoattack"])
-    spread = spreads.get(metric, usual)
-    if isinstance(claim, Overfitting):
-        # Two checkpoints of each method, taken as independent.
-        spread = Spread(math.sqrt(2) * spread.seeds, math.sqrt(2) * spread.images, spread.measured)
-    compared = 1
-    if isinstance(claim, Difference):
-        compared = len(claim.against)
-    elif isinstance(claim, Frontier):
-        compared = max(math.comb(len(claim.against), 2), 1)
-    elif isinstance(claim, Range):
-        compared = math.comb(len(claim.methods), 2)
+    # Other attacks are taken to spread as AutoAttack does.
+    usual = PUBLISHED.get(design.metric, PUBLISHED["autoattack"])
+    of_one = spreads.get(design.metric, usual)
+    several = math.sqrt(design.checkpoints)
+    spread = Spread(several * of_one.seeds, several * of_one.images, of_one.measured)
     gap, level = None, LEVEL
     if claim.worth is not None and claim.above is not None:
-        gap, level = claim.worth - claim.above, simultaneous(compared)
+        gap, level = claim.worth - claim.above, simultaneous(design.compared)
     elif claim.margin is not None:
         gap = claim.margin
     elif claim.printed is not None:
         gap = min(abs(claim.printed - end) for end in claim.region.ends)
     question = _Question(
         spread=spread,
-        methods=1 if isinstance(claim, Value) else 2,
+        methods=design.methods,
         images=images if claim.images_too else None,
         level=level,
         within=claim.margin is not None,

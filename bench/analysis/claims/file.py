@@ -89,11 +89,12 @@ def _check_names(claim: Claim, methods: Mapping[str, Trained], metrics: set[str]
                 f"claims.{claim.id}: the method {name!r} is not among this file's methods; "
                 f"{nearest(name, methods)}"
             )
-    metric = getattr(claim, "metric", None)
-    if metric is not None and metric not in metrics and not re.fullmatch(r"pgd\d+", metric):
-        raise ConfigError(
-            f"claims.{claim.id}.metric: {metric!r} is unknown; {nearest(metric, metrics)}"
-        )
+    for attack in claim.attacks:
+        if attack not in metrics and not re.fullmatch(r"pgd\d+", attack):
+            key = next(key for key, value in vars(claim).items() if value == attack)
+            raise ConfigError(
+                f"claims.{claim.id}.{key}: {attack!r} is unknown; {nearest(attack, metrics)}"
+            )
 
 
 def _trained(raw: Any, where: str) -> Trained:

@@ -38,6 +38,7 @@ from bench.analysis.statistics.moderated import LEAST_SEEDS
 from bench.analysis.statistics.quantities import difference, front_distance
 
 MOST = 100.0
+FRONT = "front_distance"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +72,30 @@ def is_moderated(of: Estimate) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Design:
+    """How the number of a rule spreads, for `plan --decide`.
+
+    It spreads like `metric` (an attack, `clean`, HARMONIC or FRONT) of one or the difference of two
+    `methods`, each at so many `checkpoints` taken as independent; the one that binds of `compared`.
+    """
+
+    metric: str
+    methods: Literal[1, 2] = 2
+    checkpoints: int = 1
+    compared: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class RuledClaim(Claim, ABC):
-    """A claim with its rule."""
+    """A claim with its rule.
+
+    A rule whose keys have no `metric` says in `attacks` and `measures` what it is about.
+    """
+
+    @property
+    def design(self) -> Design | None:
+        """How its number spreads; None where that is not known before a run."""
+        return None
 
     @abstractmethod
     def measured(self, evidence: Evidence) -> Measured:
@@ -132,6 +155,11 @@ class Value(RuledClaim):
     method: str
     metric: str
 
+    @property
+    def design(self) -> Design:
+        """That of one method."""
+        return Design(metric=self.metric, methods=1)
+
     def measured(self, evidence: Evidence) -> Measured:
         """Return the mean over seeds."""
         return self.of_one(evidence.estimate(evidence.quantity(self.metric, self.method)))
@@ -152,6 +180,11 @@ class Difference(RuledClaim):
         Claim.__post_init__(self)
         if not self.against or (len(self.against) > 1 and self.above is None):
             raise ValueError("against: name one method, or with `above` one or more")
+
+    @property
+    def design(self) -> Design:
+        """That of the smallest difference."""
+        return Design(metric=self.metric, compared=len(self.against))
 
     def measured(self, evidence: Evidence) -> Measured:
         """Return the smallest of the paired differences."""
@@ -181,6 +214,11 @@ class Range(RuledClaim):
         Claim.__post_init__(self)
         if len(self.methods) < 2:
             raise ValueError("methods: name two or more")
+
+    @property
+    def design(self) -> Design:
+        """That of the largest difference."""
+        return Design(metric=self.metric, compared=math.comb(len(self.methods), 2))
 
     def measured(self, evidence: Evidence) -> Measured:
         """Return the largest of the paired differences, in absolute value."""
@@ -222,6 +260,11 @@ class Frontier(RuledClaim):
         """Clean accuracy is one of the front's two."""
         return ("clean", self.metric)
 
+    @property
+    def design(self) -> Design:
+        """That of the lead over the nearest pair."""
+        return Design(metric=FRONT, compared=max(math.comb(len(self.against), 2), 1))
+
     def measured(self, evidence: Evidence) -> Measured:
         """Return what the method could lose in both before mixtures of the others were as good."""
         label, others = evidence.label(self.method), evidence.labels(self.against)
@@ -257,6 +300,11 @@ class Overfitting(RuledClaim):
     against: str
     metric: str
 
+    @property
+    def design(self) -> Design:
+        """That of a difference of differences between checkpoints."""
+        return Design(metric=self.metric, checkpoints=2)
+
     def measured(self, evidence: Evidence) -> Measured:
         """Return the paired difference of the two losses."""
         ours, theirs = (
@@ -280,6 +328,16 @@ class Cost(RuledClaim):
         if min(self.region.ends) <= 0:
             given = next(k for k in ("expected", "above", "below") if getattr(self, k) is not None)
             raise ValueError(f"{given}: a ratio of times is above 0, and so is every end of it")
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        """Time is of no test image."""
+        return ()
+
+    @property
+    def measures(self) -> str:
+        """The column of costs.csv."""
+        return "seconds"
 
     @property
     def images_too(self) -> bool:
@@ -314,6 +372,16 @@ class Epochs(RuledClaim):
     against: str
     column: str
     of: Literal["mean", "second_half", "last"] = "mean"
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        """A history is of no test image."""
+        return ()
+
+    @property
+    def measures(self) -> str:
+        """The column of history.csv."""
+        return self.column
 
     @property
     def images_too(self) -> bool:

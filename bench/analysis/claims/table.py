@@ -102,7 +102,7 @@ def _row(verdict: Verdict) -> dict[str, Any]:
         "text": claim.text,
         "kind": claim.kind,
         "rule": claim.rule,
-        "metric": str(getattr(claim, "metric", getattr(claim, "column", "seconds"))),
+        "metric": claim.measures,
         "methods": ";".join(verdict.labels or claim.names),
         "claimed": claim.claimed,
         "about": claim.about or "",
