@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
+from base64 import b64decode
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -35,7 +37,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.texts: list[str] = []
-        self.scripts: list[str] = []
+        self.scripts: dict[str, str] = {}
         self.feed(html)
         self.close()
 
@@ -49,7 +51,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] == "script":
-            self.scripts.append(data)
+            name = self.elements[-1][1].get("id") or ""
+            self.scripts[name] = self.scripts.get(name, "") + data
         elif self.open and self.open[-1] != "style":
             self.texts.append(data)
 
@@ -59,11 +62,16 @@ class Page(HTMLParser):
 
     @property
     def charts(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.scripts[0])
-        return found
+        return unpacked(self.scripts["charts"])
 
     def named(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
+
+
+def unpacked(packed: str) -> dict[str, Any]:
+    """Return the charts of the page by name."""
+    found: dict[str, Any] = json.loads(gzip.decompress(b64decode(packed)))
+    return found
 
 
 def experiment(folder: Path, *, dataset: str = "digits", seeds: tuple[int, ...] = (0, 1)) -> Path:

@@ -178,14 +178,36 @@ def test_a_narrow_window_does_not_scroll_sideways(page, path, width):
     assert page.run("document.documentElement.scrollWidth") <= width
 
 
+def only_tables(page):
+    """Say whether the page tells why there is no figure, and leaves no room for one."""
+    told = "The figures need JavaScript and a browser" in page.run("document.body.innerText")
+    return told and page.run("document.querySelector('figure').offsetHeight") == 0
+
+
 def test_without_javascript_tables_are_there_and_no_empty_figure(page, path):
     page.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         page.open(path)
-        assert "The figures need JavaScript" in page.run("document.body.innerText")
-        assert page.run("document.querySelector('figure').offsetHeight") == 0
+        assert only_tables(page)
     finally:
         page.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+@pytest.mark.parametrize(
+    "older",
+    ["delete window.DecompressionStream", "window.atob = () => { throw Error('damaged'); }"],
+)
+def test_a_browser_that_cannot_unpack_the_figures_shows_the_tables(page, path, older):
+    script = page.call("Page.addScriptToEvaluateOnNewDocument", source=older)
+    try:
+        page.open(path)
+        page.wait("!document.documentElement.classList.contains('charts')")
+        assert only_tables(page)
+        assert column(page, "summary", "Method")
+        page.run("document.querySelector('#summary thead button').click()")
+        assert page.run("document.querySelector('#summary [aria-sort]') !== null")
+    finally:
+        page.call("Page.removeScriptToEvaluateOnNewDocument", **script)
 
 
 def test_paper_is_light_and_has_every_figure_without_switches(page):

@@ -1,13 +1,12 @@
 "use strict";
-// Draws the charts when they come into view, and makes switches, legends and tables work. Without it
-// the page can be read.
+// Unpacks the charts and plotly and draws a chart when it comes into view; makes switches, legends
+// and tables work. Without it the page can be read.
 (function () {
   const root = document.documentElement;
-  root.classList.add("js");
-  const charts = JSON.parse(document.getElementById("charts").textContent);
+  let charts = {};
   const plots = [...document.querySelectorAll(".plot")];
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const PAPER = { single: 660, many: 210, wide: 320 }; // widths in CSS pixels on a printed page
+  const PAPER = { one: 660, two: 320 }; // widths in CSS pixels on a printed page
   const TALLEST = 380;
   let printing = false;
 
@@ -89,8 +88,7 @@
   function draw(plot) {
     const { data, layout } = state(plot);
     if (printing) {
-      const many = plot.closest(".many");
-      layout.width = !many ? PAPER.single : many.classList.contains("wide") ? PAPER.wide : PAPER.many;
+      layout.width = plot.closest(".many") ? PAPER.two : PAPER.one;
       layout.height = Math.min(layout.height, TALLEST);
     }
     const tools = plot === main && matchMedia("(pointer: fine)").matches;
@@ -105,11 +103,42 @@
 
   const drawn = new Set();
 
-  function redraw() {
+  function colourSigns() {
     for (const sign of document.querySelectorAll(".sign")) {
       sign.style.color = seen(sign.dataset.colour);
     }
-    (printing ? plots : plots.filter((plot) => drawn.has(plot))).forEach(draw);
+  }
+
+  function redraw() {
+    colourSigns();
+    if (window.Plotly) (printing ? plots : plots.filter((plot) => drawn.has(plot))).forEach(draw);
+  }
+
+  // What the element `id` holds as base64 of gzip.
+  async function unpacked(id) {
+    const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+    const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(plain).text();
+  }
+
+  async function startCharts() {
+    const [data, library] = await Promise.all([unpacked("charts"), unpacked("plotly")]);
+    charts = JSON.parse(data);
+    const script = document.createElement("script");
+    script.textContent = library;
+    document.head.append(script);
+    walk(main);
+    const watch = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        if (!isIntersecting || drawn.has(target)) continue;
+        drawn.add(target);
+        draw(target);
+      }
+    }, { rootMargin: "600px" });
+    plots.forEach((plot) => watch.observe(plot));
+    document.querySelectorAll("[data-chart-switches], .legend").forEach((box) =>
+      box.addEventListener("change", () =>
+        box.closest("section").querySelectorAll(".plot").forEach((plot) => drawn.has(plot) && draw(plot))));
   }
 
   // Arrow keys walk over the points that are shown, from left to right.
@@ -205,19 +234,13 @@
 
   document.querySelectorAll("[data-filters]").forEach(filterable);
   document.querySelectorAll("table").forEach(sortable);
-  redraw();
-  walk(main);
-  const watch = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      if (!isIntersecting || drawn.has(target)) continue;
-      drawn.add(target);
-      draw(target);
-    }
-  }, { rootMargin: "600px" });
-  plots.forEach((plot) => watch.observe(plot));
-  document.querySelectorAll("[data-chart-switches], .legend").forEach((box) =>
-    box.addEventListener("change", () =>
-      box.closest("section").querySelectorAll(".plot").forEach((plot) => drawn.has(plot) && draw(plot))));
+  colourSigns();
+  if (root.classList.contains("charts")) {
+    startCharts().catch((error) => {
+      root.classList.remove("charts");
+      throw error;
+    });
+  }
   dark.addEventListener("change", redraw);
   addEventListener("beforeprint", () => { printing = true; redraw(); });
   addEventListener("afterprint", () => { printing = false; redraw(); });
