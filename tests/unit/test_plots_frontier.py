@@ -74,11 +74,11 @@ def test_means_and_seeds_are_those_of_the_summary_on_paper_and_on_the_page():
     assert by_seed == {label: [*map(tuple, seeds)] for label, seeds in ACCURACIES.items()}
 
 
-def test_a_method_has_one_colour_and_marker_everywhere_and_its_placebo_another_marker():
+def test_a_method_has_one_look_everywhere_and_its_placebo_another():
     data, context = shown()
     v1, placebo = (context.methods[label] for label in ("memloss_v1", "memloss_v1_placebo"))
-    assert v1.colour == placebo.colour == style.VERMILLION
-    assert v1.marker != placebo.marker
+    for look in ("colour", "marker", "dash"):
+        assert getattr(v1, look) != getattr(placebo, look)
     on_page = {t.legendgroup: t.marker for t in traces(data, "mean")}
     with style.styled():
         figure = data.draw()

@@ -31,7 +31,7 @@ INK, SOFT = "#1a1a1a", "#6b6b6b"
 # Okabe and Ito's eight colours, which stay apart under the common kinds of colour blindness.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-GREY, BROWN = "#7f7f7f", "#8c564b"
+GREY, BROWN, WINE = "#7f7f7f", "#8c564b", "#882255"
 CLEAN, ROBUST = SKY, VERMILLION
 FAMILIES = {
     "standard": BLACK,
@@ -49,6 +49,7 @@ FAMILIES = {
     "fgsm_rs": BROWN,
 }
 SPARE = (PURPLE, SKY, YELLOW)
+PLACEBO = WINE  # instead of its family's colour: it is compared with its neighbour
 RISING = "cividis"  # the colour map of losses and accuracies
 SETTINGS: Any = {
     "font.family": "DejaVu Sans",
@@ -132,7 +133,8 @@ DASHES = (
 class MethodDisplay:
     """How a method is shown, the same in every figure: by its family's colour and a marker.
 
-    `place` is its position among the methods of the colour, and `beta` TRADES' weight.
+    `place` is its position among the methods of the family's colour, and `beta` TRADES' weight.
+    A `placebo` recalls clean images in place of adversarial examples.
     """
 
     label: str
@@ -141,6 +143,7 @@ class MethodDisplay:
     colour: str
     place: int
     beta: float | None = None
+    placebo: bool = False
 
     @property
     def marker(self) -> Marker:
@@ -190,8 +193,16 @@ def method_displays(ours: pd.DataFrame, others: pd.DataFrame) -> dict[str, Metho
     for label in order:
         colour = colours[families[label]]
         place = taken[colour] = taken.get(colour, -1) + 1
-        beta = betas.get(label)
-        shown[label] = MethodDisplay(label, names[label], families[label], colour, place, beta)
+        placebo = options_of(rows.loc[label, "options"]).get("alignment") == "clean_crop"
+        shown[label] = MethodDisplay(
+            label=label,
+            name=names[label],
+            family=families[label],
+            colour=PLACEBO if placebo else colour,
+            place=place,
+            beta=betas.get(label),
+            placebo=placebo,
+        )
     return shown
 
 

@@ -24,7 +24,6 @@ from bench.analysis.robust import under
 from bench.analysis.statistics.table import deciding
 from bench.config.method_options import declared, method_names
 from bench.results.flags import OTHER_IMAGES, flags_of
-from bench.results.options import options_of
 from bench.results.text import decimal, eps_text
 
 OPENINGS = {
@@ -40,7 +39,6 @@ HELPS_NOT = OPENINGS.keys() - HELPS
 ELSEWHERE = {OBSERVED, NOT_OBSERVED, NO_GAIN_HERE}
 TOLD = 3  # claims of a verdict that the answer quotes
 MEMORY = "memloss"
-PLACEBO = "clean_crop"  # the `alignment` that recalls clean images
 
 
 def has_memory(context: Context) -> bool:
@@ -196,13 +194,12 @@ def _best(
 
 def _remembers(context: Context, label: str) -> bool:
     """Return whether a method has a memory of adversarial examples, as a placebo has not."""
-    method = context.methods[label].family
-    known = method in method_names()
-    if known and "memory" not in (declared(method, "passes") or ()):
+    shown = context.methods[label]
+    if shown.placebo:
         return False
-    ours = context.results.ours
-    options = options_of(ours.loc[ours["method"] == label, "options"].iloc[0])
-    return options.get("alignment") != PLACEBO and (known or method.startswith(MEMORY))
+    if shown.family in method_names():
+        return "memory" in (declared(shown.family, "passes") or ())
+    return shown.family.startswith(MEMORY)
 
 
 def _harmonic_means(
