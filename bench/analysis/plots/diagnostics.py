@@ -17,6 +17,7 @@ from bench.analysis.plots.panels import SEED, Curve, Panel, Panels
 from bench.analysis.plots.style import DASHES, MARKERS, MethodDisplay
 from bench.diagnostics.checks import RISK
 
+PIXEL = 255  # radii are shown in steps of a pixel of eight bits
 # By check: the name in the legend, and the look.
 LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     "fgsm": ("FGSM, one step", {"colour": style.SKY, "width": 1.2, "dash": DASHES[1]}),
@@ -37,9 +38,10 @@ def collect(context: Context) -> Panels | None:
     if found.empty:
         return None
     by_radius = found["check"].isin(["eps", "fgsm"])
-    x = found["x"].where(~by_radius, found["x"] / max(context.radii))
+    x = found["x"].where(~by_radius, PIXEL * found["x"])
     points = found.assign(x=x).rename(columns={"accuracy": "y"})
-    end = _end(points[points["check"] == "eps"])
+    eps = PIXEL * max(context.radii)
+    end = _end(points[points["check"] == "eps"], eps)
     failed: dict[str, dict[str, None]] = {}
     for (method, _), record in context.results.diagnostics.items():
         checks = of_shown_checkpoint(record.checkpoints).failed
@@ -54,13 +56,14 @@ def collect(context: Context) -> Panels | None:
                 context.methods[label],
                 points[points["method"] == label],
                 list(failed.get(label, ())),
+                eps,
                 end,
             )
         ],
         caption=[
             caption.setting(context, seeds=found["seed"].unique().tolist(), n=n),
-            "First of each pair: against the radius, with a dotted line at the ε that robustness "
-            "is claimed for. Second: against PGD steps at that ε.",
+            "First of each pair: against the radius, evenly to twice the ε that robustness is "
+            "claimed for (dotted), then by doublings. Second: against PGD steps at that ε.",
             "Accuracy that rises, that does not reach 0, or Square below PGD are signs of masked "
             f"gradients. A check fails (✗) only where that is beyond chance for {n:,} images "
             f"(p < {RISK:g}).",
@@ -71,7 +74,7 @@ def collect(context: Context) -> Panels | None:
 
 
 def _panels(
-    shown: MethodDisplay, points: pd.DataFrame, failed: list[str], end: float
+    shown: MethodDisplay, points: pd.DataFrame, failed: list[str], eps: float, end: float
 ) -> tuple[Panel, Panel]:
     of = {check: _curves(check, points[points["check"] == check]) for check in LOOKS}
     most = float(points.loc[points["check"] == "steps", "x"].max())
@@ -81,13 +84,12 @@ def _panels(
     shared: dict[str, Any] = {"y": "Accuracy", "unit": " %", "ylim": (-2, 102)}
     by_radius = Panel(
         title="\n✗ ".join([shown.name, *failed]),
-        x="Radius / ε",
+        x="Radius, 1/255",
         curves=[*of["fgsm"], *of["eps"]],
         xlim=(0, end),
-        # Evenly to twice the radius, then by doublings, as the points lie.
-        xscale="symlog" if end > 4 else "linear",
-        ticks=[0, 1, *(2**k for k in range(1, 9) if 2**k <= end)],
-        guide=1,
+        even=2 * eps,  # as the points lie
+        ticks=[0, *(eps * 2**k for k in range(9) if eps * 2**k <= end)],
+        guide=(eps, "ε"),
         **shared,
     )
     by_steps = Panel(
@@ -95,7 +97,7 @@ def _panels(
         x="Steps, at ε",
         curves=[*of["steps"], *ends],
         xlim=(0.9, 1.25 * max(most, 1.0)),
-        xscale="log",
+        log=True,
         ticks=[x for x in (1, 10, 100, 1000) if x <= most],
         **shared,
     )
@@ -115,11 +117,11 @@ def _curves(check: str, points: pd.DataFrame) -> list[Curve]:
     ]
 
 
-def _end(curves: pd.DataFrame) -> float:
+def _end(curves: pd.DataFrame, eps: float) -> float:
     """Return the radius from which on all curves are at 0, or where the last one ends."""
     ends = []
     for _, curve in curves.groupby(["method", "seed"]):
         last_above = curve.loc[curve["y"] > 0, "x"].max()
         beyond = curve.loc[~(curve["x"] <= last_above), "x"]
         ends.append(float(beyond.min() if len(beyond) else curve["x"].max()))
-    return max([1.0, *ends])
+    return max([eps, *ends])

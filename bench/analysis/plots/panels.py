@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -19,6 +19,7 @@ from bench.analysis.plots import style
 from bench.analysis.plots.style import DASHES, Dash, Marker, MethodDisplay
 
 SEED = "one seed"  # in the legend, of the thin curves
+POINT = 4 / 3  # CSS pixels of a point, in which widths on paper are
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,21 +50,24 @@ class Curve:
             look |= {"marker": self.marker.paper, "ms": 3.8, "mfc": "none", "mew": 0.9}
         return look
 
-    def trace(self, unit: str) -> go.Scatter:
-        """Return the curve for the page."""
+    def trace(self, unit: str, even: float = math.inf) -> go.Scatter:
+        """Return the curve for the page, on an axis that goes by doublings from `even` on."""
         few = self.marker or len(self.points) < 3
         symbol = f"{self.marker.page}-open" if self.marker else "circle"
+        x = self.points["x"].tolist()
+        # The name is no part of the template, which would read it as one.
+        hover = f"%{{fullData.name}}<br>%{{customdata:.4g}}: %{{y:.4g}}{unit}<extra></extra>"
         return go.Scatter(
-            x=self.points["x"].tolist(),
+            x=_doublings(x, even),
             y=self.points["y"].tolist(),
+            customdata=x,
             mode="+".join(["lines"] * bool(self.width) + ["markers"] * bool(few)),
-            line={"color": self.colour, "width": self.width, "dash": self.dash.page},
+            line={"color": self.colour, "width": POINT * self.width, "dash": self.dash.page},
             marker={"color": self.colour, "symbol": symbol, "size": 7},
             opacity=self.alpha,
             name=escape(self.name, quote=False),
             legendgroup=self.label or None,
-            # The name is no part of the template, which would read it as one.
-            hovertemplate=f"%{{fullData.name}}<br>%{{x:.4g}}: %{{y:.4g}}{unit}<extra></extra>",
+            hovertemplate=hover,
         )
 
 
@@ -90,9 +94,10 @@ class Band:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Curves over one pair of axes, with a dotted line at the x of `guide`.
+    """Curves over one pair of axes, with a dotted line at the x of `guide`, its name above it.
 
-    Further lines of `title` say what to know. `ticks` are the places of numbers on paper.
+    Further lines of `title` say what to know. `ticks` are the places of numbers. The axis of x
+    goes evenly to `even` and from there by doublings.
     """
 
     title: str
@@ -103,9 +108,10 @@ class Panel:
     bands: Sequence[Band] = ()
     xlim: tuple[float, float] | None = None
     ylim: tuple[float, float] | None = None
-    xscale: str = "linear"
+    log: bool = False
+    even: float = math.inf
     ticks: Sequence[float] = ()
-    guide: float | None = None
+    guide: tuple[float, str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,11 +161,7 @@ class Panels:
         found = {}
         for place, panel in enumerate(self.panels):
             traces = [trace for band in panel.bands for trace in band.traces()]
-            traces += [curve.trace(panel.unit) for curve in panel.curves]
-            # A logarithmic axis finds its own limits.
-            xaxis: dict[str, Any] = (
-                {"type": "log"} if panel.xscale == "log" else {"range": panel.xlim}
-            )
+            traces += [curve.trace(panel.unit, panel.even) for curve in panel.curves]
             title = panel.title.replace("\n", " ")
             found[str(place)] = style.chart(
                 traces,
@@ -169,13 +171,46 @@ class Panels:
                 y=panel.y,
                 height=260,
                 showlegend=False,
-                xaxis=xaxis,
+                xaxis=_xaxis(panel),
                 yaxis={
                     "range": panel.ylim,
                     "ticksuffix": panel.unit.strip() if "%" in panel.unit else "",
                 },
+                **_guide(panel),
             )
         return found
+
+
+def _xaxis(panel: Panel) -> dict[str, Any]:
+    axis: dict[str, Any] = {}
+    if panel.ticks:
+        axis["tickvals"] = _doublings(panel.ticks, panel.even)
+        axis |= {"ticktext": [f"{x:g}" for x in panel.ticks], "tickangle": 0}
+    if panel.log:
+        return axis | {"type": "log"}  # which finds its own limits
+    return axis | {"range": panel.xlim and _doublings(panel.xlim, panel.even)}
+
+
+def _guide(panel: Panel) -> dict[str, Any]:
+    if panel.guide is None:
+        return {}
+    x, name = panel.guide
+    (at,) = _doublings([x], panel.even)
+    line = {"color": style.SOFT, "width": 1, "dash": "2px,2px"}
+    ends = {"x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper"}
+    where = {"x": at, "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "top"}
+    return {
+        "shapes": [{"type": "line", "line": line, **ends}],
+        "annotations": [{"text": name, "showarrow": False, **where}],
+    }
+
+
+def _doublings(x: Iterable[float], even: float) -> list[float]:
+    """Return the places of `x` on an axis on which a doubling beyond `even` is as long as half it.
+
+    It is matplotlib's symlog, which plotly has not.
+    """
+    return [at if at <= even else even * (1 + math.log2(at / even) / 2) for at in x]
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
@@ -188,11 +223,14 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         look = few | curve.paper | {"clip_on": curve.marker is None}
         axes.plot(curve.points["x"], curve.points["y"], **look)
     if panel.guide is not None:
-        axes.axvline(panel.guide, color=style.SOFT, lw=0.6, ls=(0, (1, 1.5)), zorder=1)
-    if panel.xscale == "symlog":
-        axes.set_xscale("symlog", base=2, linthresh=2)
-    else:
-        axes.set_xscale(panel.xscale)
+        x, name = panel.guide
+        axes.axvline(x, color=style.SOFT, lw=0.6, ls=(0, (1, 1.5)), zorder=1)
+        place: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "va": "top"}
+        axes.text(x, 1.0, f" {name}", color=style.SOFT, size=7, **place)
+    if panel.log:
+        axes.set_xscale("log")
+    elif math.isfinite(panel.even):
+        axes.set_xscale("symlog", base=2, linthresh=panel.even)
     if panel.ticks:
         axes.xaxis.set_major_locator(FixedLocator(list(panel.ticks)))
         axes.xaxis.set_minor_locator(NullLocator())
