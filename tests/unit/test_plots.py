@@ -74,8 +74,10 @@ def test_a_much_longer_training_squeezes_no_other():
     assert figure.axes[1].get_xlim()[1] < 5
     rows = [replayed("trades", 0, long), replayed("memloss_v1", 0, short)]
     data = replay.collect(framed.context(TWO, history=pd.concat(rows)))
-    assert data.panels[0].xlim[1] < 5
-    assert "TRADES (β=6) was trained for 80 epochs; here are the first 4." in data.caption
+    ends = {curve.label: curve.points["x"].iloc[-1] for curve in data.panels[0].curves}
+    assert ends == {"trades": 100, "memloss_v1": 100}
+    assert "Share of training" in data.panels[0].x
+    assert any("80; MemLoss V1: 4" in said for said in data.caption)
 
 
 def test_components_are_shares_of_all_images_mean_over_seeds():
@@ -145,15 +147,23 @@ def strengths(last=0.0, failed=()):
     return diagnostics.collect(context)
 
 
-@pytest.mark.parametrize(("last", "end"), [(0.0, 2.0), (3.0, 255 / 8)])
+@pytest.mark.parametrize(("last", "end"), [(0.0, 16), (3.0, 255)])
 def test_the_radius_ends_where_all_curves_are_at_zero(last, end):
     data = strengths(last)
-    figure = drawn(data)
-    assert figure.axes[0].get_xlim()[1] == pytest.approx(end)
+    axes = drawn(data).axes[0]
+    assert axes.get_xlim()[1] == pytest.approx(end)
     chart = data.charts()["0"]
-    assert chart.layout.xaxis.range[1] == pytest.approx(end)
     by_name = {trace.name: list(trace.y) for trace in chart.data}
     assert by_name == {"FGSM, one step": [60], "PGD": [80, 50, last, last]}
+    pgd = chart.data[-1]
+    assert list(pgd.customdata) == pytest.approx([0, 8, 16, 255])
+    # The radius of the threat is marked, and the axis is alike on paper and on the page.
+    assert [shape.x0 for shape in chart.layout.shapes] == pytest.approx([8])
+    on_page = [(x / chart.layout.xaxis.range[1]) for x in pgd.x]
+    ends = axes.transAxes.inverted()
+    on_paper = [ends.transform(axes.transData.transform((x, 0)))[0] for x in pgd.customdata]
+    assert on_page == pytest.approx(on_paper)
+    assert on_page[2] > 0.25
 
 
 def test_restarts_and_square_are_marked_at_the_end_of_the_steps():
@@ -167,7 +177,7 @@ def test_restarts_and_square_are_marked_at_the_end_of_the_steps():
 def test_a_failed_check_is_named_above_its_panel_and_covers_no_curve():
     figure = drawn(strengths(failed=["eps_zero", "square_stronger"]))
     assert titles(figure)[0] == "TRADES (β=6)\n✗ eps_zero\n✗ square_stronger"
-    assert not figure.axes[0].texts
+    assert [text.get_text().strip() for text in figure.axes[0].texts] == ["ε"]
     assert titles(figure)[2] == "MemLoss V1"
 
 

@@ -85,6 +85,19 @@ def selected_on(context: Context) -> str:
     return "on held-out training images" + (f"; {names}: on the TEST images" if names else "")
 
 
+def lengths(context: Context, epochs: pd.Series) -> list[str]:
+    """Return the sentence that says how long methods were trained, by label, where they differ."""
+    if epochs.nunique() < 2:
+        return []
+    names: dict[int, list[str]] = {}
+    for label in context.methods:
+        if label in epochs:
+            names.setdefault(int(epochs[label]), []).append(context.methods[label].name)
+    usual = max(names, key=lambda count: len(names[count]))
+    others = [f"{joined(found)}: {count}" for count, found in names.items() if count != usual]
+    return [f"Epochs of training: {usual}; {'; '.join(others)}."]
+
+
 def _span(seeds: Sequence[int]) -> str:
     if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
         return f"{seeds[0]}–{seeds[-1]}"

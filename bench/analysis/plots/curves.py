@@ -24,13 +24,18 @@ def collect(context: Context) -> Panels | None:
         return None
     values = history[list(METRICS)].to_numpy(float)
     limits = 10 * math.floor(values.min() / 10) - 1, 10 * math.ceil(values.max() / 10) + 1
+    epochs = history.groupby("method")["epoch"].max()
     return Panels(
         panels=[
             _panel(context, shown, history[history["method"] == label], limits)
             for label, shown in context.methods.items()
             if (history["method"] == label).any()
         ],
-        caption=[caption.setting(context), caption.selection(context)],
+        caption=[
+            caption.setting(context),
+            caption.selection(context),
+            *caption.lengths(context, epochs),
+        ],
         displays=context.methods,
         columns=4,
     )

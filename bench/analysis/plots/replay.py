@@ -23,7 +23,6 @@ PANELS = {
     WEIGHT: ("V1's weight: median (band: 10th to 90th percentile)", "1.0000001 − p(y | x″)", ""),
 }
 EMPHASIZED = "memloss"
-LONG = 1.5  # times the second longest training: later epochs are cut off
 EXPLAINED = (
     "Up to 256 training images, followed with every method that attacks them in training, with a "
     "memory or without; means over seeds. An example is what that attack made of an image in an "
@@ -40,7 +39,11 @@ def collect(context: Context) -> Panels:
     history = context.results.history
     measured = [name for name in history if name.startswith("replay_") or name == FORGETTING]
     history = history[history[measured].notna().any(axis=1)] if measured else history.iloc[:0]
-    until, said = _until(context, history.groupby("method")["epoch"].max().sort_values())
+    epochs = history.groupby("method")["epoch"].max()
+    # Learning rates fall at shares of a training, which is where methods are comparable.
+    share = epochs.nunique() > 1
+    at = 100 * history["epoch"] / history["method"].map(epochs) if share else history["epoch"]
+    history = history.assign(x=at)
     panels = []
     for column, (title, y, unit) in PANELS.items():
         by_age = column == "age"
@@ -60,13 +63,15 @@ def collect(context: Context) -> Panels:
         ]
         if curves:
             bands = _bands(context, history) if column == WEIGHT else []
-            xlim = None if by_age else of_epochs(until)
-            x = "Age in epochs" if by_age else "Epoch"
+            xlim = (0.0, 102.0) if share else of_epochs(int(epochs.max()))
+            x = "Share of training, %" if share else "Epoch"
+            if by_age:
+                x, xlim = "Age in epochs", None
             panels.append(Panel(title, x, y, curves, unit, bands, xlim))
     methods = set(history["method"])
     return Panels(
         panels=panels,
-        caption=[caption.setting(context), *EXPLAINED, *said],
+        caption=[caption.setting(context), *EXPLAINED, *caption.lengths(context, epochs)],
         displays={label: shown for label, shown in context.methods.items() if label in methods},
         columns=2,
         height=1.8,
@@ -74,18 +79,10 @@ def collect(context: Context) -> Panels:
     )
 
 
-def _until(context: Context, lengths: pd.Series) -> tuple[int, list[str]]:
-    """Return the last epoch to show, which one long training must not decide."""
-    if len(lengths) < 2 or lengths.iloc[-1] <= LONG * lengths.iloc[-2]:
-        return int(lengths.max()) if len(lengths) else 1, []
-    name, until = context.methods[str(lengths.index[-1])].name, int(lengths.iloc[-2])
-    return until, [f"{name} was trained for {lengths.iloc[-1]} epochs; here are the first {until}."]
-
-
 def _means(history: pd.DataFrame, column: str) -> pd.DataFrame:
     if column not in history:
         return pd.DataFrame(columns=["method", "x", "y"])
-    return mean_over_seeds(history.rename(columns={"epoch": "x", column: "y"}), "x", "y")
+    return mean_over_seeds(history.rename(columns={column: "y"}), "x", "y")
 
 
 def _by_age(history: pd.DataFrame) -> pd.DataFrame:
@@ -102,8 +99,8 @@ def _bands(context: Context, history: pd.DataFrame) -> list[Band]:
     found = []
     for row in context.results.ours.drop_duplicates("method").itertuples():
         own = options_of(row.options)
-        weighs = row.base_method == EMPHASIZED and own.get("alignment") != "clean_crop"
+        shown = context.methods[row.method]
+        weighs = shown.family == EMPHASIZED and not shown.placebo
         if weighs and (own.get("variant"), own.get("weight")) == ("v1", "A"):
-            of_method = points[points["method"] == row.method]
-            found.append(Band(context.methods[row.method], of_method))
+            found.append(Band(shown, points[points["method"] == row.method]))
     return found
