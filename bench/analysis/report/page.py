@@ -130,7 +130,7 @@ def content(context: Context, citations: list[Citation] | None) -> dict[str, Any
         "claims": tables.claims_page(context, results.claims) if claimed(context) else None,
         "claims_missing": results.claims is None,
         **_frontier(context, data["frontier"], charts),
-        "figures": _sections(context, figures, charts),
+        "figures": _sections(figures, charts),
         "comparison": comparison_sheet(results, table),
         "summary": tables.summary_sheet(context),
         "statistics": None
@@ -175,7 +175,7 @@ def _packages(context: Context) -> list[str]:
 
 
 def _sections(
-    context: Context, figures: Iterable[tuple[FigureSpec, FigureData]], charts: Charts
+    figures: Iterable[tuple[FigureSpec, FigureData]], charts: Charts
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what the template shows of each figure, by section."""
     found: dict[str, list[dict[str, Any]]] = {spec.section: [] for spec in FIGURES}
@@ -184,13 +184,12 @@ def _sections(
         if not own:
             continue
         curves = data.legend.values() if isinstance(data, Panels) else ()
-        switched = {trace.legendgroup for chart in own.values() for trace in chart.data}
         found[spec.section].append(
             {
                 "heading": spec.heading,
                 "charts": [charts.add(f"{spec.name}/{key}", chart) for key, chart in own.items()],
                 "columns": data.columns,
-                "methods": [d for label, d in context.displays.items() if label in switched],
+                "methods": [one for one in curves if one.label],
                 "legend": [one for one in curves if not one.label],
                 "caption": data.caption,
             }
