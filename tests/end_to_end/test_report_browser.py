@@ -41,6 +41,8 @@ PLACE = f"""(() => {{
 def path(tmp_path_factory) -> Path:
     frames = [framed.summary(ACCURACIES), framed.summary(ACCURACIES, attack="pgd20")]
     frame = pd.concat(frames, ignore_index=True)
+    theirs = framed.summary({"Rice2020": [(85.3, 53.4)]}, model="robustbench")
+    frame = pd.concat([frame, theirs], ignore_index=True)
     frame = frame.drop_duplicates(["method", "seed", "checkpoint", "attack"], ignore_index=True)
     history = [
         framed.history(method, 0, [50.0, 60.0], [30.0, 35.0], forgetting_rate=[None, 9.0])
@@ -121,6 +123,7 @@ def test_hovering_a_point_shows_its_numbers(page):
         ('[data-key="seeds"]', "seed", "mean trades", None),
         ('[data-kind="paper"]', False, "paper memloss_v1", None),
         ('[data-kind="card"]', True, None, "card"),
+        ('[data-kind="reference"]', False, "reference", None),
         ('[data-kind="far"]', True, None, "mean standard"),
         ('#frontier-section .legend [value="memloss_v1"]', False, "mean memloss_v1", None),
     ],

@@ -165,6 +165,28 @@ def test_robustbench_stands_beside_autoattack_alone(attack, count):
     assert data.reported == []
 
 
+def test_models_of_robustbench_that_were_evaluated_here_have_markers_of_their_own():
+    theirs = {"Rice2020Overfitting": [(85.5, 53.5)], "Standard": [(94.8, 0.0)]}
+    rows = framed.summary(theirs, model="robustbench", origin="robustbench")
+    frame = pd.concat([framed.summary(ACCURACIES), rows], ignore_index=True)
+    data, _ = shown(frame)
+    assert "Rice2020Overfitting" not in data.means.index
+    found = {(t.x[0], t.y[0]): (t.marker.symbol, t.meta["far"]) for t in traces(data, "reference")}
+    assert {point: far for point, (_, far) in found.items()} == {
+        (85.5, 53.5): False,
+        (94.8, 0.0): True,
+    }
+    symbols = {symbol for symbol, _ in found.values()}
+    assert len(symbols) == 2
+    assert not symbols & {marker.page for marker in style.MARKERS}
+    with style.styled():
+        figure = data.draw()
+    assert (85.5, 53.5, "d") in markers(figure.axes[0])
+    names = [text.get_text() for text in figure.legends[0].texts]
+    assert [name for name in names if "RobustBench" in name] == ["Rice 2020 (RobustBench)"]
+    assert any("Rice 2020" in said for said in data.caption)
+
+
 @pytest.mark.parametrize("flags", ["own_recipe", "subset;own_recipe"])
 def test_a_run_by_a_recipe_of_its_own_is_not_what_a_paper_reports(flags):
     frame = framed.summary({"memloss_v1": [(84, 48)]}, flags=flags)
@@ -200,6 +222,8 @@ def test_twenty_seeds_leave_the_means_in_sight():
     assert min(sizes) <= 2.0
     assert sizes[max(sizes)] > sizes[min(sizes)]
     assert not [line for line in axes.lines if len(line.get_xdata()) == 2]  # no spokes
+    kinds = [t.meta["kind"] for t in data.chart().data if t.meta["kind"] in ("seed", "mean")]
+    assert kinds == ["seed", "seed", "mean", "mean"]
 
 
 @pytest.mark.parametrize("count", [1, 12])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import pairwise, product
+from itertools import cycle, pairwise, product
 from string import ascii_letters
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from bench.analysis.plots import caption as captions
 from bench.analysis.plots import style
 from bench.analysis.plots.caption import joined
 from bench.analysis.plots.context import Context, ReportedPoint
-from bench.analysis.plots.style import MethodDisplay
+from bench.analysis.plots.style import Marker, MethodDisplay
 from bench.analysis.robust import under
 from bench.analysis.sheets import intervals
 from bench.analysis.statistics.front import distance
@@ -37,8 +37,31 @@ CARDS = {  # by what a model was trained on: colour, hover text, sign in the cap
     "generated": (style.GREEN, "RobustBench, trained with generated images", "†"),
     "extra": (style.PURPLE, "RobustBench, trained with extra images", "‡"),
 }
+# Of RobustBench's models that were evaluated here; no method has one of these.
+REFERENCES = (
+    Marker("d", "diamond-tall", "♦"),
+    Marker((6, 1, 0), "hexagram", "✶"),
+    Marker("H", "hexagon2", "⬣"),
+)
 HOVER = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
+SMALL, LARGE = 3.6, 8.0  # points of a mean's marker
 MANY = 6  # seeds from which on their points are small and faint and not tied to the mean
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model of RobustBench that was evaluated here, with what hovering shows."""
+
+    name: str
+    clean: float
+    robust: float
+    text: str
+    marker: Marker
+
+    def paper(self, size: float) -> dict[str, Any]:
+        """Return its marker as arguments of matplotlib's `plot`."""
+        look = {"mfc": style.SOFT, "mec": style.INK, "mew": size / 12, "ls": "none"}
+        return look | {"marker": self.marker.paper, "ms": size}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +72,7 @@ class Frontier:
     robust, text and the number of seeds; a text is what hovering shows. `corners` are the
     methods on the hull of mixtures, by clean accuracy, for each network, and `betas` TRADES over
     its values of beta, on one network by the shared recipe.
-    `outliers` are so far below all others that the axes leave them out.
+    `outliers` are so far below all others that the axes leave them out, by label or by name.
     """
 
     attack: str
@@ -59,6 +82,7 @@ class Frontier:
     corners: Sequence[Sequence[str]]
     betas: Sequence[str]
     outliers: Sequence[str]
+    references: Sequence[Reference]
     reported: Sequence[ReportedPoint]
     cards: Sequence[ModelCard]
     card_outliers: Sequence[str]
@@ -73,11 +97,11 @@ class Frontier:
             ours.set_title("a  This experiment")
             beside.set_title("b  Beside RobustBench")
             _draw_cards(beside, cards)
-            _draw_points(beside, self, size=3.6)
+            _draw_points(beside, self, size=SMALL)
         else:
             ours = figure.subplots()
         _draw_seeds(ours, self)
-        _draw_points(ours, self, size=8.0)
+        _draw_points(ours, self, size=LARGE)
         ours.set_autoscale_on(False)
         # Through outliers as well: the axes, which do not grow for them, cut the line.
         for labels in self.corners:
@@ -140,10 +164,12 @@ def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontie
     """
     seeds = _seeds(context, attack, checkpoint)
     means = _means(context, seeds, attack, checkpoint)
+    references = _references(context, attack, checkpoint)
     best = checkpoint == "best"
     reported = context.reported(attack) if best else []
     cards = context.cards(attack) if best else []
-    outliers = _outliers(means)
+    theirs = {one.name: (one.clean, one.robust) for one in references}
+    outliers = _outliers(pd.concat([means[["clean", "robust"]], _points_of(theirs)]))
     hulls = [hull(means[means.index.isin(labels)]) for labels in context.networks.values()]
     corners = [found for found in hulls if len(found) > 1]
     caption = [
@@ -151,23 +177,26 @@ def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontie
         captions.selection(context),
         *_gaps(context, attack, means.index),
     ]
-    listed = pd.DataFrame(
-        [(card.clean, card.autoattack) for card in cards],
-        index=[card.name for card in cards],
-        columns=["clean", "robust"],
-        dtype=float,
-    )
-    card_outliers = _outliers(listed)
+    listed = {card.name: (card.clean, card.autoattack) for card in cards}
+    card_outliers = _outliers(_points_of(listed))
     if outliers or card_outliers:
-        beyond = [(context.displays[label].name, means.loc[label]) for label in outliers]
-        beyond += [(short(name), listed.loc[name]) for name in card_outliers]
-        told = joined(f"{name} ({at['clean']:.1f}%, {at['robust']:.1f}%)" for name, at in beyond)
+        ours = {label: (at["clean"], at["robust"]) for label, at in means.iterrows()}
+        every = ours | theirs | listed
+        told = joined(
+            f"{name_of(context, label)} ({every[label][0]:.1f}%, {every[label][1]:.1f}%)"
+            for label in [*outliers, *card_outliers]
+        )
         caption.append(f"Beyond the axes: {told}.")
     if corners:
         several = ", for each network" if len(context.networks) > 1 else ""
         caption.append(
             "Dashed: the best that drawing one of two methods at random for each image gives on "
             f"average (the upper hull of the means{several})."
+        )
+    if references:
+        caption.append(
+            "Evaluated here, but trained by others, perhaps with another architecture and more "
+            f"data (RobustBench): {joined(short(one.name) for one in references)}."
         )
     caption += _reported_radii(context, reported, cards)
     return Frontier(
@@ -178,11 +207,17 @@ def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontie
         corners=corners,
         betas=_betas(context, means.index),
         outliers=outliers,
+        references=references,
         reported=reported,
         cards=cards,
         card_outliers=card_outliers,
         caption=caption,
     )
+
+
+def _points_of(accuracies: Mapping[str, tuple[float, float]]) -> pd.DataFrame:
+    columns = ["clean", "robust"]
+    return pd.DataFrame.from_dict(accuracies, "index", columns=columns, dtype=float)
 
 
 def _betas(context: Context, among: Collection[str]) -> list[str]:
@@ -203,18 +238,7 @@ def _betas(context: Context, among: Collection[str]) -> list[str]:
 def _seeds(context: Context, attack: str, checkpoint: str) -> pd.DataFrame:
     ours = context.results.ours
     rows = ours[(ours["checkpoint"] == checkpoint) & ours["attack"].isin(["clean", attack])]
-    rows = rows.sort_values("attack", key=lambda names: names.map(attack_order))
-    ends = pd.Series(intervals(rows["ci_low"], rows["ci_high"]), index=rows.index, dtype=object)
-    rows = rows.assign(
-        text=rows["attack"].map(attack_name)
-        + rows["accuracy"].map(lambda accuracy: f" {decimal(accuracy)} % ")
-        + ends
-        + rows["n"].map(lambda n: f" of {n} images")
-    )
-    texts = {
-        run: "<br>".join(map(escape, [*own["text"], *_flags(own["flags"])]))
-        for run, own in rows.groupby(["method", "seed"])
-    }
+    texts = _measured(rows, ["method", "seed"])
     seeds = context.accuracies(attack, checkpoint)
     seeds["text"] = [
         f"<b>{context.displays[method].html}</b>, seed {seed}, {escape(checkpoint)}<br>"
@@ -222,6 +246,38 @@ def _seeds(context: Context, attack: str, checkpoint: str) -> pd.DataFrame:
         for method, seed in zip(seeds["method"], seeds["seed"], strict=True)
     ]
     return seeds
+
+
+def _references(context: Context, attack: str, checkpoint: str) -> list[Reference]:
+    rows = context.results.references
+    rows = rows[(rows["checkpoint"] == checkpoint) & rows["attack"].isin(["clean", attack])]
+    wide = rows.pivot(index="method", columns="attack", values="accuracy")
+    wide = wide.reindex(columns=["clean", attack]).dropna()
+    texts = _measured(rows, "method")
+    return [
+        Reference(
+            name=str(name),
+            clean=at["clean"],
+            robust=at[attack],
+            text=f"<b>{escape(short(str(name)))}</b>, RobustBench, evaluated here<br>{texts[name]}",
+            marker=marker,
+        )
+        for marker, (name, at) in zip(cycle(REFERENCES), wide.iterrows(), strict=False)
+    ]
+
+
+def _measured(rows: pd.DataFrame, by: str | list[str]) -> dict[Any, str]:
+    """Return what hovering says of the accuracies of each group of summary rows."""
+    rows = rows.sort_values("attack", key=lambda names: names.map(attack_order))
+    rows = rows.assign(interval=intervals(rows["ci_low"], rows["ci_high"]))
+    texts = {}
+    for of, own in rows.groupby(by):
+        lines = [
+            f"{attack_name(row.attack)} {decimal(row.accuracy)} % {row.interval} of {row.n} images"
+            for row in own.itertuples()
+        ]
+        texts[of] = "<br>".join(map(escape, [*lines, *_flags(own["flags"])]))
+    return texts
 
 
 def _flags(cells: Iterable[str]) -> list[str]:
@@ -311,6 +367,11 @@ def _reported_radii(
     return said + ([f"Some reports do not state ε: {silent}."] if silent else [])
 
 
+def name_of(context: Context, label: str) -> str:
+    """Return the name of a method by its label, or of a model of RobustBench by its own."""
+    return context.displays[label].name if label in context.displays else short(label)
+
+
 def short(name: str) -> str:
     """Return a RobustBench model's first author and year: Gowal2021Improving_R18 is Gowal 2021."""
     digits = next((i for i, sign in enumerate(name) if sign.isdigit()), 0)
@@ -319,7 +380,7 @@ def short(name: str) -> str:
 
 
 def _draw_seeds(axes: Axes, data: Frontier) -> None:
-    near = data.means.drop(list(data.outliers))
+    near = data.means.drop(list(data.outliers), errors="ignore")
     few = near["seeds"].max() < MANY
     size, alpha = (2.6, 0.9) if few else (2.0, 0.45)
     for point in data.seeds[data.seeds["method"].isin(near.index)].itertuples():
@@ -332,9 +393,12 @@ def _draw_seeds(axes: Axes, data: Frontier) -> None:
 
 
 def _draw_points(axes: Axes, data: Frontier, size: float) -> None:
-    for label, mean in data.means.drop(list(data.outliers)).iterrows():
+    for label, mean in data.means.drop(list(data.outliers), errors="ignore").iterrows():
         look = style.mark(data.displays[label], size, mec=style.INK, mew=size / 12)
         axes.plot(mean["clean"], mean["robust"], zorder=5, **look)
+    for one in data.references:
+        if one.name not in data.outliers:
+            axes.plot(one.clean, one.robust, zorder=5, **one.paper(size))
     for point in data.reported:
         shown, own = data.displays[point.method], point.robust.kind == "paper"
         scale, edge = (1.0, 1.3) if own else (0.75, 0.8)
@@ -354,7 +418,7 @@ def _draw_cards(axes: Axes, cards: Sequence[ModelCard]) -> None:
     look: dict[str, Any] = {"weight": "bold", "ha": "center", "va": "center", "clip_on": True}
     for letter, card in zip(ascii_letters, cards, strict=False):
         colour = CARDS[card.data][0]
-        axes.text(card.clean, card.autoattack, letter, color=colour, zorder=4, **look)
+        axes.text(card.clean, card.autoattack, letter, color=colour, zorder=6, **look)
         axes.update_datalim([(card.clean, card.autoattack)])
 
 
@@ -381,6 +445,11 @@ def _entries(data: Frontier) -> dict[str, Any]:
         shown.name: style.key(**style.mark(shown, 7.0, mec=style.INK, mew=0.6))
         for label, shown in data.displays.items()
         if label in seen
+    }
+    entries |= {
+        f"{short(one.name)} (RobustBench)": style.key(**one.paper(7.0))
+        for one in data.references
+        if one.name not in data.outliers
     }
     grey: dict[str, Any] = {"ls": "none", "marker": "o", "mec": style.SOFT}
     if (data.means["seeds"] > 1).any():
@@ -414,23 +483,34 @@ def _line(path: pd.DataFrame, look: dict[str, Any], meta: dict[str, Any]) -> go.
 
 
 def _points(data: Frontier) -> Iterator[Any]:
-    for label in data.means.index:
-        shown, own = data.displays[label], data.seeds[data.seeds["method"] == label]
-        look = {"color": shown.colour, "symbol": shown.marker.page}
-        small = look | {"size": 7 if len(own) < MANY else 4, "opacity": 0.55}
-        large = look | {"size": 13, "line": {"width": 1, "color": "white"}}
-        mean = data.means.loc[[label]]
-        for kind, points, marker in (("seed", own, small), ("mean", mean, large)):
-            if kind == "mean" or len(own) > 1:
-                yield style.scatter(
-                    shown,
-                    points["clean"],
-                    points["robust"],
-                    text=points["text"].tolist(),
-                    marker=marker,
-                    meta={"kind": kind, "far": label in data.outliers},
-                    **HOVER,
-                )
+    means = data.means.reset_index(names="method")
+    few = {"size": 7, "opacity": 0.55}
+    many = {"size": 4, "opacity": 0.35}
+    of_seeds = few if data.means["seeds"].max() < MANY else many
+    of_means = {"size": 13, "line": {"width": 1, "color": "white"}}
+    several = data.seeds[data.seeds["method"].map(data.means["seeds"]) > 1]
+    # All means lie over all seeds.
+    for kind, rows, look in (("seed", several, of_seeds), ("mean", means, of_means)):
+        for label, points in rows.groupby("method", sort=False):
+            shown = data.displays[str(label)]
+            yield style.scatter(
+                shown,
+                points["clean"],
+                points["robust"],
+                text=points["text"].tolist(),
+                marker={"color": shown.colour, "symbol": shown.marker.page, **look},
+                meta={"kind": kind, "far": label in data.outliers},
+                **HOVER,
+            )
+    for one in data.references:
+        yield go.Scatter(
+            x=[one.clean],
+            y=[one.robust],
+            text=[one.text],
+            marker={"color": style.SOFT, "symbol": one.marker.page, "size": 13},
+            meta={"kind": "reference", "far": one.name in data.outliers},
+            **HOVER,
+        )
 
 
 def _published(data: Frontier) -> Iterator[Any]:

@@ -62,11 +62,12 @@ def collect(context: Context) -> Panels:
             if (means["method"] == label).any()
         ]
         if curves:
-            bands = _bands(context, history) if column == WEIGHT else []
+            if by_age:
+                panels.append(Panel(title, "Age in epochs", y, curves, unit))
+                continue
             xlim = (0.0, 102.0) if share else of_epochs(int(epochs.max()))
             x = "Share of training, %" if share else "Epoch"
-            if by_age:
-                x, xlim = "Age in epochs", None
+            bands = _bands(context, history) if column == WEIGHT else []
             panels.append(Panel(title, x, y, curves, unit, bands, xlim))
     methods = set(history["method"])
     return Panels(

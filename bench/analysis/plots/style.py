@@ -25,7 +25,7 @@ from bench.results.options import options_of
 from bench.results.paths import FIGURE_FORMATS
 
 WIDTH, DPI = 7.0, 300  # inches of a page's text; layout is computed at the pixels of the PNG
-CAPTION_SIZE, CAPTION_COLUMNS = 7.0, 132
+CAPTION_SIZE, CAPTION_COLUMNS = 7.0, 124
 LEGEND_COLUMNS = 122  # characters of a legend's line
 INK, SOFT = "#1a1a1a", "#6b6b6b"
 # Okabe and Ito's eight colours, which stay apart under the common kinds of colour blindness.
@@ -88,7 +88,7 @@ SETTINGS: Any = {
 class Marker(NamedTuple):
     """A marker as matplotlib, plotly and text have it."""
 
-    paper: str
+    paper: Any
     page: str
     sign: str
 

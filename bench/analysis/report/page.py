@@ -25,7 +25,7 @@ from bench.analysis.names import attack_name
 from bench.analysis.plots import caption
 from bench.analysis.plots.context import Context
 from bench.analysis.plots.draw import FigureData, collect_figures
-from bench.analysis.plots.frontier import Frontiers
+from bench.analysis.plots.frontier import Frontiers, name_of, short
 from bench.analysis.plots.panels import Panels
 from bench.analysis.report import tables
 from bench.analysis.report.answer import MEMORY, answer, claimed, has_memory
@@ -214,7 +214,10 @@ def _frontier(context: Context, data: Frontiers, charts: Charts) -> dict[str, An
         "frontier_checkpoints": list(dict.fromkeys(at for _, at in data.by_attack)),
         "frontier_reported": any(one.reported for one in every),
         "frontier_cards": any(one.cards for one in every),
-        "frontier_outliers": caption.joined(context.displays[label].name for label in outliers),
+        "frontier_references": [
+            (short(one.name), one.marker.sign) for one in data.by_attack[data.main].references
+        ],
+        "frontier_outliers": caption.joined(name_of(context, label) for label in outliers),
         "frontier_caption": data.caption,
     }
 
