@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.results.flags import EXTERNAL, OWN_RECIPE
 from bench.results.options import chosen, options_of
+from bench.results.origin import TRAINED
 
 METHODS = {
     "standard": "Standard",
@@ -134,6 +135,11 @@ def names_of(rows: pd.DataFrame) -> dict[str, str]:
     return {
         label: name if shared[name] == 1 else f"{name}: {label}" for label, name in named.items()
     }
+
+
+def noun(rows: pd.DataFrame) -> str:
+    """Return what rows of the summary are about: methods, or networks if none was trained here."""
+    return "method" if (rows["origin"] == TRAINED).any() else "network"
 
 
 def network_names(rows: pd.DataFrame) -> dict[str, str]:

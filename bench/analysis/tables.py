@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.names import attack_name, attack_notes, names_of
+from bench.analysis.names import attack_name, attack_notes, names_of, noun
 from bench.analysis.robust import strongest_at_best
 from bench.analysis.sheets import (
     NOT_MEASURED,
@@ -108,7 +108,7 @@ def comparison_sheet(results: ExperimentResults, table: pd.DataFrame) -> Sheet:
     sources: dict[str, str] = {}
     shown = pd.DataFrame(
         {
-            "Method": table["name"],
+            noun(results.ours).capitalize(): table["name"],
             "Checkpoint": table["checkpoint"],
             "Seeds": table["seeds"].map(lambda n: str(n or NOT_MEASURED)),
             **with_images(
@@ -293,7 +293,7 @@ def costs_sheet(results: ExperimentResults, table: pd.DataFrame) -> Sheet:
         caption="What one training costs: mean ± standard deviation over seeds.",
         body=pd.DataFrame(
             {
-                "Method": table["name"],
+                noun(results.ours).capitalize(): table["name"],
                 "Seeds": table["seeds"].astype(str),
                 "Training (s)": means(table["seconds_mean"], table["seconds_std"], 1),
                 "Images/s": numbers(table["images_per_second"], 0),

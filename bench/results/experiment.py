@@ -26,6 +26,7 @@ from bench.results.columns import (
     TRANSFER,
 )
 from bench.results.examples import COLUMNS, read_examples
+from bench.results.origin import TRAINED
 from bench.results.paths import Paths
 from bench.results.published import ROBUSTBENCH
 from bench.results.records import (
@@ -93,6 +94,11 @@ class ExperimentResults:
                 "and the --configfile of an experiment"
             )
         return frame.reset_index(drop=True)
+
+    @cached_property
+    def trained(self) -> pd.DataFrame:
+        """The rows of `ours` of networks that were trained here."""
+        return self.ours[self.ours["origin"] == TRAINED]
 
     @cached_property
     def references(self) -> pd.DataFrame:

@@ -131,21 +131,25 @@ def test_the_answer_counts_the_verdicts(verdicts, told):
     [
         (("reproduced",) * 3, "Yes"),
         (("observed here",) * 3, "Yes"),
-        (("reproduced", "no gain worth having", "inconclusive"), "No"),
-        (("not observed here", "inconclusive", "not run"), "No"),
+        (("reproduced", "no gain worth having", "inconclusive"), "No, .* no gain"),
+        (("not observed here", "inconclusive", "not run"), "No, .* no gain"),
+        (("not reproduced",) * 3, "No, .* harm"),
         (("reproduced", "reproduced", "inconclusive"), "Whether"),
         (("not run",) * 3, "Whether"),
     ],
 )
 def test_the_first_sentence_answers_the_question_by_the_deciding_claims(verdicts, head):
-    asked = claims(*verdicts).assign(about="memory", worth=0.5)
+    asked = claims(*verdicts).assign(about="memory", worth=0.5, detail="9 seeds would decide")
     others = claims("reproduced", "not reproduced")
     answer = content(claims=pd.concat([others, asked], ignore_index=True))["answer"]
-    assert re.match(r"\w+", answer[0])[0] == head
-    assert ("1.5 points" in answer[0]) == (set(verdicts) != {"not run"})
+    assert re.match(head, answer[0])
+    assert ("1.5 points" in answer[2]) == (set(verdicts) != {"not run"})
     assert ("on these images" in answer[0]) == any("here" in verdict for verdict in verdicts)
-    assert "Of 5 claims" in answer[1]
-    assert "Of the 3 about the memory" in answer[2]
+    undecided = sum(verdict in ("inconclusive", "not run") for verdict in verdicts)
+    assert answer[2].count("9 seeds would decide") == undecided
+    assert any("plan --decide" in said for said in answer) == (head == "Whether")
+    assert any("Of 5 claims" in said for said in answer)
+    assert any("Of the 3 about the memory" in said for said in answer)
 
 
 def test_the_answer_says_that_these_are_other_data():
@@ -159,7 +163,7 @@ def test_the_answer_says_that_these_are_other_data():
 )
 def test_the_best_methods_with_and_without_a_memory_are_compared(bounds, said):
     answer = " ".join(content(statistics=bounds and statistics(*bounds))["answer"])
-    assert "best method with a memory is here MemLoss V1" in answer
+    assert "recycles adversarial examples is MemLoss V1" in answer
     assert said in answer
 
 
@@ -168,7 +172,7 @@ def test_the_best_methods_are_those_of_one_network():
         {"trades_beta1": [(99, 60)], "memory_mart": [(98, 61)]}, model="wrn_34_10"
     )
     frame = pd.concat([framed.summary(TWO), wide])
-    told = [said for said in content(frame)["answer"] if "best method with a memory" in said]
+    told = [said for said in content(frame)["answer"] if "best method here" in said]
     assert len(told) == 2
     assert all((said.count("WRN"), said.count("ResNet")) in ((2, 0), (0, 2)) for said in told)
 
@@ -176,14 +180,15 @@ def test_the_best_methods_are_those_of_one_network():
 def test_every_method_with_a_memory_counts_as_one():
     frame = framed.summary({**TWO, "memory_mart": [(95, 90), (95, 90)]})
     answer = " ".join(content(frame)["answer"])
-    assert "best method with a memory is here MemLoss" not in answer
-    assert "the best without a memory is TRADES" in answer
+    assert "recycles adversarial examples is MemLoss" not in answer
+    assert "the best that does not is TRADES" in answer
 
 
 def test_the_placebo_is_no_method_with_a_memory():
     placebo = {"memloss_v1_placebo": [(95, 90), (95, 90)]}
     answer = " ".join(content(framed.summary({**TWO, **placebo}))["answer"])
-    assert "best method with a memory is here MemLoss V1 (6" in answer
+    assert "recycles adversarial examples is MemLoss V1 (6" in answer
+    assert "the best that does not is MemLoss V1 (placebo)" in answer
     assert "Does recycling" not in html(framed.summary({"trades": TWO["trades"], **placebo}))
 
 
@@ -191,7 +196,29 @@ def test_the_title_asks_for_memory_only_where_there_is_one():
     assert "Does recycling" in content()["title"]
     without = html(framed.summary({"trades": TWO["trades"]}))
     assert "Does recycling" not in without
-    assert "with a memory" not in without
+    assert "that recycles" not in without
+
+
+ELSEWHERE = {"origin": "external", "flags": "trained_elsewhere", "selected_on": ""}
+TAKEN = framed.summary({"theirs": [(85.0, 50.0)], "other": [(83.0, 52.0)]}, **ELSEWHERE)
+
+
+def test_networks_of_others_alone_are_called_networks_and_no_training_is_missed():
+    sections = content(TAKEN)
+    text = paged.Page(page.render(sections)).text
+    assert not re.search("method", text.partition("Cite this suite")[0], re.IGNORECASE)
+    assert "train.json of" not in text
+    assert "2 networks" in " ".join(sections["answer"])
+    assert {"Network"} == {sections[name].body.columns[0] for name in ("comparison", "summary")}
+
+
+def test_only_what_was_trained_here_was_selected_on_held_out_images():
+    (taken,) = [said for said in content(TAKEN)["frontier_caption"] if "Checkpoint" in said]
+    assert "held-out" not in taken
+    mixed = content(pd.concat([framed.summary(TWO), TAKEN], ignore_index=True))
+    (told,) = [said for said in mixed["frontier_caption"] if "Checkpoint" in said]
+    assert re.search("held-out.*; networks trained elsewhere", told)
+    assert "2 methods with 2 seeds (0, 1) and 2 networks" in " ".join(mixed["answer"])
 
 
 def test_a_claim_that_was_not_run_has_no_measurement_and_what_is_decided_comes_first():

@@ -8,7 +8,6 @@ import pandas as pd
 
 from bench.analysis.names import model_name
 from bench.analysis.plots.context import Context
-from bench.results.origin import TRAINED
 from bench.results.text import eps_text
 
 DATASETS = {
@@ -44,13 +43,14 @@ def images(rows: pd.DataFrame, attack: str) -> str:
 def setting(context: Context, attack: str = "", seeds: Sequence[int] = (), n: int = 0) -> str:
     """Return the sentence that every figure of an experiment has.
 
-    `seeds` are all where none are given; `n` images where not those of `attack`.
+    `seeds` are all of training where none are given; `n` images where not those of `attack`.
     """
     ours = context.results.ours
-    shown = sorted(seeds) or sorted(ours["seed"].unique().tolist())
+    shown = sorted(seeds) or sorted(context.results.trained["seed"].unique().tolist())
     radii = joined(map(eps_text, context.radii))
     parts = [datasets(ours), models(ours), f"L∞ ε = {radii}"]
-    parts.append(f"{'seed' if len(shown) == 1 else 'seeds'} {_span(shown)}")
+    if shown:
+        parts.append(f"{'seed' if len(shown) == 1 else 'seeds'} {_span(shown)}")
     if attack:
         parts.append(f"{images(ours, attack)} test images")
     if n:
@@ -60,29 +60,25 @@ def setting(context: Context, attack: str = "", seeds: Sequence[int] = (), n: in
 
 def selection(context: Context) -> str:
     """Return the sentence that says on what the checkpoints were chosen."""
-    rows = context.results.ours.drop_duplicates("method").set_index("method")
-    trained = rows[rows["origin"] == TRAINED]
+    trained = context.results.trained.drop_duplicates("method").set_index("method")
+    trained = trained.reindex([label for label in context.methods if label in trained.index])
     if trained.empty:
         return "Checkpoint: as it was trained elsewhere."
+
+    def names(which: pd.Series) -> str:
+        return joined(context.methods[label].name for label in which.index[which])
+
     # The most usual first, with the names of those that another accuracy chose.
     usual, *others = trained["selected_by"].value_counts().index
-    named = [
-        f"{joined(context.methods[label].name for label in of)}: {accuracy}"
-        for accuracy in others
-        for of in [trained.index[trained["selected_by"] == accuracy]]
-    ]
+    named = [f"{names(trained['selected_by'] == other)}: {other}" for other in others]
     metric = f"best {usual}" + (f" ({'; '.join(named)})" if named else "")
-    return f"Checkpoint: {metric} {selected_on(context)}."
-
-
-def selected_on(context: Context) -> str:
-    """Return the images that chose the checkpoints, as it follows a noun: "on ..."."""
-    ours = context.results.ours
-    on_test = set(ours.loc[ours["selected_on"] == "test", "method"])
-    if on_test == set(context.methods):
-        return "on the TEST images"
-    names = joined(shown.name for label, shown in context.methods.items() if label in on_test)
-    return "on held-out training images" + (f"; {names}: on the TEST images" if names else "")
+    on_test = trained["selected_on"] == "test"
+    selected = "on the TEST images" if on_test.all() else "on held-out training images"
+    if on_test.any() and not on_test.all():
+        selected += f"; {names(on_test)}: on the TEST images"
+    if len(trained) < len(context.methods):
+        selected += "; networks trained elsewhere: as they are"
+    return f"Checkpoint: {metric} {selected}."
 
 
 def lengths(context: Context, epochs: pd.Series) -> list[str]:

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.analysis.names import attack_name, attack_notes
+from bench.analysis.names import attack_name, attack_notes, noun
 from bench.analysis.plots import caption as captions
 from bench.analysis.plots import style
 from bench.analysis.plots.caption import joined
@@ -190,8 +190,8 @@ def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontie
     if corners:
         several = ", for each network" if len(context.networks) > 1 else ""
         caption.append(
-            "Dashed: the best that drawing one of two methods at random for each image gives on "
-            f"average (the upper hull of the means{several})."
+            f"Dashed: the best that drawing one of two {noun(context.results.ours)}s at random for "
+            f"each image gives on average (the upper hull of the means{several})."
         )
     if references:
         caption.append(

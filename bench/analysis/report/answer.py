@@ -36,7 +36,12 @@ OPENINGS = {
 }
 HELPS = {REPRODUCED, OBSERVED}
 HELPS_NOT = OPENINGS.keys() - HELPS
+WORSE = {NOT_REPRODUCED, NOT_OBSERVED}
 ELSEWHERE = {OBSERVED, NOT_OBSERVED, NO_GAIN_HERE}
+RECYCLING = (
+    "MemLoss, in its variants V1 to V3, trains on last epoch's adversarial examples as well; its "
+    "placebo takes last epoch's clean images in their place."
+)
 TOLD = 3  # claims of a verdict that the answer quotes
 MEMORY = "memloss"
 
@@ -54,7 +59,7 @@ def claimed(context: Context) -> bool:
 
 def answer(context: Context) -> list[str]:
     """Return the sentences at the head of the page."""
-    results, ours = context.results, context.results.ours
+    results = context.results
     said = ["No claim was checked against these results: there are numbers here and no verdict."]
     if claimed(context):
         said = [
@@ -62,56 +67,75 @@ def answer(context: Context) -> list[str]:
             *_decided(results.claims),
             *_other_data(context, results.claims),
         ]
-    said += _balance(context)
-    runs = ours[["method", "seed"]].drop_duplicates()
-    under_attack = ours.loc[ours["attack"] == context.attack, ["method", "seed"]].drop_duplicates()
-    which = "each network"
-    if len(under_attack) < len(runs):
-        which = f"{len(under_attack)} of {len(runs)} networks"
-    seeds = sorted(runs["seed"].unique().tolist())
-    said.append(
-        f"What was run: {_counted(len(context.methods), 'method')} on {datasets(ours)} "
-        f"({models(ours)}) with {_counted(len(seeds), 'seed')} ({joined(seeds)}), {which} "
-        f"evaluated by {under(context.attack)} on {images(ours, context.attack)} test images, "
-        f"L∞ ε = {_radii(context)}."
-    )
-    if len(seeds) == 1:
-        said.append("With one seed no interval tells what another training would give.")
+    said += [*_balance(context), *_run(context)]
     if flags := sorted(flags_of(results.summary["flags"])):
         said.append(f"Rows carry flags, whose meanings are below the tables: {joined(flags)}.")
     return [_unbroken(sentence) for sentence in said]
 
 
-def _in_plain_words(claims: pd.DataFrame) -> list[str]:
-    """Return whether recycling helps and by how much, by the claims with a gain worth having.
+def _run(context: Context) -> list[str]:
+    """Return what was trained or taken, and how it was evaluated."""
+    ours, trained = context.results.ours, context.results.trained
+    taken = len(context.methods) - trained["method"].nunique()
+    seeds = sorted(trained["seed"].unique().tolist())
+    parts = []
+    if seeds:
+        methods = _counted(trained["method"].nunique(), "method")
+        parts.append(f"{methods} with {_counted(len(seeds), 'seed')} ({joined(seeds)})")
+    if taken:
+        parts.append(f"{_counted(taken, 'network')} trained elsewhere")
+    runs, attacked = (
+        len(rows[["method", "seed"]].drop_duplicates())
+        for rows in (ours, ours[ours["attack"] == context.attack])
+    )
+    which = "Each network was" if attacked == runs else f"{attacked} of {runs} networks were"
+    said = [
+        f"What was run: {' and '.join(parts)}; architecture: {models(ours)}.",
+        f"{which} evaluated by {under(context.attack)} on {images(ours, context.attack)} test "
+        f"images of {datasets(ours)}, L∞ ε = {_radii(context)}.",
+    ]
+    if len(seeds) == 1:
+        said.append("With one seed no interval tells what another training would give.")
+    return said
 
-    It helps where every one of them says so, since each has an explanation without a memory, and
-    one that says the opposite is enough for a no.
+
+def _in_plain_words(claims: pd.DataFrame) -> list[str]:
+    """Return whether recycling helps, by how much, and what would decide it where nothing does.
+
+    The claims with a gain worth having decide. It helps where every one of them says so, since each
+    has an explanation without a memory, and one that says the opposite is enough for a no.
     """
     asked = claims[(claims["about"] == "memory") & claims["worth"].notna()]
     if asked.empty:
         return []
     verdicts = set(asked["verdict"])
     here = " on these images" if verdicts & ELSEWHERE else ""
+    told = [RECYCLING, f"{'; '.join(map(_by_how_much, asked.to_dict('records')))}."]
     if verdicts <= HELPS:
-        head = f"Yes, recycling adversarial examples helps{here}"
-    elif verdicts & HELPS_NOT:
-        worth = asked["worth"].max()
-        head = f"No, recycling adversarial examples brings no gain worth having ({worth:g} points)"
-        head += here
-    else:
-        head = "Whether recycling adversarial examples helps is not decided by this run"
-    return [f"{head}: {'; '.join(map(_by_how_much, asked.to_dict('records')))}."]
+        return [f"Yes, recycling adversarial examples helps{here}.", *told]
+    if verdicts <= WORSE:
+        return [f"No, recycling adversarial examples does harm{here}.", *told]
+    if verdicts & HELPS_NOT:
+        worth = f"{asked['worth'].max():g} points"
+        head = f"No, recycling adversarial examples brings no gain worth having ({worth}){here}."
+        return [head, *told]
+    return [
+        "Whether recycling adversarial examples helps is not decided by this run.",
+        *told,
+        "Before a run, `python -m bench plan --decide` says how likely its seeds decide.",
+    ]
 
 
 def _by_how_much(claim: Mapping[str, Any]) -> str:
-    """Return a claim with its verdict, and the number behind it where there is one."""
-    if math.isnan(claim["estimate"]):
-        return f"{claim['text']} ({claim['verdict']})"
-    number = f"{decimal(claim['estimate'], 1)} points"
+    """Return a claim with its verdict, the number behind it, and what would decide it."""
+    told = claim["verdict"]
+    if not math.isnan(claim["estimate"]):
+        told += f": {decimal(claim['estimate'], 1)} points"
     if not math.isnan(claim["low"]):
-        number += f", 95 % interval [{decimal(claim['low'], 1)}, {decimal(claim['high'], 1)}]"
-    return f"{claim['text']} ({claim['verdict']}: {number})"
+        told += f", 95 % interval [{decimal(claim['low'], 1)}, {decimal(claim['high'], 1)}]"
+    if claim["verdict"] not in OPENINGS and claim["detail"]:
+        told += f"; {claim['detail']}"
+    return f"{claim['text']} ({told})"
 
 
 def _decided(claims: pd.DataFrame) -> list[str]:
@@ -157,7 +181,7 @@ def _other_data(context: Context, claims: pd.DataFrame) -> list[str]:
 
 
 def _balance(context: Context) -> list[str]:
-    """Return how the best method with a memory compares with the best without, by network."""
+    """Return how the best method that recycles compares with the best that does not, by network."""
     known = _harmonic_means(context)
     return [said for labels in context.networks.values() for said in _best(context, labels, *known)]
 
@@ -177,9 +201,9 @@ def _best(
     ours, theirs = (max(groups[memory], key=means.__getitem__) for memory in (True, False))
     text = (
         f"By the harmonic mean of clean accuracy and that under {under(context.attack)} the best "
-        f"method with a memory is here {context.methods[ours].name} ({decimal(means[ours], 1)} %), "
-        f"and the best without a memory is {context.methods[theirs].name} "
-        f"({decimal(means[theirs], 1)} %): a difference of "
+        "method here that recycles adversarial examples is "
+        f"{context.methods[ours].name} ({decimal(means[ours], 1)} %), and the best that does not "
+        f"is {context.methods[theirs].name} ({decimal(means[theirs], 1)} %): a difference of "
         f"{decimal(means[ours] - means[theirs], 1)} points"
     )
     low, high = difference.get((ours, theirs), (math.nan, math.nan))

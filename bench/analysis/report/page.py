@@ -21,7 +21,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from bench.analysis.ablations import ablations_sheet
-from bench.analysis.names import attack_name
+from bench.analysis.names import attack_name, noun
 from bench.analysis.plots import caption
 from bench.analysis.plots.context import Context
 from bench.analysis.plots.draw import FigureData, collect_figures
@@ -123,8 +123,11 @@ def content(context: Context, citations: list[Citation] | None) -> dict[str, Any
     data: dict[str, Any] = {spec.name: shown for spec, shown in figures}
     spent = None if results.costs is None else costs_sheet(results, costs(results))
     rows = results.ablations
+    trained = results.trained
     return {
         "experiment": name,
+        "noun": noun(results.ours),
+        "trained": len(trained) > 0,
         "title": _title(context, name),
         "answer": answer(context),
         "claims": tables.claims_page(context, results.claims) if claimed(context) else None,
@@ -146,7 +149,7 @@ def content(context: Context, citations: list[Citation] | None) -> dict[str, Any
         "attacks": tables.attacks_sheet(context),
         "packages": _packages(context),
         "records": len(results.trainings),
-        "runs": len(results.runs),
+        "runs": len(trained.drop_duplicates(["method", "seed"])),
         "citations": citations,
         "charts": packed(charts.json),
     }
@@ -207,6 +210,8 @@ def _frontier(context: Context, data: Frontiers, charts: Charts) -> dict[str, An
     outliers = dict.fromkeys(label for one in every for label in one.outliers)
     return {
         "attack": attack_name(context.attack),
+        "frontier_betas": any(one.betas for one in every),
+        "frontier_hull": any(one.corners for one in every),
         "frontier": shown["/".join(data.main)],
         "frontier_methods": [d for label, d in context.displays.items() if label in methods],
         "frontier_attacks": {attack: attack_name(attack) for attack, _ in data.by_attack},

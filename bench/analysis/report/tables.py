@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.analysis.claims.table import claims_sheet
 from bench.analysis.claims.verdict import MEANINGS
-from bench.analysis.names import attack_name, attack_notes
+from bench.analysis.names import attack_name, attack_notes, noun
 from bench.analysis.plots.context import Context
 from bench.analysis.plots.transfer import Transfer
 from bench.analysis.sheets import NOT_MEASURED, Sheet, flag_notes, intervals, numbers, wholes
@@ -56,7 +56,7 @@ def claims_page(context: Context, claims: pd.DataFrame) -> Sheet:
             "Verdict": found["verdict"].tolist(),
             "Why": found["detail"].tolist(),
             claimed: sheet.body[claimed],
-            "Methods": [_joined(m.split(";"), names) for m in found["methods"]],
+            f"{_noun(context)}s": [_joined(m.split(";"), names) for m in found["methods"]],
             "Flags": found["flags"].str.replace(";", "; ").tolist(),
             **{name: sheet.body[name] for name in measured},
             "Seeds": wholes(found["n_seeds"]),
@@ -83,7 +83,7 @@ def summary_sheet(context: Context) -> Sheet:
     )
     rows = rows.loc[by.sort_values(list(by), kind="stable").index]
     body = {
-        "Method": rows["method"].replace(_names(context)).tolist(),
+        _noun(context): rows["method"].replace(_names(context)).tolist(),
         "Seed": wholes(rows["seed"]),
         "Checkpoint": rows["checkpoint"].tolist(),
         "Attack": rows["attack"].map(attack_name).tolist(),
@@ -104,7 +104,7 @@ def summary_sheet(context: Context) -> Sheet:
             *flag_notes(rows["flags"]),
         ],
         words=5,
-        filters=dict.fromkeys(("Method", "Checkpoint", "Attack"), ""),
+        filters=dict.fromkeys((_noun(context), "Checkpoint", "Attack"), ""),
     )
 
 
@@ -125,7 +125,7 @@ def statistics_sheet(context: Context, found: pd.DataFrame) -> Sheet:
         "Quantity": rows["quantity"].replace(QUANTITIES).tolist(),
         "Attack": rows["attack"].map(attack_name).tolist(),
         "Checkpoint": rows["checkpoint"].tolist(),
-        "Method": rows["method"].replace(names).tolist(),
+        _noun(context): rows["method"].replace(names).tolist(),
         "Minus": rows["against"].replace({**names, "": NOT_MEASURED}).tolist(),
         "Estimate": numbers(rows["estimate"]),
         **{heading: ends[name].tolist() for name, heading in INTERVALS.items()},
@@ -182,7 +182,7 @@ def checks_sheet(context: Context) -> Sheet | None:
         f"limit.{f' Not diagnosed: {_joined(missing)}.' if missing else ''}",
         pd.DataFrame(
             {
-                "Method": frame["method"].replace(_names(context)).tolist(),
+                _noun(context): frame["method"].replace(_names(context)).tolist(),
                 "Checkpoint": frame["checkpoint"].tolist(),
                 "Seed": wholes(frame["seed"]),
                 **{
@@ -199,7 +199,7 @@ def checks_sheet(context: Context) -> Sheet | None:
             "fail is within chance. docs/diagnostics.md says what each check asks, what a failure "
             "means and what to do. Few images find only gross faults."
         ],
-        filters={"Method": ""},
+        filters={_noun(context): ""},
     )
 
 
@@ -239,7 +239,7 @@ def networks_sheet(context: Context) -> Sheet:
         tf32 = "unknown" if pd.isna(row.tf32) else str(bool(row.tf32)).lower()
         rows.append(
             {
-                "Method": names[row.method],
+                _noun(context): names[row.method],
                 "Seed": str(row.seed),
                 "Checkpoint": row.checkpoint,
                 "Epoch": str(kept.epoch) if kept else NOT_MEASURED,
@@ -261,7 +261,7 @@ def networks_sheet(context: Context) -> Sheet:
             "code are in summary.csv, all others in train.json."
         ],
         words=11,
-        filters={"Method": ""},
+        filters={_noun(context): ""},
     )
 
 
@@ -329,6 +329,10 @@ def attacks_sheet(context: Context) -> Sheet:
         ],
         words=3,
     )
+
+
+def _noun(context: Context) -> str:
+    return noun(context.results.ours).capitalize()
 
 
 def _names(context: Context) -> dict[str, str]:
