@@ -127,7 +127,16 @@ class ExperimentResults:
         BenchError
             A file is missing, changed since it was counted, or of other images than another.
         """
-        attacks = self.ours[~self.ours["attack"].eq("worst_case")]
+        return self._joined_examples(self.ours[~self.ours["attack"].eq("worst_case")])
+
+    def examples_of(self, attack: str, checkpoint: str) -> pd.DataFrame:
+        """Return the rows of `examples` of one attack, without reading the files of others."""
+        known = "examples" in self.__dict__
+        frame = self.examples if known else self.ours
+        rows = frame[(frame["attack"] == attack) & (frame["checkpoint"] == checkpoint)]
+        return rows if known else self._joined_examples(rows)
+
+    def _joined_examples(self, attacks: pd.DataFrame) -> pd.DataFrame:
         parts = {
             (row.method, row.seed, row.checkpoint, row.attack): self._examples(row)
             for row in attacks.itertuples()

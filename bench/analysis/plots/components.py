@@ -108,8 +108,8 @@ class Components:
 
 def collect(context: Context) -> Components | None:
     """Return the shares; None where no per-example results were kept."""
-    attack, examples = context.single_attack, context.results.examples
-    chosen = examples[(examples["attack"] == attack) & (examples["checkpoint"] == "best")]
+    attack = context.single_attack
+    chosen = context.results.examples_of(attack, "best")
     if chosen.empty:
         return None
     plain = chosen.astype({"method": str, "seed": int, "broken_by": str})

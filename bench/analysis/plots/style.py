@@ -16,6 +16,8 @@ import matplotlib
 import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -32,6 +34,11 @@ INK, SOFT = "#1a1a1a", "#6b6b6b"
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY, BROWN, WINE = "#7f7f7f", "#8c564b", "#882255"
+CANVASES: dict[str, Any] = {
+    "svg": FigureCanvasSVG,
+    "pdf": FigureCanvasPdf,
+    "png": FigureCanvasAgg,
+}
 CLEAN, ROBUST = SKY, VERMILLION
 FAMILIES = {
     "standard": BLACK,
@@ -314,7 +321,10 @@ def encoded(figure: Figure) -> dict[str, bytes]:
         figure.set_layout_engine("none")
         for form in FIGURE_FORMATS:
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=form, metadata=dates.get(form))
+            figure.dpi = DPI  # which printing changes
+            # `savefig` would draw everything once more before.
+            canvas = CANVASES[form](figure)
+            getattr(canvas, f"print_{form}")(buffer, metadata=dates.get(form))
             found[form] = buffer.getvalue()
     return found
 
