@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from bench.analysis.plots.context import Context
+from bench.analysis.plots.draw import FigureData
 from bench.results.columns import CURVES, HISTORY, SUMMARY, SURFACES, TRANSFER
 from bench.results.experiment import ExperimentResults
 from bench.results.published import ModelCard, Published, Reported
@@ -86,6 +88,11 @@ def context(accuracies: Any, published: Published | None = None, **parts: Any) -
     """Return the context of these results."""
     frame = accuracies if isinstance(accuracies, pd.DataFrame) else summary(accuracies)
     return Context(results(frame, **parts), published or Published())
+
+
+def charts(figure: FigureData) -> dict[str, go.Figure]:
+    """Return the charts of the page by name; plotly refuses what it does not know."""
+    return {name: go.Figure(chart) for name, chart in figure.charts().items()}
 
 
 def history(

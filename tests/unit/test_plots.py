@@ -59,7 +59,7 @@ def test_learning_curves_are_means_over_seeds_to_the_last_common_epoch():
     figure = drawn(data)
     assert titles(figure) == ["TRADES (β=6)"]
     assert [15.0, 40.0] in [list(line.get_ydata()) for line in figure.axes[0].lines]
-    (chart,) = data.charts().values()
+    (chart,) = framed.charts(data).values()
     found = {trace.name: (list(trace.x), list(trace.y)) for trace in chart.data}
     assert found["clean, mean over seeds"] == ([1, 2], [15.0, 40.0])
     assert found["seed 0, PGD"] == ([1, 2, 3], [5.0, 20.0, 25.0])
@@ -96,7 +96,7 @@ def test_components_are_shares_of_all_images_mean_over_seeds():
     figure = drawn(data)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert {"37.5", "12.5", "25.0", "0.00"} <= set(texts)
-    (chart,) = data.charts().values()
+    (chart,) = framed.charts(data).values()
     assert {trace.name: trace.x[0] for trace in chart.data}["Robust"] == 37.5
 
 
@@ -120,7 +120,7 @@ def test_replay_has_means_over_seeds_and_the_band_of_v1_alone():
     assert band.points[["low", "high"]].iloc[0].tolist() == [0.1, 0.9]
     dashes = {shown.dash for shown in data.displays.values() if shown.family == "memloss"}
     assert len(dashes) == 2
-    charts = data.charts()
+    charts = framed.charts(data)
     assert list(charts["0"].data[0].y) == [10.5, 20.5]
     assert {"memloss_v1", "trades"} <= {trace.legendgroup for trace in charts["2"].data}
     drawn(data)
@@ -152,7 +152,7 @@ def test_the_radius_ends_where_all_curves_are_at_zero(last, end):
     data = strengths(last)
     axes = drawn(data).axes[0]
     assert axes.get_xlim()[1] == pytest.approx(end)
-    chart = data.charts()["0"]
+    chart = framed.charts(data)["0"]
     by_name = {trace.name: list(trace.y) for trace in chart.data}
     assert by_name == {"FGSM, one step": [60], "PGD": [80, 50, last, last]}
     pgd = chart.data[-1]
@@ -167,7 +167,7 @@ def test_the_radius_ends_where_all_curves_are_at_zero(last, end):
 
 
 def test_restarts_and_square_are_marked_at_the_end_of_the_steps():
-    chart = strengths().charts()["1"]
+    chart = framed.charts(strengths())["1"]
     found = {trace.name: (list(trace.x), list(trace.y)) for trace in chart.data}
     assert found["PGD"] == ([1, 100], [70, 50])
     assert found["PGD, all restarts"] == ([100], [48])
@@ -195,7 +195,7 @@ def test_surfaces_have_the_gradient_upwards_and_one_scale():
     ((losses, right),) = data.pictures["TRADES (β=6)"]
     assert losses[-1.0].tolist() == [9.0, 19.0, 29.0]
     assert right.loc[1.0].tolist() == [False] * 3
-    (chart,) = data.charts().values()
+    (chart,) = framed.charts(data).values()
     assert list(chart.data[0].z[0]) == [9.0, 10.0, 11.0]
     drawn(data)
 
@@ -218,7 +218,7 @@ def test_transfer_has_sources_in_rows_and_marks_weak_targets():
     names = [label.get_text() for label in axes.get_xticklabels()]
     assert names == ["TRADES (β=6)", "MemLoss V1 ✗"]
     assert [t.get_text() for t in axes.texts] == ["0.5", "1.5", "10.5", "11.5"]
-    assert np.array(data.charts()["matrix"].data[0].z).tolist() == [[0.5, 1.5], [10.5, 11.5]]
+    assert np.array(framed.charts(data)["matrix"].data[0].z).tolist() == [[0.5, 1.5], [10.5, 11.5]]
 
 
 def differences():
@@ -237,7 +237,7 @@ def differences():
 
 def test_ablations_show_each_difference_with_its_interval():
     data = ablations.collect(framed.context(TWO, ablations=differences()))
-    chart = data.charts()["robust"]
+    chart = framed.charts(data)["robust"]
     assert list(chart.data[0].x) == [2.0, -3.0]
     assert list(chart.data[0].error_x.arrayminus) == [1.0, 1.0]
     assert "V1's weight $ &amp; &lt;b&gt;" in chart.data[0].text[0].replace("&#x27;", "'")

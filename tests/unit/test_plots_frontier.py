@@ -7,6 +7,7 @@ from pathlib import Path
 
 import framed
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from matplotlib.colors import to_hex
 
@@ -45,7 +46,7 @@ def shown(accuracies=ACCURACIES, published=None, **parts):
 
 
 def traces(data, kind):
-    return [t for t in data.chart().data if (t.meta or {}).get("kind") == kind]
+    return [t for t in go.Figure(data.chart()).data if (t.meta or {}).get("kind") == kind]
 
 
 def markers(axes):
@@ -222,7 +223,9 @@ def test_twenty_seeds_leave_the_means_in_sight():
     assert min(sizes) <= 2.0
     assert sizes[max(sizes)] > sizes[min(sizes)]
     assert not [line for line in axes.lines if len(line.get_xdata()) == 2]  # no spokes
-    kinds = [t.meta["kind"] for t in data.chart().data if t.meta["kind"] in ("seed", "mean")]
+    kinds = [
+        t.meta["kind"] for t in go.Figure(data.chart()).data if t.meta["kind"] in ("seed", "mean")
+    ]
     assert kinds == ["seed", "seed", "mean", "mean"]
 
 

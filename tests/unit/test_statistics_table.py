@@ -246,6 +246,18 @@ def test_the_result_of_an_image_takes_few_bytes(make):
     assert examples.memory_usage(deep=True).sum() < 30 * len(examples)
 
 
+def test_the_results_of_one_attack_are_read_without_the_files_of_others(make):
+    folder = make()
+    every = ExperimentResults(folder).examples
+    for path in folder.glob("models/*/*/examples/*/pgd20.csv"):
+        path.write_text("damaged")
+    found = ExperimentResults(folder).examples_of("autoattack", "best")
+    chosen = every[(every["attack"] == "autoattack") & (every["checkpoint"] == "best")]
+    columns = ["method", "seed", "index", "robust", "broken_by"]
+    assert found[columns].to_numpy().tolist() == chosen[columns].to_numpy().tolist()
+    assert len(found) == 3 * 3 * 200
+
+
 def test_other_images_are_refused(make, results_factory, capsys):
     folder = make(methods=("trades",), seeds=(0, 1))
     robust = {

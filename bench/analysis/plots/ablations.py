@@ -8,7 +8,6 @@ from html import escape
 from typing import Any, ClassVar
 
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -18,6 +17,7 @@ from bench.analysis.names import attack_name, network_names
 from bench.analysis.plots import caption as captions
 from bench.analysis.plots import style
 from bench.analysis.plots.context import Context
+from bench.analysis.plots.style import Chart
 from bench.analysis.sheets import with_images
 
 SMALL_BAND = "#f1f1f1"
@@ -79,7 +79,7 @@ class Ablations:
         }
         return style.finish(figure, self.caption, entries)
 
-    def charts(self) -> dict[str, go.Figure]:
+    def charts(self) -> dict[str, Chart]:
         """Return a figure each for clean and robust accuracy for the page."""
         found = {}
         for kind, rows in self.lines.items():
@@ -88,22 +88,23 @@ class Ablations:
             names = [
                 escape(f"{row.choice}: {row.variant}", quote=False) for row in rows.itertuples()
             ]
-            trace = go.Scatter(
-                x=rows["difference"].tolist(),
-                y=places,
-                mode="markers",
-                marker={"color": COLOURS[kind], "size": 8},
-                error_x={
+            trace = {
+                "type": "scatter",
+                "x": rows["difference"].tolist(),
+                "y": places,
+                "mode": "markers",
+                "marker": {"color": COLOURS[kind], "size": 8},
+                "error_x": {
                     "type": "data",
                     "symmetric": False,
                     "array": (high - rows["difference"]).tolist(),
                     "arrayminus": (rows["difference"] - low).tolist(),
                     "color": COLOURS[kind],
                 },
-                text=names,
-                hovertemplate="%{text}<br>%{x:+.2f} points<extra></extra>",
-                showlegend=False,
-            )
+                "text": names,
+                "hovertemplate": "%{text}<br>%{x:+.2f} points<extra></extra>",
+                "showlegend": False,
+            }
             found[kind] = style.chart(
                 [trace],
                 title=self.titles[kind],

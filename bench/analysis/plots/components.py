@@ -8,7 +8,6 @@ from html import escape
 from typing import Any, ClassVar
 
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -16,6 +15,7 @@ from bench.analysis.names import attack_name
 from bench.analysis.plots import caption as captions
 from bench.analysis.plots import style
 from bench.analysis.plots.context import Context
+from bench.analysis.plots.style import Chart
 
 # From what was never broken to what was wrong at once: the attacks in reverse order of their turn.
 ORDER = ("", "square", "fab-t", "apgd-t", "apgd-ce")
@@ -77,18 +77,19 @@ class Components:
         entries = {part: Patch(fc=COLOURS.get(part, style.GREEN)) for part in self.shares}
         return style.finish(figure, self.caption, entries, columns=len(entries))
 
-    def charts(self) -> dict[str, go.Figure]:
+    def charts(self) -> dict[str, Chart]:
         """Return the figure for the page."""
         names = [escape(name, quote=False) for name in self.shares.index]
         traces = [
-            go.Bar(
-                y=names,
-                x=values.tolist(),
-                orientation="h",
-                name=escape(str(part)),
-                marker={"color": COLOURS.get(str(part), style.GREEN)},
-                hovertemplate="%{y}<br>%{fullData.name}: %{x:.2f} %<extra></extra>",
-            )
+            {
+                "type": "bar",
+                "y": names,
+                "x": values.tolist(),
+                "orientation": "h",
+                "name": escape(str(part)),
+                "marker": {"color": COLOURS.get(str(part), style.GREEN)},
+                "hovertemplate": "%{y}<br>%{fullData.name}: %{x:.2f} %<extra></extra>",
+            }
             for part, values in self.shares.items()
         ]
         chart = style.chart(
@@ -112,9 +113,10 @@ def collect(context: Context) -> Components | None:
     chosen = context.results.examples_of(attack, "best")
     if chosen.empty:
         return None
-    plain = chosen.astype({"method": str, "seed": int, "broken_by": str})
-    by_seed = plain.groupby(["method", "seed"])["broken_by"].value_counts(normalize=True)
-    shares = 100 * by_seed.unstack(fill_value=0.0).groupby("method").mean()
+    runs = chosen.groupby(["method", "seed"], observed=True)
+    by_seed = runs["broken_by"].value_counts(normalize=True).unstack(fill_value=0.0)
+    by_seed.columns = by_seed.columns.astype(str)
+    shares = 100 * by_seed.groupby("method", observed=True).mean()
     known = [*(ORDER if set(shares) & set(ORDER[1:]) else ORDER[:1])]
     others = sorted(set(shares) - set(ORDER) - {"clean"})
     parts = [*known, *others, "clean"]

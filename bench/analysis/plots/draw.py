@@ -7,11 +7,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from bench.analysis.plots import style
 from bench.analysis.plots.context import Context
+from bench.analysis.plots.style import Chart
 from bench.results.experiment import ExperimentResults
 from bench.results.figures import FIGURES, FigureSpec
 from bench.results.published import Published
@@ -32,7 +32,7 @@ class FigureData(Protocol):
     def draw(self) -> Figure:
         """Return the figure for paper."""
 
-    def charts(self) -> Mapping[str, go.Figure]:
+    def charts(self) -> Mapping[str, Chart]:
         """Return the charts of the page by name."""
 
 

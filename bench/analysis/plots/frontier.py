@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from itertools import cycle, pairwise, product
 from string import ascii_letters
@@ -11,7 +12,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -21,7 +21,7 @@ from bench.analysis.plots import caption as captions
 from bench.analysis.plots import style
 from bench.analysis.plots.caption import joined
 from bench.analysis.plots.context import Context, ReportedPoint
-from bench.analysis.plots.style import Marker, MethodDisplay
+from bench.analysis.plots.style import Chart, Marker, MethodDisplay, Trace
 from bench.analysis.robust import under
 from bench.analysis.sheets import intervals
 from bench.analysis.statistics.front import distance
@@ -112,7 +112,7 @@ class Frontier:
         ours.plot(path["clean"], path["robust"], zorder=2.5, **BETAS)
         return style.finish(figure, [*self.caption, *_lettered(cards)], _entries(self))
 
-    def chart(self) -> go.Figure:
+    def chart(self) -> Chart:
         """Return the figure for the page; `meta.kind` of a trace says what it shows."""
         attack = attack_name(self.attack)
         return style.chart(
@@ -128,33 +128,46 @@ class Frontier:
 
 @dataclass(frozen=True, eq=False)
 class Frontiers:
-    """The frontier of every attack on every checkpoint, by the two; on paper that of `main`."""
+    """The frontier of every attack on every checkpoint; on paper that of `main` on `best`."""
 
-    by_attack: Mapping[tuple[str, str], Frontier]
-    main: tuple[str, str]
+    context: Context
+    main: str
     columns: ClassVar[int] = 1
+
+    @cached_property
+    def on_paper(self) -> Frontier:
+        """The frontier that is drawn on paper, and first on the page."""
+        return frontier(self.context, self.main)
+
+    @cached_property
+    def by_attack(self) -> dict[tuple[str, str], Frontier]:
+        """All of them, by attack and checkpoint."""
+        ours = self.context.results.ours
+        attacks = sorted(set(ours["attack"]) - {"clean"}, key=attack_order)
+        checkpoints = sorted(ours["checkpoint"].unique(), key=checkpoint_order)
+        known = {(self.main, "best"): self.on_paper}
+        return {
+            at: known[at] if at in known else frontier(self.context, *at)
+            for at in product(attacks, checkpoints)
+        }
 
     @property
     def caption(self) -> Sequence[str]:
         """The caption of the figure on paper."""
-        return self.by_attack[self.main].caption
+        return self.on_paper.caption
 
     def draw(self) -> Figure:
         """Return the figure for paper."""
-        return self.by_attack[self.main].draw()
+        return self.on_paper.draw()
 
-    def charts(self) -> dict[str, go.Figure]:
+    def charts(self) -> dict[str, Chart]:
         """Return the charts of the page by `attack/checkpoint`."""
         return {"/".join(at): one.chart() for at, one in self.by_attack.items()}
 
 
 def collect(context: Context) -> Frontiers:
     """Return every frontier; robustness is told by the strongest attack on `best`."""
-    ours = context.results.ours
-    attacks = sorted(set(ours["attack"]) - {"clean"}, key=attack_order)
-    checkpoints = sorted(ours["checkpoint"].unique(), key=checkpoint_order)
-    every = {at: frontier(context, *at) for at in product(attacks, checkpoints)}
-    return Frontiers(every, (context.attack, "best"))
+    return Frontiers(context, context.attack)
 
 
 def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontier:
@@ -269,7 +282,9 @@ def _references(context: Context, attack: str, checkpoint: str) -> list[Referenc
 def _measured(rows: pd.DataFrame, by: str | list[str]) -> dict[Any, str]:
     """Return what hovering says of the accuracies of each group of summary rows."""
     rows = rows.sort_values("attack", key=lambda names: names.map(attack_order))
-    rows = rows.assign(interval=intervals(rows["ci_low"], rows["ci_high"]))
+    ends = intervals(rows["ci_low"], rows["ci_high"])
+    # Of all columns a row of plain Python would be slow.
+    rows = rows[["method", "seed", "attack", "accuracy", "n", "flags"]].assign(interval=ends)
     texts = {}
     for of, own in rows.groupby(by):
         lines = [
@@ -477,9 +492,10 @@ def _lines(data: Frontier) -> Iterator[Any]:
         yield _line(data.means.loc[list(data.betas)], solid, {"kind": "betas"})
 
 
-def _line(path: pd.DataFrame, look: dict[str, Any], meta: dict[str, Any]) -> go.Scatter:
+def _line(path: pd.DataFrame, look: dict[str, Any], meta: dict[str, Any]) -> Trace:
     x, y = path["clean"].tolist(), path["robust"].tolist()
-    return go.Scatter(x=x, y=y, mode="lines", line=look, hoverinfo="skip", meta=meta)
+    shared = {"type": "scatter", "mode": "lines", "hoverinfo": "skip"}
+    return {**shared, "x": x, "y": y, "line": look, "meta": meta}
 
 
 def _points(data: Frontier) -> Iterator[Any]:
@@ -503,14 +519,15 @@ def _points(data: Frontier) -> Iterator[Any]:
                 **HOVER,
             )
     for one in data.references:
-        yield go.Scatter(
-            x=[one.clean],
-            y=[one.robust],
-            text=[one.text],
-            marker={"color": style.SOFT, "symbol": one.marker.page, "size": 13},
-            meta={"kind": "reference", "far": one.name in data.outliers},
+        yield {
+            "type": "scatter",
+            "x": [one.clean],
+            "y": [one.robust],
+            "text": [one.text],
+            "marker": {"color": style.SOFT, "symbol": one.marker.page, "size": 13},
+            "meta": {"kind": "reference", "far": one.name in data.outliers},
             **HOVER,
-        )
+        }
 
 
 def _published(data: Frontier) -> Iterator[Any]:
@@ -533,14 +550,15 @@ def _published(data: Frontier) -> Iterator[Any]:
         )
     for card in data.cards:
         colour, about, _ = CARDS[card.data]
-        yield go.Scatter(
-            x=[card.clean],
-            y=[card.autoattack],
-            text=[_text(escape(short(card.name)), about, card.clean, attack, card.autoattack)],
-            marker={"color": colour, "symbol": "square-open", "size": 9, "line": {"width": 1.5}},
-            meta={"kind": "card"},
+        yield {
+            "type": "scatter",
+            "x": [card.clean],
+            "y": [card.autoattack],
+            "text": [_text(escape(short(card.name)), about, card.clean, attack, card.autoattack)],
+            "marker": {"color": colour, "symbol": "square-open", "size": 9, "line": {"width": 1.5}},
+            "meta": {"kind": "card"},
             **HOVER,
-        )
+        }
 
 
 def _text(name: str, about: str, clean: float, attack: str, robust: float) -> str:

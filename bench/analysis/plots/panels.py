@@ -9,14 +9,13 @@ from html import escape
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from bench.analysis.plots import style
-from bench.analysis.plots.style import DASHES, Dash, Marker, MethodDisplay
+from bench.analysis.plots.style import DASHES, Chart, Dash, Marker, MethodDisplay, Trace
 
 SEED = "one seed"  # in the legend, of the thin curves
 POINT = 4 / 3  # CSS pixels of a point, in which widths on paper are
@@ -50,25 +49,26 @@ class Curve:
             look |= {"marker": self.marker.paper, "ms": 3.8, "mfc": "none", "mew": 0.9}
         return look
 
-    def trace(self, unit: str, even: float = math.inf) -> go.Scatter:
+    def trace(self, unit: str, even: float = math.inf) -> Trace:
         """Return the curve for the page, on an axis that goes by doublings from `even` on."""
         few = self.marker or len(self.points) < 3
         symbol = f"{self.marker.page}-open" if self.marker else "circle"
         x = self.points["x"].tolist()
         # The name is no part of the template, which would read it as one.
         hover = f"%{{fullData.name}}<br>%{{customdata:.4g}}: %{{y:.4g}}{unit}<extra></extra>"
-        return go.Scatter(
-            x=_doublings(x, even),
-            y=self.points["y"].tolist(),
-            customdata=x,
-            mode="+".join(["lines"] * bool(self.width) + ["markers"] * bool(few)),
-            line={"color": self.colour, "width": POINT * self.width, "dash": self.dash.page},
-            marker={"color": self.colour, "symbol": symbol, "size": 7},
-            opacity=self.alpha,
-            name=escape(self.name, quote=False),
-            legendgroup=self.label or None,
-            hovertemplate=hover,
-        )
+        return {
+            "type": "scatter",
+            "x": _doublings(x, even),
+            "y": self.points["y"].tolist(),
+            "customdata": x,
+            "mode": "+".join(["lines"] * bool(self.width) + ["markers"] * bool(few)),
+            "line": {"color": self.colour, "width": POINT * self.width, "dash": self.dash.page},
+            "marker": {"color": self.colour, "symbol": symbol, "size": 7},
+            "opacity": self.alpha,
+            "name": escape(self.name, quote=False),
+            "legendgroup": self.label or None,
+            "hovertemplate": hover,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class Band:
     method: MethodDisplay
     points: pd.DataFrame
 
-    def traces(self) -> list[go.Scatter]:
+    def traces(self) -> list[Trace]:
         """Return the band for the page."""
         red, green, blue = (round(255 * part) for part in to_rgb(self.method.colour))
         fill = f"rgba({red}, {green}, {blue}, 0.15)"
@@ -156,7 +156,7 @@ class Panels:
         entries = {name: style.key(**curve.paper) for name, curve in self.legend.items()}
         return style.finish(figure, self.caption, entries)
 
-    def charts(self) -> dict[str, go.Figure]:
+    def charts(self) -> dict[str, Chart]:
         """Return a figure for each panel for the page."""
         found = {}
         for place, panel in enumerate(self.panels):
@@ -183,12 +183,12 @@ class Panels:
 
 def _xaxis(panel: Panel) -> dict[str, Any]:
     axis: dict[str, Any] = {}
+    if panel.xlim and not panel.log:  # a logarithmic axis finds its own limits
+        axis["range"] = _doublings(panel.xlim, panel.even)
     if panel.ticks:
         axis["tickvals"] = _doublings(panel.ticks, panel.even)
         axis |= {"ticktext": [f"{x:g}" for x in panel.ticks], "tickangle": 0}
-    if panel.log:
-        return axis | {"type": "log"}  # which finds its own limits
-    return axis | {"range": panel.xlim and _doublings(panel.xlim, panel.even)}
+    return axis | {"type": "log" if panel.log else "linear"}
 
 
 def _guide(panel: Panel) -> dict[str, Any]:

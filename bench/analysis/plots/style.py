@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -90,6 +89,11 @@ SETTINGS: Any = {
     "svg.hashsalt": "bench",
     "savefig.dpi": DPI,
 }
+
+
+# A chart of the page and a curve of it, as plotly's JSON has them.
+Chart = dict[str, Any]
+Trace = dict[str, Any]
 
 
 class Marker(NamedTuple):
@@ -321,7 +325,7 @@ def encoded(figure: Figure) -> dict[str, bytes]:
         figure.set_layout_engine("none")
         for form in FIGURE_FORMATS:
             buffer = io.BytesIO()
-            figure.dpi = DPI  # which printing changes
+            figure.set_dpi(DPI)  # which printing changes
             # `savefig` would draw everything once more before.
             canvas = CANVASES[form](figure)
             getattr(canvas, f"print_{form}")(buffer, metadata=dates.get(form))
@@ -329,10 +333,8 @@ def encoded(figure: Figure) -> dict[str, bytes]:
     return found
 
 
-def chart(
-    traces: Sequence[Any], *, title: str, label: str, x: str, y: str, **layout: Any
-) -> go.Figure:
-    """Return a figure for the page; `label` is what a screen reader says of it.
+def chart(traces: Sequence[Any], *, title: str, label: str, x: str, y: str, **layout: Any) -> Chart:
+    """Return a chart of the page, of which a screen reader says `label`.
 
     `x` and `y` are the titles of the axes; a dict of `layout` named xaxis or yaxis is added to it.
     """
@@ -340,13 +342,14 @@ def chart(
         layout[axis] = {"title": {"text": text}, **layout.get(axis, {})}
     shared: dict[str, Any] = {"height": 300, "hovermode": "closest", "showlegend": True}
     meta = {"title": title, "label": label}
-    return go.Figure(list(traces), shared | layout | {"meta": meta})
+    return {"data": list(traces), "layout": shared | layout | {"meta": meta}}
 
 
-def scatter(method: MethodDisplay, x: Any, y: Any, **style: Any) -> go.Scatter:
+def scatter(method: MethodDisplay, x: Any, y: Any, **style: Any) -> Trace:
     """Return a trace of the method, which the legend's switch of the method shows and hides.
 
     Its name is in hover texts `%{fullData.name}`: one written into a template would be read
     as part of it.
     """
-    return go.Scatter(x=list(x), y=list(y), name=method.html, legendgroup=method.label, **style)
+    shared = {"type": "scatter", "name": method.html, "legendgroup": method.label}
+    return {**shared, "x": list(x), "y": list(y), **style}

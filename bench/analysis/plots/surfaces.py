@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from bench.analysis.plots import caption as captions
 from bench.analysis.plots import style
 from bench.analysis.plots.context import Context, shown_checkpoint
+from bench.analysis.plots.style import Chart
 
 COLUMNS = 5
 BALL: dict[str, Any] = {"color": "white", "lw": 0.7, "ls": (0, (2, 1.2))}
@@ -66,22 +66,23 @@ class Surfaces:
         bar.text(1.06, 0.5, "loss, nats", size=7.5, va="center", transform=bar.transAxes)
         return figure
 
-    def charts(self) -> dict[str, go.Figure]:
+    def charts(self) -> dict[str, Chart]:
         """Return the first picture of each method for the page."""
         found = {}
         axis = {"tickvals": [-1, 0, 1]}
         for name, pictures in self.pictures.items():
             losses, _ = pictures[0]
-            trace = go.Heatmap(
-                x=losses.columns.tolist(),
-                y=losses.index.tolist(),
-                z=style.known(losses),
-                zmin=0,
-                zmax=self.highest,
-                colorscale="Cividis",
-                colorbar={"thickness": 10, "title": {"text": "loss", "side": "right"}},
-                hovertemplate="along %{y}, aside %{x}: %{z:.3g} nats<extra></extra>",
-            )
+            trace = {
+                "type": "heatmap",
+                "x": losses.columns.tolist(),
+                "y": losses.index.tolist(),
+                "z": style.known(losses),
+                "zmin": 0,
+                "zmax": self.highest,
+                "colorscale": "Cividis",
+                "colorbar": {"thickness": 10, "title": {"text": "loss", "side": "right"}},
+                "hovertemplate": "along %{y}, aside %{x}: %{z:.3g} nats<extra></extra>",
+            }
             found[name] = style.chart(
                 [trace],
                 title=name,

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -17,7 +16,7 @@ from matplotlib.patches import Rectangle
 from bench.analysis.plots import caption as captions
 from bench.analysis.plots import style
 from bench.analysis.plots.context import Context, of_shown_checkpoint, shown_checkpoint
-from bench.analysis.plots.style import MethodDisplay
+from bench.analysis.plots.style import Chart, MethodDisplay
 
 LARGEST = 0.5  # inches of a field
 
@@ -67,23 +66,24 @@ class Transfer:
         axes.set_title("Tried on", size=8, weight="normal")
         return style.finish(figure, self.caption, {})
 
-    def charts(self) -> dict[str, go.Figure]:
+    def charts(self) -> dict[str, Chart]:
         """Return the figure for the page."""
         names = [shown.html for shown in self.displays.values()]
         places = list(range(len(names)))
-        trace = go.Heatmap(
-            x=places,
-            y=places,
-            z=style.known(self.accuracy),
-            zmin=0,
-            zmax=100,
-            colorscale="Cividis",
-            colorbar={"thickness": 10, "title": {"text": "%"}},
-            texttemplate="%{z:.1f}",
-            customdata=[[[source, target] for target in names] for source in names],
-            hovertemplate="made on %{customdata[0]}<br>tried on %{customdata[1]}: %{z:.2f} %"
+        trace = {
+            "type": "heatmap",
+            "x": places,
+            "y": places,
+            "z": style.known(self.accuracy),
+            "zmin": 0,
+            "zmax": 100,
+            "colorscale": "Cividis",
+            "colorbar": {"thickness": 10, "title": {"text": "%"}},
+            "texttemplate": "%{z:.1f}",
+            "customdata": [[[source, target] for target in names] for source in names],
+            "hovertemplate": "made on %{customdata[0]}<br>tried on %{customdata[1]}: %{z:.2f} %"
             "<extra></extra>",
-        )
+        }
         targets = [escape(name, quote=False) for name in _targets(self)]
         shared = {"tickvals": places, "automargin": True}
         chart = style.chart(

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
@@ -27,6 +26,7 @@ from bench.analysis.plots.context import Context
 from bench.analysis.plots.draw import FigureData, collect_figures
 from bench.analysis.plots.frontier import Frontiers, name_of, short
 from bench.analysis.plots.panels import Panels
+from bench.analysis.plots.style import Chart
 from bench.analysis.report import tables
 from bench.analysis.report.answer import MEMORY, answer, claimed, has_memory
 from bench.analysis.report.choices import choices_sheet
@@ -75,18 +75,20 @@ class Charts:
 
     found: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, name: str, figure: go.Figure) -> dict[str, Any]:
+    def add(self, name: str, chart: Chart) -> dict[str, Any]:
         """Keep a chart, and return what the template needs to make room for it."""
-        chart = figure.to_plotly_json()
-        chart["layout"].pop("template", None)
         self.found[name] = chart
         return {"name": name, "height": chart["layout"]["height"], **chart["layout"]["meta"]}
 
     @property
     def json(self) -> str:
-        """The charts as JSON."""
+        """The charts as JSON; pandas leaves numbers of NumPy in them."""
         return json.dumps(
-            self.found, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=list
+            self.found,
+            ensure_ascii=False,
+            separators=(",", ":"),
+            allow_nan=False,
+            default=lambda number: number.item(),
         )
 
 
@@ -212,7 +214,7 @@ def _frontier(context: Context, data: Frontiers, charts: Charts) -> dict[str, An
         "attack": attack_name(context.attack),
         "frontier_betas": any(one.betas for one in every),
         "frontier_hull": any(one.corners for one in every),
-        "frontier": shown["/".join(data.main)],
+        "frontier": shown[f"{data.main}/best"],
         "frontier_methods": [d for label, d in context.displays.items() if label in methods],
         "frontier_attacks": {attack: attack_name(attack) for attack, _ in data.by_attack},
         "frontier_attack": context.attack,
@@ -220,7 +222,7 @@ def _frontier(context: Context, data: Frontiers, charts: Charts) -> dict[str, An
         "frontier_reported": any(one.reported for one in every),
         "frontier_cards": any(one.cards for one in every),
         "frontier_references": [
-            (short(one.name), one.marker.sign) for one in data.by_attack[data.main].references
+            (short(one.name), one.marker.sign) for one in data.on_paper.references
         ],
         "frontier_outliers": caption.joined(name_of(context, label) for label in outliers),
         "frontier_caption": data.caption,
