@@ -123,7 +123,7 @@ def test_hovering_a_point_shows_its_numbers(page):
         ('[data-key="seeds"]', "seed", "mean trades", None),
         ('[data-kind="paper"]', False, "paper memloss_v1", None),
         ('[data-kind="card"]', True, None, "card"),
-        ('[data-kind="reference"]', False, "reference", None),
+        ('.legend [value="Rice2020"]', False, "reference Rice2020", None),
         ('[data-kind="far"]', True, None, "mean standard"),
         ('#frontier-section .legend [value="memloss_v1"]', False, "mean memloss_v1", None),
     ],

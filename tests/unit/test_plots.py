@@ -176,7 +176,7 @@ def test_restarts_and_square_are_marked_at_the_end_of_the_steps():
 
 def test_a_failed_check_is_named_above_its_panel_and_covers_no_curve():
     figure = drawn(strengths(failed=["eps_zero", "square_stronger"]))
-    assert titles(figure)[0] == "TRADES (β=6)\n✗ eps_zero\n✗ square_stronger"
+    assert titles(figure)[0].split() == ["TRADES", "(β=6)", "✗", "eps_zero", "✗", "square_stronger"]
     assert [text.get_text().strip() for text in figure.axes[0].texts] == ["ε"]
     assert titles(figure)[2] == "MemLoss V1"
 

@@ -83,7 +83,7 @@ def _panels(
     ends = [Curve(**vars(c) | {"points": c.points[-1:].assign(x=most)}) for c in ends]
     shared: dict[str, Any] = {"y": "Accuracy", "unit": " %", "ylim": (-2, 102)}
     by_radius = Panel(
-        title="\n✗ ".join([shown.name, *failed]),
+        title="\n✗\N{NO-BREAK SPACE}".join([shown.name, *failed]),
         x="Radius, 1/255",
         curves=[*of["fgsm"], *of["eps"]],
         xlim=(0, end),

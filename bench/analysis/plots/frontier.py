@@ -50,17 +50,26 @@ MANY = 6  # seeds from which on their points are small and faint and not tied to
 
 @dataclass(frozen=True)
 class Reference:
-    """A model of RobustBench that was evaluated here, with what hovering shows."""
+    """A model of RobustBench that was evaluated here, by RobustBench's name of it.
 
-    name: str
+    `text` is what hovering shows.
+    """
+
+    label: str
     clean: float
     robust: float
     text: str
     marker: Marker
+    colour: ClassVar[str] = style.SOFT
+
+    @property
+    def name(self) -> str:
+        """How legends name it."""
+        return f"{short(self.label)} (RobustBench)"
 
     def paper(self, size: float) -> dict[str, Any]:
         """Return its marker as arguments of matplotlib's `plot`."""
-        look = {"mfc": style.SOFT, "mec": style.INK, "mew": size / 12, "ls": "none"}
+        look = {"mfc": self.colour, "mec": style.INK, "mew": size / 12, "ls": "none"}
         return look | {"marker": self.marker.paper, "ms": size}
 
 
@@ -181,7 +190,7 @@ def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontie
     best = checkpoint == "best"
     reported = context.reported(attack) if best else []
     cards = context.cards(attack) if best else []
-    theirs = {one.name: (one.clean, one.robust) for one in references}
+    theirs = {one.label: (one.clean, one.robust) for one in references}
     outliers = _outliers(pd.concat([means[["clean", "robust"]], _points_of(theirs)]))
     hulls = [hull(means[means.index.isin(labels)]) for labels in context.networks.values()]
     corners = [found for found in hulls if len(found) > 1]
@@ -209,7 +218,7 @@ def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontie
     if references:
         caption.append(
             "Evaluated here, but trained by others, perhaps with another architecture and more "
-            f"data (RobustBench): {joined(short(one.name) for one in references)}."
+            f"data (RobustBench): {joined(short(one.label) for one in references)}."
         )
     caption += _reported_radii(context, reported, cards)
     return Frontier(
@@ -269,7 +278,7 @@ def _references(context: Context, attack: str, checkpoint: str) -> list[Referenc
     texts = _measured(rows, "method")
     return [
         Reference(
-            name=str(name),
+            label=str(name),
             clean=at["clean"],
             robust=at[attack],
             text=f"<b>{escape(short(str(name)))}</b>, RobustBench, evaluated here<br>{texts[name]}",
@@ -412,7 +421,7 @@ def _draw_points(axes: Axes, data: Frontier, size: float) -> None:
         look = style.mark(data.displays[label], size, mec=style.INK, mew=size / 12)
         axes.plot(mean["clean"], mean["robust"], zorder=5, **look)
     for one in data.references:
-        if one.name not in data.outliers:
+        if one.label not in data.outliers:
             axes.plot(one.clean, one.robust, zorder=5, **one.paper(size))
     for point in data.reported:
         shown, own = data.displays[point.method], point.robust.kind == "paper"
@@ -462,9 +471,9 @@ def _entries(data: Frontier) -> dict[str, Any]:
         if label in seen
     }
     entries |= {
-        f"{short(one.name)} (RobustBench)": style.key(**one.paper(7.0))
+        one.name: style.key(**one.paper(7.0))
         for one in data.references
-        if one.name not in data.outliers
+        if one.label not in data.outliers
     }
     grey: dict[str, Any] = {"ls": "none", "marker": "o", "mec": style.SOFT}
     if (data.means["seeds"] > 1).any():
@@ -524,8 +533,10 @@ def _points(data: Frontier) -> Iterator[Any]:
             "x": [one.clean],
             "y": [one.robust],
             "text": [one.text],
-            "marker": {"color": style.SOFT, "symbol": one.marker.page, "size": 13},
-            "meta": {"kind": "reference", "far": one.name in data.outliers},
+            "marker": {"color": one.colour, "symbol": one.marker.page, "size": 13},
+            "name": escape(one.name, quote=False),
+            "legendgroup": one.label,
+            "meta": {"kind": "reference", "far": one.label in data.outliers},
             **HOVER,
         }
 

@@ -24,7 +24,7 @@ from bench.analysis.names import attack_name, noun
 from bench.analysis.plots import caption
 from bench.analysis.plots.context import Context
 from bench.analysis.plots.draw import FigureData, collect_figures
-from bench.analysis.plots.frontier import Frontiers, name_of, short
+from bench.analysis.plots.frontier import Frontiers, name_of
 from bench.analysis.plots.panels import Panels
 from bench.analysis.plots.style import Chart
 from bench.analysis.report import tables
@@ -215,15 +215,15 @@ def _frontier(context: Context, data: Frontiers, charts: Charts) -> dict[str, An
         "frontier_betas": any(one.betas for one in every),
         "frontier_hull": any(one.corners for one in every),
         "frontier": shown[f"{data.main}/best"],
-        "frontier_methods": [d for label, d in context.displays.items() if label in methods],
+        "frontier_methods": [
+            *(d for label, d in context.displays.items() if label in methods),
+            *data.on_paper.references,
+        ],
         "frontier_attacks": {attack: attack_name(attack) for attack, _ in data.by_attack},
         "frontier_attack": context.attack,
         "frontier_checkpoints": list(dict.fromkeys(at for _, at in data.by_attack)),
         "frontier_reported": any(one.reported for one in every),
         "frontier_cards": any(one.cards for one in every),
-        "frontier_references": [
-            (short(one.name), one.marker.sign) for one in data.on_paper.references
-        ],
         "frontier_outliers": caption.joined(name_of(context, label) for label in outliers),
         "frontier_caption": data.caption,
     }
