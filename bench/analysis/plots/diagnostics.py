@@ -17,7 +17,7 @@ from bench.analysis.plots.panels import SEED, Curve, Panel, Panels
 from bench.analysis.plots.style import DASHES, MARKERS, MethodDisplay
 from bench.diagnostics.checks import RISK
 
-PIXEL = 255  # radii are shown in steps of a pixel of eight bits
+PIXEL = 1 / 255  # a step of eight bits
 # By check: the name in the legend, and the look.
 LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     "fgsm": ("FGSM, one step", {"colour": style.SKY, "width": 1.2, "dash": DASHES[1]}),
@@ -38,9 +38,10 @@ def collect(context: Context) -> Panels | None:
     if found.empty:
         return None
     by_radius = found["check"].isin(["eps", "fgsm"])
-    x = found["x"].where(~by_radius, PIXEL * found["x"])
-    points = found.assign(x=x).rename(columns={"accuracy": "y"})
-    eps = PIXEL * max(context.radii)
+    eps = max(context.radii)
+    unit, title = _unit(eps)
+    points = found.assign(x=found["x"].where(~by_radius, found["x"] / unit))
+    points, eps = points.rename(columns={"accuracy": "y"}), eps / unit
     end = _end(points[points["check"] == "eps"], eps)
     failed: dict[str, dict[str, None]] = {}
     for (method, _), record in context.results.diagnostics.items():
@@ -56,6 +57,7 @@ def collect(context: Context) -> Panels | None:
                 context.methods[label],
                 points[points["method"] == label],
                 list(failed.get(label, ())),
+                title,
                 eps,
                 end,
             )
@@ -74,7 +76,12 @@ def collect(context: Context) -> Panels | None:
 
 
 def _panels(
-    shown: MethodDisplay, points: pd.DataFrame, failed: list[str], eps: float, end: float
+    shown: MethodDisplay,
+    points: pd.DataFrame,
+    failed: list[str],
+    title: str,
+    eps: float,
+    end: float,
 ) -> tuple[Panel, Panel]:
     of = {check: _curves(check, points[points["check"] == check]) for check in LOOKS}
     most = float(points.loc[points["check"] == "steps", "x"].max())
@@ -84,7 +91,7 @@ def _panels(
     shared: dict[str, Any] = {"y": "Accuracy", "unit": " %", "ylim": (-2, 102)}
     by_radius = Panel(
         title="\n✗\N{NO-BREAK SPACE}".join([shown.name, *failed]),
-        x="Radius, 1/255",
+        x=title,
         curves=[*of["fgsm"], *of["eps"]],
         xlim=(0, end),
         even=2 * eps,  # as the points lie
@@ -115,6 +122,13 @@ def _curves(check: str, points: pd.DataFrame) -> list[Curve]:
         *(Curve(f"{legend}, seed {seed}", own, legend=SEED, **thin) for seed, own in seeds),
         Curve(legend, mean_over_seeds(points, "x", "y"), legend=legend, **look),
     ]
+
+
+def _unit(eps: float) -> tuple[float, str]:
+    """Return the unit that radii are shown in, and the title of their axis."""
+    if abs(eps / PIXEL - round(eps / PIXEL)) < 1e-6:
+        return PIXEL, "Radius, 1/255"
+    return 1.0, "Radius"
 
 
 def _end(curves: pd.DataFrame, eps: float) -> float:
