@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -79,9 +80,8 @@ def test_an_attack_on_fewer_images_says_so_in_table_and_page(made):
     page = shown(folder)
     for heading in expected:
         assert heading in page.text
-    # The chart's hover text, in the page's script.
-    script = (folder / "report.html").read_text("utf-8")
-    assert re.search(r"AutoAttack 40\.00 % \[[\d., ]+\] of 10 images", script)
+    hovering = json.dumps(page.charts)
+    assert re.search(r"AutoAttack 40\.00 % \[[\d., ]+\] of 10 images", hovering)
 
 
 def test_methods_on_different_images_say_so_in_their_cells(made):
