@@ -206,9 +206,10 @@ def _guide(panel: Panel) -> dict[str, Any]:
 
 
 def _doublings(x: Iterable[float], even: float) -> list[float]:
-    """Return the places of `x` on an axis on which a doubling beyond `even` is as long as half it.
+    """Return the places of `x` on an axis that is even up to `even`, and logarithmic beyond.
 
-    It is matplotlib's symlog, which plotly has not.
+    There a doubling is half as long as the even part, as in matplotlib's symlog of base 2. Plotly
+    has no such axis.
     """
     return [at if at <= even else even * (1 + math.log2(at / even) / 2) for at in x]
 

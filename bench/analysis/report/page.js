@@ -14,9 +14,10 @@
     return getComputedStyle(root).getPropertyValue(name).trim();
   }
 
-  // Black signs would vanish on a dark page, and dark blue ones nearly.
+  // Black signs would vanish on a dark page, and other dark ones nearly.
   function seen(colour) {
-    return { "#000000": ink("--ink"), "#0072B2": ink("--blue") }[colour] || colour;
+    const lighter = { "#000000": "--ink", "#0072B2": "--blue", "#882255": "--wine" }[colour];
+    return lighter ? ink(lighter) : colour;
   }
 
   function themed(layout) {
