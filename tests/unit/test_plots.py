@@ -131,8 +131,7 @@ def test_without_adversarial_examples_the_figure_says_so():
     assert "no method" in figure.axes[0].texts[0].get_text()
 
 
-def strengths(last=0.0, failed=()):
-    eps = framed.EPS
+def strengths(last=0.0, failed=(), eps=framed.EPS):
     points = [("eps", 0, 80), ("eps", eps, 50), ("eps", 2 * eps, last), ("eps", 1.0, last)]
     points += [("fgsm", eps, 60), ("steps", 1, 70), ("steps", 100, 50)]
     points += [("restarts", 5, 48.0), ("square", 1000, 52.0)]
@@ -143,8 +142,8 @@ def strengths(last=0.0, failed=()):
         for check, x, accuracy in points
     ]
     record = SimpleNamespace(checkpoints={"best": SimpleNamespace(failed=list(failed))})
-    context = framed.context(TWO, curves=pd.DataFrame(rows), diagnostics={("trades", 0): record})
-    return diagnostics.collect(context)
+    parts = {"curves": pd.DataFrame(rows), "diagnostics": {("trades", 0): record}}
+    return diagnostics.collect(framed.context(framed.summary(TWO, eps=eps), **parts))
 
 
 @pytest.mark.parametrize(("last", "end"), [(0.0, 16), (3.0, 255)])
@@ -164,6 +163,12 @@ def test_the_radius_ends_where_all_curves_are_at_zero(last, end):
     on_paper = [ends.transform(axes.transData.transform((x, 0)))[0] for x in pgd.customdata]
     assert on_page == pytest.approx(on_paper)
     assert on_page[2] > 0.25
+
+
+def test_a_radius_that_is_no_whole_255th_is_shown_as_it_is():
+    data = strengths(eps=0.3)
+    assert data.panels[0].guide[0] == 0.3
+    assert "255" not in data.panels[0].x
 
 
 def test_restarts_and_square_are_marked_at_the_end_of_the_steps():
