@@ -223,7 +223,10 @@ def test_transfer_has_sources_in_rows_and_marks_weak_targets():
     names = [label.get_text() for label in axes.get_xticklabels()]
     assert names == ["TRADES (β=6)", "MemLoss V1 ✗"]
     assert [t.get_text() for t in axes.texts] == ["0.5", "1.5", "10.5", "11.5"]
-    assert np.array(framed.charts(data)["matrix"].data[0].z).tolist() == [[0.5, 1.5], [10.5, 11.5]]
+    chart = framed.charts(data)["matrix"]
+    assert np.array(chart.data[0].z).tolist() == [[0.5, 1.5], [10.5, 11.5]]
+    framed_fields = [(shape.x0, shape.y0) for shape in chart.layout.shapes]
+    assert framed_fields == [(-0.5, -0.5), (0.5, 0.5)]
 
 
 def differences():

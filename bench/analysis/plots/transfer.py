@@ -86,13 +86,16 @@ class Transfer:
         }
         targets = [escape(name, quote=False) for name in _targets(self)]
         shared = {"tickvals": places, "automargin": True}
+        frame = {"type": "rect", "line": {"color": style.VERMILLION, "width": 2}}
+        fields = [(place - 0.5, place + 0.5) for place in places]
         chart = style.chart(
             [trace],
-            title="Images of one network tried on another",
+            title="",
             label="Accuracy of every network on the adversarial images of every other",
             x="Tried on",
             y="",
             height=160 + 32 * len(names),
+            shapes=[frame | {"x0": a, "x1": b, "y0": a, "y1": b} for a, b in fields],
             xaxis={"ticktext": targets, "side": "bottom", **shared},
             yaxis={
                 "title": {"text": "Images made on", "standoff": 14},
