@@ -26,7 +26,7 @@ COLUMNS = {
     "wrong already, empty where it never was",
 }
 DTYPES = {
-    **dict.fromkeys(("index", "label"), "int64"),
+    **dict.fromkeys(("index", "label"), "int32"),
     **dict.fromkeys(("clean", "robust"), "int8"),
     "broken_by": "category",
 }

@@ -5,12 +5,14 @@ Everything above this module takes frames: no path, no cell of text, no key of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.api.types import union_categoricals
 
 from bench.results.changes import check_digest, remake
@@ -42,9 +44,17 @@ from bench.runtime.errors import BenchError
 from bench.runtime.places import SNAKEMAKE
 
 Run = tuple[str, int]  # label of the method, and seed
+Place = tuple[str, int, str, str]  # method, seed, checkpoint, attack
 R = TypeVar("R", bound=Record)
 NOT_ATTACKS = ("clean", "worst_case")
 ROUNDING = 0.0051  # of an accuracy with two digits, and of the sum that tells it
+
+
+class Robust(NamedTuple):
+    """Images [N], ascending, and whether each is classified correctly under an attack [N]."""
+
+    images: NDArray[np.int64]
+    right: NDArray[np.bool_]
 
 
 class ExperimentResults:
@@ -127,7 +137,7 @@ class ExperimentResults:
         BenchError
             A file is missing, changed since it was counted, or of other images than another.
         """
-        return self._joined_examples(self.ours[~self.ours["attack"].eq("worst_case")])
+        return self._joined_examples(self._attacked)
 
     def examples_of(self, attack: str, checkpoint: str) -> pd.DataFrame:
         """Return the rows of `examples` of one attack, without reading the files of others."""
@@ -136,25 +146,55 @@ class ExperimentResults:
         rows = frame[(frame["attack"] == attack) & (frame["checkpoint"] == checkpoint)]
         return rows if known else self._joined_examples(rows)
 
+    @cached_property
+    def robust(self) -> Mapping[Place, Robust]:
+        """Of `examples` the images and whether they are robust, read without holding all the rest.
+
+        Raises
+        ------
+        BenchError
+            As `examples`.
+        """
+        found: dict[Place, Robust] = {}
+        index_N = np.empty(0, np.int64)
+        for place, frame in self._each_examples(self._attacked):
+            own_N = frame["index"].to_numpy(np.int64)
+            # Most attacks have the same images: one array of them is enough.
+            index_N = index_N if np.array_equal(own_N, index_N) else own_N
+            found[place] = Robust(index_N, frame["robust"].to_numpy(np.bool_))
+        return found
+
+    @property
+    def _attacked(self) -> pd.DataFrame:
+        return self.ours[~self.ours["attack"].eq("worst_case")]
+
+    def _each_examples(self, attacks: pd.DataFrame) -> Iterator[tuple[Place, pd.DataFrame]]:
+        """Yield the per-example results of each row; BenchError where labels differ."""
+        if not self.has_examples:
+            return
+        labels_N = np.empty(0, np.int64)  # of every image so far; -1 of those that nobody has
+        for row in attacks.itertuples():
+            frame = self._examples(row)
+            index_N, own_N = (frame[name].to_numpy(np.int64) for name in ("index", "label"))
+            more = max(int(index_N.max()) + 1 - len(labels_N), 0)
+            labels_N = np.pad(labels_N, (0, more), constant_values=-1)
+            different = index_N[(labels_N[index_N] != -1) & (labels_N[index_N] != own_N)]
+            if len(different):
+                raise BenchError(
+                    f"{self.paths.folder}: image {different[0]} has different labels in the per-"
+                    "example results of different runs, so they were evaluated on other images; "
+                    f"{remake(self.paths.models / '*' / '*' / 'evaluation.json')}"
+                )
+            labels_N[index_N] = own_N
+            yield (str(row.method), int(row.seed), str(row.checkpoint), str(row.attack)), frame
+
     def _joined_examples(self, attacks: pd.DataFrame) -> pd.DataFrame:
-        parts = {
-            (row.method, row.seed, row.checkpoint, row.attack): self._examples(row)
-            for row in attacks.itertuples()
-            if self.has_examples
-        }
+        parts = dict(self._each_examples(attacks))
         names = ["method", "seed", "checkpoint", "attack"]
         if not parts:
             return pd.DataFrame(columns=[*names, *COLUMNS])
         broken_by = union_categoricals([part.pop("broken_by") for part in parts.values()])
         frame = pd.concat(parts, names=names)
-        labels = frame.groupby("index")["label"].agg(["min", "max"])
-        different = labels.index[labels["min"] < labels["max"]]
-        if len(different):
-            raise BenchError(
-                f"{self.paths.folder}: image {different[0]} has different labels in the per-"
-                "example results of different runs, so they were evaluated on other images; "
-                f"{remake(self.paths.models / '*' / '*' / 'evaluation.json')}"
-            )
         # As columns of text the keys would be larger than all the results.
         levels = zip(names, frame.index.codes, frame.index.levels, strict=False)
         keys = {name: pd.Categorical.from_codes(codes, level) for name, codes, level in levels}

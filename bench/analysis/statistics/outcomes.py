@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.results.attack_result import WORST
-from bench.results.experiment import ExperimentResults, Run
+from bench.results.experiment import ExperimentResults, Place, Robust, Run
 from bench.results.order import attack_order, checkpoint_order
 from bench.runtime.errors import BenchError
 from bench.runtime.places import SNAKEMAKE
@@ -88,30 +88,25 @@ def common_images(indices: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     return reduce(np.intersect1d, indices)
 
 
-Place = tuple[str, int, str, str]  # method, seed, checkpoint, attack
-Correct = tuple[NDArray[np.int64], NDArray[np.bool_]]  # images [N], and which are right [N]
-
-
-def _robust(results: ExperimentResults) -> dict[Place, Correct]:
+def _robust(results: ExperimentResults) -> dict[Place, Robust]:
     """Return the robust images of every attack, and of the worst case of all of them."""
-    frame = results.examples
-    found: dict[Place, Correct] = {}
-    names = ["method", "seed", "checkpoint", "attack"]
-    for place, part in frame.groupby(names, observed=True, sort=False):
-        found[place] = (part["index"].to_numpy(np.int64), part["robust"].to_numpy(np.bool_))
-    by_network: dict[tuple[str, int, str], list[Correct]] = {}
+    found = dict(results.robust)
+    by_network: dict[tuple[str, int, str], list[Robust]] = {}
     for (method, seed, checkpoint, attack), correct in found.items():
         if attack != "clean":
             by_network.setdefault((method, seed, checkpoint), []).append(correct)
     for network, attacks in by_network.items():
         index_N = common_images([index for index, _ in attacks])
-        right = [robust[np.isin(index, index_N)] for index, robust in attacks]
-        found[*network, WORST] = (index_N, np.all(right, axis=0))
+        right = [
+            robust if index is index_N else robust[np.isin(index, index_N)]
+            for index, robust in attacks
+        ]
+        found[*network, WORST] = Robust(index_N, np.all(right, axis=0))
     return found
 
 
 def _by_attack(
-    results: ExperimentResults, rows: pd.DataFrame, robust: Mapping[Place, Correct]
+    results: ExperimentResults, rows: pd.DataFrame, robust: Mapping[Place, Robust]
 ) -> dict[str, Outcomes]:
     named = rows if "name" in rows else rows.assign(name=rows["method"])
     attacks = sorted(rows["attack"].unique(), key=attack_order)
@@ -119,7 +114,7 @@ def _by_attack(
 
 
 def _outcomes(
-    results: ExperimentResults, rows: pd.DataFrame, robust: Mapping[Place, Correct]
+    results: ExperimentResults, rows: pd.DataFrame, robust: Mapping[Place, Robust]
 ) -> Outcomes:
     """Return what `rows`, all of one attack, are counts of, each by its `name` and seed."""
     accuracy: dict[Run, float] = {}
