@@ -28,6 +28,26 @@ METHODS = {
     "fgsm_at": "FGSM-AT",
     "fgsm_rs": "FGSM-RS",
 }
+# Of methods that only others report, as their authors write them.
+REPORTED = {
+    "adr": "ADR",
+    "adr_wa": "ADR + WA",
+    "adr_wa_awp": "ADR + WA + AWP",
+    "at_awp": "AT-AWP",
+    "cure_eff": "CURE-Eff",
+    "fat": "FAT",
+    "fat_trades": "FAT (TRADES)",
+    "fgsm_pgi": "FGSM-PGI",
+    "free_at": "Free-AT",
+    "gat": "GAT",
+    "grad_align": "GradAlign",
+    "liet": "LIET",
+    "mart_awp": "MART-AWP",
+    "n_fgsm": "N-FGSM",
+    "nu_at": "NuAT",
+    "pgd_at_wa": "PGD-AT + WA",
+    "trades_awp": "TRADES-AWP",
+}
 MODELS = {
     "resnet18": "ResNet-18",
     "preact_resnet18": "PreAct ResNet-18",
@@ -81,7 +101,7 @@ def method_name(
         label repeats are left out.
     """
     known, options = method or label, options or {}
-    name = METHODS.get(known, _words(known))
+    name = METHODS.get(known) or REPORTED.get(known) or _words(known)
     rest = label.removeprefix(known) if label.startswith(known) else label
     variant, remarks = str(options.get("variant", "")), []
     if variant:

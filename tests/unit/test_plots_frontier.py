@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import framed
@@ -194,6 +195,19 @@ def test_a_run_by_a_recipe_of_its_own_is_not_what_a_paper_reports(flags):
     data, context = shown(frame, NAMES)
     assert [point.method for point in data.reported] == ["memloss_v1_reported", "hat"]
     assert context.methods["memloss_v1"].place == 0
+
+
+def test_what_is_reported_of_other_methods_does_not_squeeze_this_experiment():
+    far = framed.reported("hat", 75.0, 30.0)
+    published = replace(NAMES, reported=(*NAMES.reported, *far))
+    data, _ = shown({"memloss_v1": [(84, 48)], "trades": [(83, 49)]}, published)
+    (left, right), (bottom, top) = data.window()
+    assert 82 < left < 83 < 84.52 < right < 86
+    assert 47 < bottom < 48 < 49 < top < 50
+    ours, beside = data.draw().axes
+    assert ours.get_ylim() == (bottom, top)
+    assert beside.get_ylim()[0] < 30
+    assert "Reported numbers beyond the axes of a are in b." in data.caption
 
 
 def test_a_reported_method_changes_no_run_s_marker():

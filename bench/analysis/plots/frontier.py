@@ -112,6 +112,9 @@ class Frontier:
         _draw_seeds(ours, self)
         _draw_points(ours, self, size=LARGE)
         ours.set_autoscale_on(False)
+        if cards:
+            (left, right), (bottom, top) = self.window()
+            ours.set(xlim=(left, right), ylim=(bottom, top))
         # Through outliers as well: the axes, which do not grow for them, cut the line.
         for labels in self.corners:
             corners = self.means.loc[list(labels)]
@@ -120,6 +123,27 @@ class Frontier:
         path = self.means.loc[betas]
         ours.plot(path["clean"], path["robust"], zorder=2.5, **BETAS)
         return style.finish(figure, [*self.caption, *_lettered(cards)], _entries(self))
+
+    def window(self) -> list[tuple[float, float]]:
+        """Return the ends of both axes around our networks and what is reported of their methods.
+
+        Other reported numbers may lie far away, and are shown beside RobustBench's models.
+        """
+        near = self.means.drop(list(self.outliers), errors="ignore")
+        found = [near, self.seeds[self.seeds["method"].isin(near.index)]]
+        others = {one.label: (one.clean, one.robust) for one in self.references}
+        others |= {
+            f"{point.method} {number}": (point.clean, point.robust.value)
+            for number, point in enumerate(self.reported)
+            if point.method in near.index
+        }
+        points = pd.concat([*found, _points_of(others).drop(list(self.outliers), errors="ignore")])
+        ends = []
+        for column in ("clean", "robust"):
+            low, high = points[column].min(), points[column].max()
+            room = max(0.08 * (high - low), 0.5)
+            ends.append((float(low - room), float(high + room)))
+        return ends
 
     def chart(self) -> Chart:
         """Return the figure for the page; `meta.kind` of a trace says what it shows."""
@@ -221,6 +245,8 @@ def frontier(context: Context, attack: str, checkpoint: str = "best") -> Frontie
             f"data (RobustBench): {joined(short(one.label) for one in references)}."
         )
     caption += _reported_radii(context, reported, cards)
+    if cards and any(point.method not in means.index for point in reported):
+        caption.append("Reported numbers beyond the axes of a are in b.")
     return Frontier(
         attack=attack,
         displays=context.displays,
