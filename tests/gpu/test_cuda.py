@@ -90,9 +90,12 @@ def run_by(engine: str, precision: str, **training: Any) -> dict[str, Any]:
     return {"training": replace(shell, engine=engine, precision=precision, **training)}
 
 
-@pytest.mark.parametrize("method", names())
 @pytest.mark.parametrize(
-    ("engine", "precision"), [("folded", "float32"), ("cuda_graph", "bfloat16")]
+    ("method", "engine", "precision"),
+    [
+        *((method, "cuda_graph", "bfloat16") for method in names()),
+        *((method, "folded", "float32") for method in ("trades", "memloss")),
+    ],
 )
 def test_the_same_seed_trains_the_same_bytes_with_tf32(data, method, engine, precision):
     before, how = flags(), run_by(engine, precision)

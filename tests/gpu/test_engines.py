@@ -127,11 +127,16 @@ def refuse_to_wait() -> None:
         torch.cuda.set_sync_debug_mode("error")
 
 
+# Every method on two engines, and every engine with a memory of adversarial examples.
 @pytest.mark.parametrize(
-    ("method", "training"),
-    [*((method, {}) for method in METHODS), ("trades", MOVED_WEIGHTS)],
+    ("method", "training", "name", "precision"),
+    [
+        *((method, {}, "eager", "float32") for method in METHODS),
+        *((method, {}, "cuda_graph", "bfloat16") for method in METHODS),
+        ("trades", MOVED_WEIGHTS, "folded", "float32"),
+        *(("memloss", {}, *how) for how in ENGINES if how != ("cuda_graph", "bfloat16")),
+    ],
 )
-@pytest.mark.parametrize(("name", "precision"), [("eager", "float32"), *ENGINES])
 def test_no_step_waits_for_the_device(method, training, name, precision):
     compute = Compute(device="cuda", tf32=True)
     how = {"epochs": 3, "engine": name, "precision": precision, **training}

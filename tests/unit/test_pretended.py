@@ -128,11 +128,15 @@ def test_a_tensor_is_of_no_use_after_its_device_was_given_back():
         left + 1
 
 
+# Every method on one engine, and every engine with a memory of adversarial examples and without.
 @pytest.mark.parametrize(
-    ("method", "training"),
-    [*((method, {}) for method in METHODS), ("trades", MOVED_WEIGHTS)],
+    ("method", "training", "engine", "precision"),
+    [
+        *((method, {}, "folded", "float32") for method in METHODS),
+        ("trades", MOVED_WEIGHTS, "folded", "float32"),
+        *((method, {}, *how) for method in ("trades", "memloss") for how in ENGINES),
+    ],
 )
-@pytest.mark.parametrize(("engine", "precision"), ENGINES)
 def test_a_training_there_is_the_training_here(monkeypatch, method, training, engine, precision):
     # Narrow networks lie otherwise on a CPU, which moves last bits.
     monkeypatch.setattr(memory_format, "WIDE", 0)
