@@ -146,7 +146,7 @@ def test_the_first_sentence_answers_the_question_by_the_deciding_claims(verdicts
     assert ("1.5 points" in answer[2]) == (set(verdicts) != {"not run"})
     assert ("on these images" in answer[0]) == any("here" in verdict for verdict in verdicts)
     undecided = sum(verdict in ("inconclusive", "not run") for verdict in verdicts)
-    assert answer[2].count("9 seeds would decide") == undecided
+    assert sum("9 seeds would decide" in said for said in answer) == undecided
     assert any("plan --decide" in said for said in answer) == (head == "Whether")
     assert any("Of 5 claims" in said for said in answer)
     assert any("Of the 3 about the memory" in said for said in answer)

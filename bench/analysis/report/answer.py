@@ -110,7 +110,7 @@ def _in_plain_words(claims: pd.DataFrame) -> list[str]:
         return []
     verdicts = set(asked["verdict"])
     here = " on these images" if verdicts & ELSEWHERE else ""
-    told = [RECYCLING, f"{'; '.join(map(_by_how_much, asked.to_dict('records')))}."]
+    told = [RECYCLING, *map(_by_how_much, asked.to_dict("records"))]
     if verdicts <= HELPS:
         return [f"Yes, recycling adversarial examples helps{here}.", *told]
     if verdicts <= WORSE:
@@ -122,7 +122,7 @@ def _in_plain_words(claims: pd.DataFrame) -> list[str]:
     return [
         "Whether recycling adversarial examples helps is not decided by this run.",
         *told,
-        "Before a run, `python -m bench plan --decide` says how likely its seeds decide.",
+        "Before a run, bench plan --decide says how likely its seeds decide.",
     ]
 
 
@@ -130,12 +130,12 @@ def _by_how_much(claim: Mapping[str, Any]) -> str:
     """Return a claim with its verdict, the number behind it, and what would decide it."""
     told = claim["verdict"]
     if not math.isnan(claim["estimate"]):
-        told += f": {decimal(claim['estimate'], 1)} points"
+        told += f", {decimal(claim['estimate'], 1)} points"
     if not math.isnan(claim["low"]):
         told += f", 95 % interval [{decimal(claim['low'], 1)}, {decimal(claim['high'], 1)}]"
     if claim["verdict"] not in OPENINGS and claim["detail"]:
         told += f"; {claim['detail']}"
-    return f"{claim['text']} ({told})"
+    return f"{claim['text']}: {told}."
 
 
 def _decided(claims: pd.DataFrame) -> list[str]:
