@@ -9,6 +9,7 @@ from pathlib import Path
 
 import generate
 import pytest
+import yaml
 from factory import read_csv
 
 from bench.config.method_options import Option, declarations, options_in
@@ -96,3 +97,11 @@ def test_what_was_found_is_what_the_published_claims_say():
     said = f"{counts['inconclusive']} are inconclusive and {counts['not run']} not run"
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"of {len(claims)} claims {said}" in text
+
+
+def test_the_digits_with_twenty_seeds_are_the_digits():
+    few, many = (
+        yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8"))
+        for name in ("digits.yaml", "digits20.yaml")
+    )
+    assert many == {**few, "experiment": "digits20", "seeds": list(range(20))}
