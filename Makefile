@@ -35,7 +35,7 @@ ablations: .venv/installed ## which of the paper's open choices matter, on the d
 	@echo "all of it on one page, for a browser: results/ablations_digits/report.html"
 
 test: .venv/installed ## unit, contract, workflow and end-to-end tests; minutes on a CPU
-	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile $(ARGS)
 
 golden: .venv/installed ## the golden values again, for a change that moves them on purpose
 	PYTHONPATH=.:tests $(BIN)/python tests/unit/golden.py

@@ -20,13 +20,11 @@ SLOW = ("workflow", "end_to_end", "gpu", "slurm", "traps")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs whole jobs as slow; tests that share an experiment run in one process."""
+    """Mark what runs whole jobs as slow."""
     for item in items:
         # A job that is killed is a process, and each time that it goes on another.
         if item.path.parent.name in SLOW or item.name.startswith("test_killed_at_random"):
             item.add_marker(pytest.mark.slow)
-        if item.path.parent.name == "end_to_end":
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(autouse=True)

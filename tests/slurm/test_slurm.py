@@ -19,13 +19,10 @@ from project import ROOT, copy_project, snakemake
 
 NEEDED = ("slurmctld", "slurmd", "munged")
 WITH_ACCOUNTING = ("slurmdbd", "mariadbd", "mariadb-install-db")
-pytestmark = [
-    pytest.mark.skipif(
-        getpass.getuser() != "root" or not all(map(shutil.which, NEEDED)),
-        reason="needs root and Debian's slurm-wlm and munge: tests/slurm/one_node.sh",
-    ),
-    pytest.mark.xdist_group("slurm"),
-]
+pytestmark = pytest.mark.skipif(
+    getpass.getuser() != "root" or not all(map(shutil.which, NEEDED)),
+    reason="needs root and Debian's slurm-wlm and munge: tests/slurm/one_node.sh",
+)
 CONFIG = """
 experiment: tiny
 seeds: [0, 1]

@@ -24,7 +24,6 @@ CONFIGS = {
     },
     "config/digits.yaml": {"train": 22, "evaluate": 22, "diagnose": 11, "transfer": 1},
     "config/cifar10_small.yaml": {"train": 5, "evaluate": 5},
-    "config/ablations.yaml": {"train": 48, "evaluate": 48, "ablations": 1},
     "config/ablations_digits.yaml": {"train": 32, "evaluate": 32, "ablations": 1},
 }
 
