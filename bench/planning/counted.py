@@ -7,6 +7,7 @@ forward and one backward to the image; a training pass also computes the gradien
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from math import prod
 
 import torch
@@ -94,6 +95,7 @@ def _training_bytes(method: Method, size: Size) -> int:
     return FLOAT * (tensors * parameters(method.model, size) + outputs + memory)
 
 
+@cache
 def _network(model: Model, size: Size) -> nn.Module:
     return build(
         model.name,
