@@ -11,6 +11,7 @@ from claimed import ROOT, repository_claims
 
 from bench.analysis.claims.file import read_claims
 from bench.analysis.claims.rules import RULES, RuledClaim
+from bench.analysis.statistics.quantities import difference
 from bench.config.claims import claim_files, proposed
 from bench.config.method_options import method_names
 from bench.results.columns import CLAIMS, STATISTICS
@@ -259,7 +260,8 @@ class Gap(RuledClaim):
         return f"{self.weak} - {self.strong}"
 
     def measured(self, evidence):
-        raise NotImplementedError
+        weak, strong = (evidence.quantity(attack, self.method) for attack in self.attacks)
+        return self.of_one(evidence.estimate(difference(weak, strong)))
 
 
 def test_a_rule_without_a_metric_says_what_it_is_about(tmp_path, monkeypatch):
