@@ -85,8 +85,14 @@ def analysis_digest(*modules: str) -> str:
 def digest(roots: Iterable[str], undeciding: tuple[str, ...] = UNDECIDING) -> str:
     """Return the digest of the modules `roots` and of all that they import from the package.
 
-    Modules whose names begin as one of `undeciding` do not count.
+    Modules whose names begin as one of `undeciding` do not count. Files are read once in a process.
     """
+    return _digest(ROOT, tuple(roots), undeciding)
+
+
+# Hundreds of jobs have a digest, and few of them differ.
+@cache
+def _digest(_root: Path, roots: tuple[str, ...], undeciding: tuple[str, ...]) -> str:
     hashed = hashlib.sha256()
     for name, path in sorted(sources(roots, undeciding).items()):
         code, _ = _read(name, path)

@@ -38,6 +38,7 @@ def copy(tmp_path_factory, monkeypatch):
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(ROOT / "bench", root / "bench", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(provenance, "ROOT", root)
+    monkeypatch.setattr(provenance, "_digest", provenance._digest.__wrapped__)  # edited in between
     return root / "bench"
 
 
