@@ -17,8 +17,8 @@ def copy_project(folder: Path) -> Path:
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, folder / part, ignore=ignore)
+            # With what is compiled already, which hundreds of processes would compile again.
+            shutil.copytree(source, folder / part)
         else:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, folder / part)
