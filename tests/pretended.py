@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 OPS = torch.ops.aten
@@ -164,28 +163,28 @@ class Device(TorchDispatchMode):
         self, op: Any, _types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         given = dict(kwargs or {})
-        here = any(isinstance(leaf, OnDevice) for leaf in tree_leaves((args, given)))
+        tensors = [leaf for leaf in _leaves((args, given)) if isinstance(leaf, Tensor)]
+        here = any(isinstance(tensor, OnDevice) for tensor in tensors)
         asked = given.get("device")
         # PyTorch asks for the CPU where it asks for the device of its input.
         there = here or (asked is not None and torch.device(asked).type == "cuda")
-        self._check(op, args, given, here=here, there=there)
+        self._check(op, args, tensors, here=here, there=there)
         own = given if asked is None else {**given, "device": CPU}
         # A recording reads what lies there when it is replayed, wherever the tensors are by then.
-        held, held_own = tree_map(_held, args), tree_map(_held, own)
+        held, held_own = _mapped(_held, args), _mapped(_held, own)
         coarse = here and op in CONVOLVING and torch.backends.cudnn.allow_tf32
 
         def run() -> Any:
-            return op(*(tree_map(_rounded, held) if coarse else held), **held_own)
+            return op(*(_mapped(_rounded, held) if coarse else held), **held_own)
 
         result = run()
         if not there:
             return result
         if self.recorded is not None:
             self.recorded.append(_again(run, result))
-        return return_and_correct_aliasing(op, args, given, tree_map(_lifted, result))
+        return return_and_correct_aliasing(op, args, given, _mapped(_lifted, result))
 
-    def _check(self, op: Any, args: Any, given: dict[str, Any], *, here: bool, there: bool) -> None:
-        tensors = [leaf for leaf in tree_leaves((args, given)) if isinstance(leaf, Tensor)]
+    def _check(self, op: Any, args: Any, tensors: list[Tensor], *, here: bool, there: bool) -> None:
         strangers = [t for t in tensors if not isinstance(t, OnDevice) and t.dim()]
         if op in COPYING:
             if there and strangers:
@@ -200,6 +199,23 @@ class Device(TorchDispatchMode):
         if here and op in READING:
             self.wait(op)
         assert not (here and strangers), f"{op}: tensors on cuda and on cpu"
+
+
+# PyTorch's own functions for this take longer than the operations.
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(one)
+    else:
+        yield value
+
+
+def _mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)([_mapped(change, one) for one in value])
+    if isinstance(value, dict):
+        return {key: _mapped(change, one) for key, one in value.items()}
+    return change(value)
 
 
 def _held(value: Any) -> Any:
@@ -221,7 +237,7 @@ def _again(run: Callable[[], Any], result: Any) -> Callable[[], None]:
     """Return what runs an operation once more and leaves its result where it was."""
 
     def again() -> None:
-        for old, new in zip(tree_leaves(result), tree_leaves(run()), strict=True):
+        for old, new in zip(_leaves(result), _leaves(run()), strict=True):
             # A view, and what was changed in place, is there already.
             if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
                 old.copy_(new)

@@ -121,7 +121,7 @@ def test_stopped_and_resumed_equals_undisturbed(data, monkeypatch, engine, preci
 
 
 def test_a_residual_network_trains_the_same_bytes_too(data):
-    save(some_data(channels=3, side=32), data)
+    save(some_data(channels=3, side=16), data)
     model = Model(name="resnet18", width=8)
     one, other = (trained(data, name, "memloss", model=model) for name in ("one", "other"))
     assert tensors(one) == tensors(other)
@@ -305,7 +305,7 @@ def test_a_run_is_trained_and_evaluated_from_end_to_end(data):
     small = some_data(test=12)
     wrong = Images(small.test.pixels, (small.test.labels + 5) % 10)
     save(replace(small, test=wrong), data)
-    for method in ("standard", "pgd_at", "trades", "mart", "memloss"):
+    for method in ("standard", "memloss"):
         folder = trained(data, method, method)
         evaluate(spec(eps=EPS), data=data, folder=folder)
     for run in read_runs(Paths(data.parent)):
