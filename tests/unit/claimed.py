@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ class Made:
     rows: Sequence[Mapping[str, Any]]
     outcomes: Mapping[str, Mapping[str, Outcomes]]
 
-    @property
+    @cached_property
     def results(self) -> ExperimentResults:
         """Costs and histories are read from the folder; no summary is there."""
         found = ExperimentResults(self.folder)
@@ -161,11 +162,23 @@ def write_history(folder: Path, method: str, seed: int, rates: Sequence[float | 
     frame.to_csv(path, index=False)
 
 
+@cache
 def repository_claims() -> Claims:
     return read_claims(CLAIMS, ())
 
 
-def verdicts(of: Made) -> dict[str, Verdict]:
-    """Return the verdict on each of the repository's claims, by id."""
-    known = repository_claims()
-    return {claim.id: of.decide(claim, known.methods) for claim in known.claims}
+class Verdicts(Mapping[str, Verdict]):
+    """The verdict on each of the repository's claims, by id; decided when it is asked for."""
+
+    def __init__(self, of: Made) -> None:
+        self.of, known = of, repository_claims()
+        self.methods, self.claims = known.methods, {claim.id: claim for claim in known.claims}
+
+    def __getitem__(self, name: str) -> Verdict:
+        return self.of.decide(self.claims[name], self.methods)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.claims)
+
+    def __len__(self) -> int:
+        return len(self.claims)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from claimed import AS_CLAIMED, Made, made, repository_claims, verdicts, write_history
+from claimed import AS_CLAIMED, Made, Verdicts, made, repository_claims, write_history
 from scipy import stats
 
 from bench.analysis.claims.claim import Region
@@ -46,14 +46,14 @@ def ends(by_seed, df=None):
 
 
 def test_a_value_has_the_interval_of_95_percent_over_seeds(measured_folder):
-    found = verdicts(made(AS_CLAIMED, measured_folder, spread=0.3))["v1-clean"].measured
+    found = Verdicts(made(AS_CLAIMED, measured_folder, spread=0.3))["v1-clean"].measured
     assert not found.images_too
     # Ten methods of equal spread know it as twenty differences between seeds.
     assert (found.low, found.high) == pytest.approx(ends(found.binding.by_seed, df=20))
 
 
 def test_with_two_seeds_no_claim_borrows_a_spread(measured_folder):
-    found = verdicts(made(AS_CLAIMED, measured_folder, spread=0.3, seeds=(0, 1)))
+    found = Verdicts(made(AS_CLAIMED, measured_folder, spread=0.3, seeds=(0, 1)))
     of = found["v1-clean"].measured
     assert of.binding.moderated is not None
     assert (of.low, of.high) == pytest.approx(ends(of.binding.by_seed))
@@ -61,7 +61,7 @@ def test_with_two_seeds_no_claim_borrows_a_spread(measured_folder):
 
 def test_the_best_of_four_is_held_against_each_at_the_full_level(measured_folder):
     of = made(AS_CLAIMED, measured_folder)
-    found = verdicts(of)["v1-over-trades-harmonic"].measured
+    found = Verdicts(of)["v1-over-trades-harmonic"].measured
     harmonic = {name: 2 * a * b / (a + b) for name, (a, b) in AS_CLAIMED.items()}
     best = max(value for name, value in harmonic.items() if name.startswith("trades"))
     assert found.value == pytest.approx(harmonic["recycled"] - best, abs=0.03)
@@ -72,11 +72,11 @@ def test_the_best_of_four_is_held_against_each_at_the_full_level(measured_folder
 
 def test_a_range_does_not_depend_on_the_order_of_its_methods(measured_folder):
     of = made(AS_CLAIMED | RISING, measured_folder)
-    found = verdicts(of)["variants-differ-clean"].measured
+    found = Verdicts(of)["variants-differ-clean"].measured
     assert found.value == pytest.approx(84.5 - 82.2)
     own, wide = (over_seeds_moderated(found.binding, level) for level in (0.95, 1 - 0.05 / 3))
     assert (found.low, found.high) == pytest.approx((-wide.high, -own.low))
-    assert verdicts(of)["variants-equal-autoattack"].verdict == "not reproduced"
+    assert Verdicts(of)["variants-equal-autoattack"].verdict == "not reproduced"
 
 
 def test_a_front_has_the_lowest_of_both_ends_over_its_pairs(measured_folder):
@@ -97,7 +97,7 @@ def test_a_front_has_the_lowest_of_both_ends_over_its_pairs(measured_folder):
 
 
 def test_a_ratio_has_the_interval_of_its_logarithms(measured_folder):
-    found = verdicts(made(AS_CLAIMED, measured_folder))["v1-cost"].measured
+    found = Verdicts(made(AS_CLAIMED, measured_folder))["v1-cost"].measured
     logs = found.binding.by_seed
     assert found.value == pytest.approx(math.exp(np.mean(logs)))
     assert (found.low, found.high) == pytest.approx(tuple(map(math.exp, ends(logs))))
@@ -128,7 +128,7 @@ def test_another_model_or_radius_is_no_number_of_the_paper(measured_folder, chan
         {**row, **changes} if "model" in changes or row["attack"] != "clean" else row
         for row in whole.rows
     ]
-    found = verdicts(replace(whole, rows=rows))
+    found = Verdicts(replace(whole, rows=rows))
     assert found["v1-autoattack"].verdict == "not run"
     assert told in found["v1-autoattack"].detail
     assert found["v1-v2-clean"].verdict == "observed here"
@@ -137,7 +137,7 @@ def test_another_model_or_radius_is_no_number_of_the_paper(measured_folder, chan
 def test_a_part_with_the_stated_model_does_not_hide_another(measured_folder):
     whole = made(AS_CLAIMED, measured_folder)
     rows = [{**row, "model": "x"} if row["seed"] == 0 else row for row in whole.rows]
-    assert verdicts(replace(whole, rows=rows))["v1-clean"].verdict == "not run"
+    assert Verdicts(replace(whole, rows=rows))["v1-clean"].verdict == "not run"
 
 
 def test_a_claim_of_the_last_epoch_is_answered_from_its_own_checkpoint(measured_folder):
@@ -159,7 +159,7 @@ def test_the_time_of_evaluation_is_no_time_of_training(measured_folder):
     assert evaluated.any()
     costs.loc[evaluated, ["seconds", "device"]] = (99999.0, "H100")
     COSTS.write(path, costs)
-    found = verdicts(made(AS_CLAIMED, measured_folder))["v1-cost"]
+    found = Verdicts(made(AS_CLAIMED, measured_folder))["v1-cost"]
     assert found.measured.value == pytest.approx(1.1, abs=0.002)
 
 

@@ -10,10 +10,10 @@ import pytest
 from claimed import (
     AS_CLAIMED,
     WITHOUT_EFFECT,
+    Verdicts,
     made,
     measurements,
     repository_claims,
-    verdicts,
     write_history,
 )
 from scipy import stats
@@ -91,7 +91,7 @@ def test_one_seed_and_seeds_that_agree_say_why_there_is_no_interval():
 
 
 def test_all_claims_are_reproduced_where_all_are_true(measured_folder):
-    found = verdicts(made(AS_CLAIMED, measured_folder))
+    found = Verdicts(made(AS_CLAIMED, measured_folder))
     # 10,000 images cannot tell V1 from V2 under AutoAttack: 0.3 points.
     assert {name: one.verdict for name, one in found.items() if name != "v1-v2-autoattack"} == {
         name: "reproduced" for name in found if name != "v1-v2-autoattack"
@@ -100,7 +100,7 @@ def test_all_claims_are_reproduced_where_all_are_true(measured_folder):
 
 def test_claims_are_not_reproduced_where_the_memory_does_nothing(tmp_path):
     measurements(tmp_path, ratio=1.6, forgotten=0.1)
-    found = verdicts(made(WITHOUT_EFFECT, tmp_path))
+    found = Verdicts(made(WITHOUT_EFFECT, tmp_path))
     for name in (
         *("v1-autoattack", "v2-clean", "v3-autoattack", "v1-v2-clean-by", "v3-v1-clean-by"),
         *("v1-v2-clean", "v1-v2-autoattack", "v3-v1-clean", "variants-equal-autoattack"),
@@ -112,7 +112,7 @@ def test_claims_are_not_reproduced_where_the_memory_does_nothing(tmp_path):
 
 def test_noise_makes_claims_inconclusive(measured_folder):
     # Seeds three points apart and a tenth of the images.
-    found = verdicts(made(AS_CLAIMED, measured_folder, spread=3.0, images=1000))
+    found = Verdicts(made(AS_CLAIMED, measured_folder, spread=3.0, images=1000))
     for name in ("v1-clean", "v1-v2-clean-by", "variants-equal-autoattack", "v1-v2-autoattack"):
         assert found[name].verdict == "inconclusive"
         assert "would decide" in found[name].detail or "would, with" in found[name].detail
@@ -122,14 +122,14 @@ def test_noise_makes_claims_inconclusive(measured_folder):
 def test_more_noise_never_reproduces_more(measured_folder, spread):
     of = {
         name: one.verdict == "reproduced"
-        for name, one in verdicts(made(AS_CLAIMED, measured_folder, spread=spread)).items()
+        for name, one in Verdicts(made(AS_CLAIMED, measured_folder, spread=spread)).items()
     }
-    least = verdicts(made(AS_CLAIMED, measured_folder, spread=0.01))
+    least = Verdicts(made(AS_CLAIMED, measured_folder, spread=0.01))
     assert all(least[name].verdict == "reproduced" for name, holds in of.items() if holds)
 
 
 def test_numbers_are_of_their_own_data_and_orders_are_observed_elsewhere(measured_folder):
-    found = verdicts(made(AS_CLAIMED, measured_folder, dataset="cifar10-jpeg"))
+    found = Verdicts(made(AS_CLAIMED, measured_folder, dataset="cifar10-jpeg"))
     for one in found.values():
         if one.claim.kind == "number":
             assert one.verdict == "not run"
@@ -150,7 +150,7 @@ def test_numbers_are_of_their_own_data_and_orders_are_observed_elsewhere(measure
     ],
 )
 def test_what_is_not_as_stated_is_other_data(measured_folder, flag, why):
-    found = verdicts(made(AS_CLAIMED, measured_folder, flags=flag))
+    found = Verdicts(made(AS_CLAIMED, measured_folder, flags=flag))
     assert found["v1-clean"].verdict == "not run"
     assert why in found["v1-clean"].detail
     assert found["v1-v2-clean"].verdict == "observed here"
@@ -159,14 +159,14 @@ def test_what_is_not_as_stated_is_other_data(measured_folder, flag, why):
 def test_a_part_of_the_images_under_one_attack_is_no_matter_of_another(measured_folder):
     whole = made(AS_CLAIMED, measured_folder)
     rows = [{**row, "flags": "subset" * (row["attack"] == "autoattack")} for row in whole.rows]
-    found = verdicts(replace(whole, rows=rows))
+    found = Verdicts(replace(whole, rows=rows))
     assert (found["v1-clean"].verdict, found["v1-clean"].flags) == ("reproduced", ())
     assert found["v1-autoattack"].verdict == "not run"
     assert found["v1-beyond-trades"].verdict == "observed here"
 
 
 def test_what_is_of_no_image_carries_no_flag_of_an_attack(measured_folder):
-    found = verdicts(made(AS_CLAIMED, measured_folder, flags="autoattack_warned"))
+    found = Verdicts(made(AS_CLAIMED, measured_folder, flags="autoattack_warned"))
     assert found["v1-cost"].flags == found["v1-forgets-less"].flags == ()
     assert found["v1-autoattack"].flags == ("autoattack_warned",)
 
@@ -176,7 +176,7 @@ def test_the_first_half_of_the_epochs_is_not_asked_what_is_forgotten(measured_fo
         for seed in range(3):
             rates = [None, early, early, 10.0 + seed, 20.0]
             write_history(measured_folder, method, seed, rates)
-    found = verdicts(made(AS_CLAIMED, measured_folder))["v1-forgets-less"]
+    found = Verdicts(made(AS_CLAIMED, measured_folder))["v1-forgets-less"]
     assert found.measured is not None
     assert found.measured.value == 0
 
@@ -194,7 +194,7 @@ def test_a_method_that_is_off_the_front_by_luck_widens_the_interval(measured_fol
             correct["trades_beta3", seed] = of_N
         rates = {run: 100 * float(of_N.mean()) for run, of_N in correct.items()}
         outcomes[attack] = replace(part, accuracy=rates, correct=correct)
-    found = verdicts(replace(whole, outcomes={"best": outcomes}))["v1-beyond-trades"]
+    found = Verdicts(replace(whole, outcomes={"best": outcomes}))["v1-beyond-trades"]
     assert found.measured is not None
     assert found.measured.value > 0
     assert found.measured.low < 0
@@ -202,7 +202,7 @@ def test_a_method_that_is_off_the_front_by_luck_widens_the_interval(measured_fol
 
 
 def test_no_difference_of_percentages_is_beyond_a_hundred(measured_folder):
-    found = verdicts(made(AS_CLAIMED, measured_folder, seeds=(0, 1), spread=20.0))
+    found = Verdicts(made(AS_CLAIMED, measured_folder, seeds=(0, 1), spread=20.0))
     for one in found.values():
         if one.measured is not None and one.claim.attacks and one.measured.low is not None:
             assert -100 <= one.measured.low <= one.measured.high <= 100
@@ -210,12 +210,12 @@ def test_no_difference_of_percentages_is_beyond_a_hundred(measured_folder):
 
 def test_an_order_that_does_not_hold_elsewhere_is_not_observed(tmp_path):
     measurements(tmp_path, ratio=1.6, forgotten=0.1)
-    found = verdicts(made(WITHOUT_EFFECT, tmp_path, dataset="digits"))
+    found = Verdicts(made(WITHOUT_EFFECT, tmp_path, dataset="digits"))
     assert found["v1-v2-clean"].verdict == found["v1-cost"].verdict == "not observed here"
 
 
 def test_one_seed_decides_nothing(measured_folder):
-    found = verdicts(made(AS_CLAIMED, measured_folder, seeds=(0,)))
+    found = Verdicts(made(AS_CLAIMED, measured_folder, seeds=(0,)))
     assert {one.verdict for one in found.values()} <= {"inconclusive", "not run", "reproduced"}
     for name in ("v1-clean", "v1-v2-clean", "v1-beyond-trades", "variants-differ-clean"):
         assert found[name].verdict == "inconclusive"
@@ -230,9 +230,9 @@ def test_no_gain_worth_having_is_said_where_the_interval_ends_below_it(measured_
     none = {"recycled": (84.05, 48.05), "placebo": (84.0, 48.0)}
     none |= {"trades_beta3": (84.0, 48.0), "trades": (80.0, 49.5)}
     of = {**AS_CLAIMED, **none}
-    found = verdicts(made(of, measured_folder, turned=0.002))
+    found = Verdicts(made(of, measured_folder, turned=0.002))
     assert {found[name].verdict for name in DECIDING} == {"no gain worth having"}
-    found = verdicts(made(of, measured_folder, turned=0.002, dataset="svhn"))
+    found = Verdicts(made(of, measured_folder, turned=0.002, dataset="svhn"))
     assert {found[name].verdict for name in DECIDING} == {"no gain worth having here"}
     assert "svhn" in found["memory-over-placebo"].detail
 
@@ -261,14 +261,14 @@ def test_what_would_show_that_there_is_no_gain_is_advised_too():
 
 def test_a_point_off_the_end_of_the_front_decides_nothing(measured_folder):
     of = {**AS_CLAIMED, "recycled": (92.0, 30.0)}
-    found = verdicts(made(of, measured_folder))["v1-beyond-trades"]
+    found = Verdicts(made(of, measured_folder))["v1-beyond-trades"]
     assert found.verdict == "inconclusive"
     assert "better than the whole front in one accuracy" in found.detail
 
 
 def test_a_method_below_one_of_several_is_not_above_the_best(measured_folder):
     of = {**AS_CLAIMED, "trades_beta4": (86.0, 50.0)}
-    found = verdicts(made(of, measured_folder))["v1-over-trades-harmonic"]
+    found = Verdicts(made(of, measured_folder))["v1-over-trades-harmonic"]
     assert found.verdict == "not reproduced"
     assert found.measured.value == pytest.approx(
         2 * 84.5 * 48.9 / 133.4 - 2 * 86 * 50 / 136, abs=0.02
@@ -276,13 +276,13 @@ def test_a_method_below_one_of_several_is_not_above_the_best(measured_folder):
 
 
 def test_a_range_is_that_of_the_extremes(measured_folder):
-    found = verdicts(made(AS_CLAIMED, measured_folder))["variants-differ-clean"].measured
+    found = Verdicts(made(AS_CLAIMED, measured_folder))["variants-differ-clean"].measured
     assert found.value == pytest.approx(84.5 - 82.2)
     assert found.compared == 3
 
 
 def test_a_ratio_of_times_is_the_geometric_mean(measured_folder):
-    found = verdicts(made(AS_CLAIMED, measured_folder))["v1-cost"].measured
+    found = Verdicts(made(AS_CLAIMED, measured_folder))["v1-cost"].measured
     assert found.value == pytest.approx(1.1, abs=0.002)
     assert found.low < found.value < found.high
 
@@ -327,10 +327,10 @@ def test_a_region_is_what_the_file_says(claim, region):
 )
 def test_a_verdict_turns_where_the_margin_ends(measured_folder, claim, changes, verdict):
     of = made(AS_CLAIMED | changes, measured_folder, spread=0.02, turned=0.002)
-    assert verdicts(of)[claim].verdict == verdict
+    assert Verdicts(of)[claim].verdict == verdict
 
 
 @pytest.mark.parametrize(("ratio", "verdict"), [(1.2, "reproduced"), (1.3, "not reproduced")])
 def test_a_ratio_of_times_turns_at_its_bound(tmp_path, ratio, verdict):
     measurements(tmp_path, ratio=ratio, forgotten=-0.1)
-    assert verdicts(made(AS_CLAIMED, tmp_path))["v1-cost"].verdict == verdict
+    assert Verdicts(made(AS_CLAIMED, tmp_path))["v1-cost"].verdict == verdict
