@@ -11,6 +11,7 @@ what each fault was noticed. A round takes half a minute on two cores.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import os
@@ -28,6 +29,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from project import copy_project
@@ -189,19 +192,29 @@ Fault = Callable[[Campaign], str | None]
 
 
 def _wait(campaign: Campaign, process: subprocess.Popen[str]) -> bool:
-    """Wait until some moment of the run; return whether it is still running then."""
+    """Wait until some moment after the first job began; return whether Snakemake still runs."""
+    while process.poll() is None and not _jobs(process):
+        time.sleep(0.1)
     try:
-        process.wait(campaign.rng.uniform(2, 40))
+        process.wait(campaign.rng.uniform(0, 15))
     except subprocess.TimeoutExpired:
         return True
     return False
 
 
+def _jobs(process: subprocess.Popen[str]) -> list[int]:
+    """Return the processes of the jobs that run."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                found += [child.pid] if "bench" in child.cmdline()[1:] else []
+    return found
+
+
 def _again(campaign: Campaign) -> None:
-    """Let there be something to do: forget a part of the results, or all of them."""
-    place = campaign.rng.choice(["", "models", "models/trades/seed0", "summary.csv"])
-    path = campaign.results / place
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    """Let there be something to do: forget a run, all runs, or all that there is."""
+    shutil.rmtree(campaign.results / campaign.rng.choice(["", "models", "models/memloss_v1"]))
 
 
 def _signalled(number: signal.Signals, *, whole_group: bool = True) -> Callable[[Campaign], None]:
@@ -211,12 +224,11 @@ def _signalled(number: signal.Signals, *, whole_group: bool = True) -> Callable[
         _again(campaign)
         process = campaign.start()
         if _wait(campaign, process):
-            jobs = ["pgrep", "-g", str(process.pid), "-f", "-m bench"]
-            running = subprocess.run(jobs, capture_output=True, text=True, check=False).stdout
+            running = _jobs(process)
             if whole_group:
                 os.killpg(process.pid, number)
             elif running:
-                os.kill(int(campaign.rng.choice(running.split())), number)
+                os.kill(campaign.rng.choice(running), number)
             if number == signal.SIGSTOP:
                 time.sleep(3)
                 os.killpg(process.pid, signal.SIGCONT)
@@ -325,9 +337,16 @@ FAULTS: dict[str, Fault] = {
 
 
 def campaign(
-    rounds: int, seed: int, folder: Path, faults: Sequence[str] = tuple(FAULTS)
+    rounds: int,
+    seed: int,
+    folder: Path,
+    *,
+    faults: Sequence[str] = tuple(FAULTS),
+    config: str = CONFIG,
 ) -> Counter[tuple[str, str]]:
     """Run `rounds` of `faults`, each once and then at random; return how each was noticed.
+
+    They disturb the workflow of `config`, an experiment of the name tiny.
 
     Raises
     ------
@@ -335,7 +354,7 @@ def campaign(
         The results of a round are not those of an undisturbed run.
     """
     one = Campaign(copy_project(folder / "project"), random.Random(seed))
-    (one.project / "tiny.yaml").write_text(CONFIG)
+    (one.project / "tiny.yaml").write_text(config)
     code, text = one.run(*one.command())
     assert code == 0, text
     one.whole = one.files()
