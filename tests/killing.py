@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-KILLS = 3
+KILLS = 2
 
 
 def kill_at_random(
