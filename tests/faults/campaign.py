@@ -214,6 +214,8 @@ def _jobs(process: subprocess.Popen[str]) -> list[int]:
 
 def _again(campaign: Campaign) -> None:
     """Let there be something to do: forget a run, all runs, or all that there is."""
+    # Snakemake does not make again what is only on the way to a target that is there.
+    (campaign.results / "summary.csv").unlink()
     shutil.rmtree(campaign.results / campaign.rng.choice(["", "models", "models/memloss_v1"]))
 
 
