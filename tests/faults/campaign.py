@@ -79,6 +79,7 @@ class Campaign:
     project: Path
     rng: random.Random
     whole: dict[str, bytes] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
 
     @property
     def results(self) -> Path:
@@ -140,17 +141,26 @@ class Campaign:
                 found[str(place)] = content
         return found
 
+    def ended(self, process: subprocess.Popen[str]) -> None:
+        """Wait for the end of a disturbed run, and keep what it says of it."""
+        text, _ = process.communicate()
+        self.said += self.reasons(process.returncode, text)
+
+    def reasons(self, code: int, text: str) -> list[str]:
+        """Return why Snakemake could not end well, as it or its job says."""
+        if _locked(text):
+            return ["Snakemake: the folder is locked"]
+        return [_reason(text, self.results)] if code > 0 else []
+
     def recover(self) -> list[str]:
         """Do what a user does until all is whole; return what was said on the way."""
-        said = []
+        said = self.said
         for _ in range(ATTEMPTS):
             code, text = self.run(*self.command())
-            if "LockException" in text or "cannot be locked" in text:
-                said.append("Snakemake: the folder is locked")
+            said += self.reasons(code, text)
+            if _locked(text):
                 self.run(*self.command("--unlock"))
                 continue
-            if code:
-                said.append(_reason(text, self.results))
             _, findings = self.run(sys.executable, "-m", "bench", "verify", "--config", "tiny.yaml")
             commands = dict.fromkeys(re.findall(r"`(snakemake [^`]*)`", findings))
             if code == 0 and not commands:
@@ -169,6 +179,10 @@ def _without_clocks(value: object) -> object:
     return [_without_clocks(one) for one in value] if isinstance(value, list) else value
 
 
+def _locked(text: str) -> bool:
+    return "LockException" in text or "cannot be locked" in text
+
+
 def _reason(text: str, results: Path) -> str:
     """Return the line in which a job or Snakemake says what is wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -180,7 +194,8 @@ def _reason(text: str, results: Path) -> str:
         if line.startswith("error:")
     ]
     errors = [line for line in lines if "Error" in line or "Exception" in line]
-    return _short((told or errors or lines or ["nothing"])[0])
+    killed = ["Snakemake: a job was killed" for line in lines if "SIGKILL" in line]
+    return _short((told or killed or errors or lines or ["nothing"])[0])
 
 
 def _short(line: str) -> str:
@@ -234,7 +249,7 @@ def _signalled(number: signal.Signals, *, whole_group: bool = True) -> Callable[
             if number == signal.SIGSTOP:
                 time.sleep(3)
                 os.killpg(process.pid, signal.SIGCONT)
-        process.communicate()
+        campaign.ended(process)
 
     return fault
 
@@ -242,7 +257,7 @@ def _signalled(number: signal.Signals, *, whole_group: bool = True) -> Callable[
 def full_disk(campaign: Campaign) -> None:
     """Let every file end at some size, as on a disk that is full."""
     _again(campaign)
-    campaign.start(limit=campaign.rng.choice([100, 5_000, 20_000, 60_000])).communicate()
+    campaign.ended(campaign.start(limit=campaign.rng.choice([100, 5_000, 20_000, 60_000])))
 
 
 def read_only(campaign: Campaign) -> None:
@@ -251,7 +266,7 @@ def read_only(campaign: Campaign) -> None:
     folders = [path for path in [campaign.results, *campaign.results.rglob("*")] if path.is_dir()]
     folder = campaign.rng.choice(folders) if folders else campaign.results.parent
     closed = _closed(folder, True)
-    campaign.start().communicate()
+    campaign.ended(campaign.start())
     if closed:
         _closed(folder, False)
 
@@ -270,8 +285,8 @@ def twice(campaign: Campaign) -> None:
     _again(campaign)
     first = campaign.start()
     time.sleep(campaign.rng.uniform(0, 6))
-    campaign.start().communicate()
-    first.communicate()
+    campaign.ended(campaign.start())
+    campaign.ended(first)
 
 
 def clock_back(campaign: Campaign) -> None:
@@ -362,6 +377,8 @@ def campaign(
     one.whole = one.files()
     noticed: Counter[tuple[str, str]] = Counter()
     for number in range(rounds):
+        one.said = []
+        shutil.rmtree(one.results / "logs", ignore_errors=True)  # what they say is of earlier rounds
         what = faults[number] if number < len(faults) else one.rng.choice(faults)
         if kind := FAULTS[what](one):
             what = f"{kind} {what}"
