@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
 from bench.runtime.places import SNAKEMAKE, of_suite
 from bench.runtime.provenance import packages
+
+CLOCKS_DIFFER = 60  # seconds, between machines that share a folder
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class _Verification:
         self.installed = packages()
 
     def findings(self) -> Iterator[Finding]:
+        yield from self._future()
         if self.stale.images is None:
             what = "its images have not been read (no data.json)"
             yield Finding(self.experiment.experiment, what, f"run {remake(self.config)}")
@@ -85,6 +90,18 @@ class _Verification:
             if UnavailableRecord.find(run.evaluation_record) is None:
                 yield from self._evaluated(run, self.stale.reference(model))
 
+    def _future(self) -> Iterator[Finding]:
+        """Yield that files are of a later time than it is, at which Snakemake ends."""
+        late, files = time.time() + CLOCKS_DIFFER, []
+        for path in sorted(self.paths.folder.rglob("*")):
+            with suppress(FileNotFoundError):  # of a job that runs
+                files += [path] if path.lstat().st_mtime > late else []
+        if files:
+            what = f"a clock was wrong: files are from the future ({_first(map(str, files))})"
+            command = f"find {shlex.quote(str(self.paths.folder))} -newermt now -exec touch -h {{}} +"
+            fix = f"run `{command}`; what is older than they are then is made again"
+            yield Finding(self.experiment.experiment, what, fix)
+
     def _missing(self) -> Iterator[Finding]:
         runs = [
             (f"{label} seed {seed}", self.paths.run(label, seed))
@@ -98,8 +115,7 @@ class _Verification:
         ]
         for what, names in (("not trained", untrained), ("trained but not evaluated", waiting)):
             if names:
-                more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-                text = f"{len(names)} of {len(runs)} runs are {what} ({names[0]}{more})"
+                text = f"{len(names)} of {len(runs)} runs are {what} ({_first(names)})"
                 yield Finding(self.experiment.experiment, text, f"run {remake(self.config)}")
 
     def _run(self, label: str, seed: int) -> Iterator[Finding]:
@@ -222,3 +238,9 @@ def wrong_configs(folders: Sequence[Path]) -> dict[Path, str]:
 
 def _configs(folders: Sequence[Path]) -> list[Path]:
     return [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
+
+
+def _first(names: Iterable[str]) -> str:
+    """Return the first of `names`, and how many more there are."""
+    first, *others = names
+    return f"{first} and {len(others)} more" if others else first

@@ -162,13 +162,16 @@ class Campaign:
                 self.run(*self.command("--unlock"))
                 continue
             _, findings = self.run(sys.executable, "-m", "bench", "verify", "--config", "tiny.yaml")
-            commands = dict.fromkeys(re.findall(r"`(snakemake [^`]*)`", findings))
+            commands = dict.fromkeys(re.findall(r"`((?:snakemake|find) [^`]*)`", findings))
             if code == 0 and not commands:
                 return said
             said += [f"verify: {_short(line)}" for line in findings.splitlines() if "`" in line]
             for command in commands:
-                words = shlex.split(command)[1:]
-                self.run(sys.executable, "-m", "snakemake", *words, "--cores", "2")
+                program, *words = shlex.split(command)
+                if program == "snakemake":
+                    self.run(sys.executable, "-m", "snakemake", *words, "--cores", "2")
+                else:
+                    self.run(program, *words)
         said.append("NOT RECOVERED")
         return said
 
@@ -378,7 +381,8 @@ def campaign(
     noticed: Counter[tuple[str, str]] = Counter()
     for number in range(rounds):
         one.said = []
-        shutil.rmtree(one.results / "logs", ignore_errors=True)  # what they say is of earlier rounds
+        # What they say is of earlier rounds.
+        shutil.rmtree(one.results / "logs", ignore_errors=True)
         what = faults[number] if number < len(faults) else one.rng.choice(faults)
         if kind := FAULTS[what](one):
             what = f"{kind} {what}"

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -31,6 +36,14 @@ def findings(run, changes=None):
 
 
 def test_what_was_just_made_agrees(run):
+    assert findings(run) == []
+
+
+def test_files_from_the_future_are_named_and_the_command_that_is_printed_mends_them(run):
+    os.utime(run / "train.json", (time.time() + 86_400,) * 2)
+    (finding,) = findings(run)
+    assert "train.json" in finding.what
+    subprocess.run(shlex.split(re.search("`(.*)`", finding.fix)[1]), check=True)
     assert findings(run) == []
 
 
