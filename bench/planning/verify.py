@@ -98,8 +98,9 @@ class _Verification:
                 files += [path] if path.lstat().st_mtime > late else []
         if files:
             what = f"a clock was wrong: files are from the future ({_first(map(str, files))})"
-            command = f"find {shlex.quote(str(self.paths.folder))} -newermt now -exec touch -h {{}} +"
-            fix = f"run `{command}`; what is older than they are then is made again"
+            folder = shlex.quote(str(self.paths.folder))
+            command = f"`find {folder} -newermt now -exec touch -h {{}} +`"
+            fix = f"run {command}; what is older than they are then is made again"
             yield Finding(self.experiment.experiment, what, fix)
 
     def _missing(self) -> Iterator[Finding]:
