@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3; do \
 BIN := .venv/bin
 CORES ?= 2
 ARGS ?=
-# Jobs and tests are hundreds of processes that import the same modules.
+# Without compiled modules each of hundreds of processes would compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo demo-full field ablations test golden docs lint lock clean

@@ -248,7 +248,8 @@ def _signalled(number: signal.Signals, *, whole_group: bool = True) -> Callable[
             if whole_group:
                 os.killpg(process.pid, number)
             elif running:
-                os.kill(campaign.rng.choice(running), number)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.kill(campaign.rng.choice(running), number)
             if number == signal.SIGSTOP:
                 time.sleep(3)
                 os.killpg(process.pid, signal.SIGCONT)
