@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from bench.config.experiment import Experiment
 from bench.config.loading import read_config
 from bench.config.parsing import parse
 from bench.results.paths import TABLE_FORMATS, Paths
+from bench.results.records import AnalysisRecord
 from bench.runtime.errors import BenchError
 from bench.runtime.files import write_text
 from bench.runtime.places import SNAKEMAKE, config_file, expanded, of_suite
@@ -149,6 +151,7 @@ def write_summary(chosen: argparse.Namespace) -> None:
         print(f"{paths.folder}: no reported number is shown for {images.name}: {said}", flush=True)
     SUMMARY.write(paths.summary, summary)
     COSTS.write(paths.costs, costs)
+    _record(paths, "summary", [paths.summary, paths.costs])
 
 
 def _check_made(experiment: Experiment, config: Path, paths: Paths) -> None:
@@ -178,6 +181,7 @@ def write_statistics(chosen: argparse.Namespace) -> None:
 
     results = ExperimentResults(chosen.folder)
     STATISTICS.write(results.paths.statistics, statistics(results))
+    _record(results.paths, "statistics", [results.paths.statistics])
 
 
 def write_claims(chosen: argparse.Namespace) -> None:
@@ -194,8 +198,10 @@ def write_claims(chosen: argparse.Namespace) -> None:
         files = claim_files(results.ours["base_method"], named)
     table = claims_table(results, files)
     shown = markdown(claims_sheet(table))
-    CLAIMS.write(results.paths.claims, table)
-    write_text(results.paths.table("claims", "md"), shown)
+    written = results.paths.claims, results.paths.table("claims", "md")
+    CLAIMS.write(written[0], table)
+    write_text(written[1], shown)
+    _record(results.paths, "claims", written)
 
 
 def write_tables(chosen: argparse.Namespace) -> None:
@@ -219,9 +225,14 @@ def write_tables(chosen: argparse.Namespace) -> None:
         table = costs(results)
         sheet = costs_sheet(results, table)
         texts["costs"] = (csv_text(table), markdown(sheet), latex(sheet))
-    for name, written in texts.items():
-        for form, text in zip(TABLE_FORMATS, written, strict=True):
-            write_text(results.paths.table(name, form), text)
+    files = {
+        results.paths.table(name, form): text
+        for name, written in texts.items()
+        for form, text in zip(TABLE_FORMATS, written, strict=True)
+    }
+    for path, text in files.items():
+        write_text(path, text)
+    _record(results.paths, "tables", files)
 
 
 def write_ablations(chosen: argparse.Namespace) -> None:
@@ -236,8 +247,10 @@ def write_ablations(chosen: argparse.Namespace) -> None:
     results = ExperimentResults(chosen.folder)
     table = ablations_table(results, experiment.ablations)
     shown = markdown(ablations_sheet(results, table))
-    ABLATIONS.write(results.paths.ablations, table)
-    write_text(results.paths.table("ablations", "md"), shown)
+    written = results.paths.ablations, results.paths.table("ablations", "md")
+    ABLATIONS.write(written[0], table)
+    write_text(written[1], shown)
+    _record(results.paths, "ablations", written)
 
 
 def write_figures(chosen: argparse.Namespace) -> None:
@@ -246,11 +259,14 @@ def write_figures(chosen: argparse.Namespace) -> None:
     from bench.results.experiment import ExperimentResults
     from bench.results.published import Published
 
+    paths = Paths(chosen.folder)
     drawn = draw_figures(
         ExperimentResults(chosen.folder, chosen.diagnosed),
         Published.read(chosen.reported, chosen.reference),
-        chosen.out or chosen.folder / "figures",
+        chosen.out or paths.figures,
     )
+    if chosen.out is None:
+        _record(paths, "figures", drawn)
     print("\n".join(map(str, drawn)))
 
 
@@ -267,7 +283,14 @@ def write_report(chosen: argparse.Namespace) -> None:
     out = chosen.out or results.paths.report
     published = Published.read(chosen.reported, chosen.reference)
     make_report(results, published, _citations(chosen.citation), out)
+    if chosen.out is None:
+        _record(results.paths, "report", [out])
     print(out)
+
+
+def _record(paths: Paths, step: str, files: Iterable[Path]) -> None:
+    """Keep the digests of what a step wrote, by which `verify` knows a file that was damaged."""
+    AnalysisRecord.of(paths.folder, files).write(paths.analysis_record(step))
 
 
 def _citations(path: Path) -> list[Any] | None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from bench.config.experiment import TAKEN, Experiment
 from bench.config.loading import is_experiment, read_config, read_yaml
 from bench.results.origin import find_origin
-from bench.results.paths import Paths, RunPaths
+from bench.results.paths import DEFAULT, STEPS, Paths, RunPaths
 from bench.results.records import (
+    AnalysisRecord,
     DiagnosticsRecord,
     EvaluationRecord,
     TrainRecord,
@@ -89,6 +90,8 @@ class _Verification:
             # A model that could not be fetched has no results that could be old.
             if UnavailableRecord.find(run.evaluation_record) is None:
                 yield from self._evaluated(run, self.stale.reference(model))
+        for step in STEPS:
+            yield from self._analysed(step)
 
     def _future(self) -> Iterator[Finding]:
         """Yield that files are of a later time than it is, at which Snakemake ends."""
@@ -164,6 +167,19 @@ class _Verification:
         yield from self._changed(path, files, "evaluates it again")
         names = tuple(dict.fromkeys((*evaluation.packages, *self.installed)))
         yield from self._packages(path, evaluation.packages, names, reasons)
+
+    def _analysed(self, step: str) -> Iterator[Finding]:
+        path = self.paths.analysis_record(step)
+        record = AnalysisRecord.find(path)
+        if record is not None:
+            files = {self.paths.folder / name: digest for name, digest in record.sha256.items()}
+            copied = files.get(self.paths.summary)
+            if copied and self.experiment.experiment == DEFAULT:
+                files[self.paths.default_summary] = copied
+            yield from self._changed(path, files, "makes it again")
+        elif path.is_file():
+            fix = f"{remake(self.config, path)} makes it again"
+            yield Finding(str(path), "damaged", fix, path)
 
     def _changed(
         self, record: Path, files: Mapping[Path, str | None], does: str

@@ -12,6 +12,8 @@
         merged.json, of an experiment that was merged from parts
         summary.csv, costs.csv, statistics.csv, claims.csv, ablations.csv, report.html
         tables/, figures/, logs/
+        analysis/<step>.json, the digests of what a step of the analysis wrote
+    results/summary.csv                          a copy, of the default experiment
 
 Names and seeds may be Snakemake's wildcards, such as "{method}".
 """
@@ -22,6 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 RESULTS = Path("results")
+DEFAULT = "paper"  # the experiment whose summary is copied to results/summary.csv
+STEPS = ("summary", "statistics", "claims", "tables", "ablations", "figures", "report")
 # Of a run: what a job resumes from or reuses, and what the evaluation and the diagnostics make.
 KEPT = ("cache", "state")
 OF_EVALUATION = ("evaluation.json", "examples", "witnesses")
@@ -114,6 +118,8 @@ class Paths:
         self.claims = folder / "claims.csv"
         self.ablations = folder / "ablations.csv"
         self.report = folder / "report.html"
+        self.figures = folder / "figures"
+        self.default_summary = folder.parent / "summary.csv"
 
     @classmethod
     def of(cls, experiment: str, results: Path = RESULTS) -> Paths:
@@ -168,7 +174,11 @@ class Paths:
 
     def figure(self, name: str, form: str) -> Path:
         """Return a figure."""
-        return self.folder / "figures" / f"{name}.{form}"
+        return self.figures / f"{name}.{form}"
+
+    def analysis_record(self, step: str) -> Path:
+        """Return the record of one of `STEPS`."""
+        return self.folder / "analysis" / f"{step}.json"
 
     def log(self, name: str) -> Path:
         """Return what a job prints."""

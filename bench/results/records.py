@@ -5,7 +5,7 @@ Standard library only: planning reads records too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from bench.config.experiment import DiagnosticsSpec, EvaluationSpec, NetworkSpec, TrainSpec
 from bench.config.parsing import parse, plain
 from bench.runtime.errors import BenchError
-from bench.runtime.files import read_json, write_json
+from bench.runtime.files import read_json, sha256, write_json
 
 SHOWN = 3  # problems of a record that are told; one of another version has many
 
@@ -378,3 +378,15 @@ class MergedRecord(Record):
     def apart(self) -> dict[str, str]:
         """What the labels of runs that are kept apart end with, by label."""
         return {label: part.apart for part in self.parts if part.apart for label in part.seeds}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisRecord(Record):
+    """analysis/<step>.json: the SHA-256 of what a step wrote, by the path below the experiment."""
+
+    sha256: dict[str, str]
+
+    @classmethod
+    def of(cls, folder: Path, files: Iterable[Path]) -> Self:
+        """Return the record of `files`, which a step has just written below `folder`."""
+        return cls(sha256={str(file.relative_to(folder)): sha256(file) for file in files})

@@ -62,8 +62,9 @@ evaluation:
   autoattack: {version: standard}
 """
 # What a clock or the machine's load decides; costs.csv and what is made of it are nothing else.
+# The records of the analysis have the digests of these, and `verify` holds them.
 CLOCKS = ("seconds", "images_per_second", "peak_memory_mb", "history_sha256")
-TIMED = ("costs", "claims", "report", "figures", "logs", "state", "cache")
+TIMED = ("analysis", "costs", "claims", "report", "figures", "logs", "state", "cache")
 # Without figures and page, which take longer to draw than all the rest.
 TARGETS = [
     *("results/tiny/summary.csv", "results/tiny/statistics.csv"),

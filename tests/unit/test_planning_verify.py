@@ -15,6 +15,8 @@ from settings import settings
 
 from bench.__main__ import main
 from bench.planning.verify import configs_of, verify
+from bench.results.paths import DEFAULT, STEPS, Paths
+from bench.results.records import AnalysisRecord
 from bench.results.staleness import Staleness
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
@@ -45,6 +47,36 @@ def test_files_from_the_future_are_named_and_the_command_that_is_printed_mends_t
     assert "train.json" in finding.what
     subprocess.run(shlex.split(re.search("`(.*)`", finding.fix)[1]), check=True)
     assert findings(run) == []
+
+
+def test_every_file_of_the_analysis_is_held_against_the_record_of_its_step(run):
+    folder = run.parents[2]
+    for step in ("summarize", "statistics", "claims", "tables", "figures", "report"):
+        assert main([step, "--folder", str(folder)]) == 0
+    assert findings(run) == []
+    made = [path for path in folder.rglob("*") if path.is_file() and run not in path.parents]
+    made.remove(folder / "data.json")
+    assert {path.stem for path in made if path.parent.name == "analysis"} < {*STEPS}
+    for path in made:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        (finding,) = findings(run)
+        path.write_bytes(content)
+        assert finding.where == str(path)
+        assert finding.fix.startswith(f"`{COMMAND} {folder / 'analysis'}/")
+
+
+def test_the_copied_summary_of_the_default_experiment_is_held_too(run):
+    changes = {**ONLY, "experiment": DEFAULT}
+    paths = Paths.of(DEFAULT, run.parents[3])
+    paths.folder.mkdir()
+    for path in (paths.summary, paths.default_summary):
+        path.write_text("method,seed")
+    AnalysisRecord.of(paths.folder, [paths.summary]).write(paths.analysis_record("summary"))
+    before = verify(tiny(changes), CONFIG, run.parents[3])
+    paths.default_summary.write_text("method")
+    added = set(verify(tiny(changes), CONFIG, run.parents[3])) - set(before)
+    assert [finding.where for finding in added] == [str(paths.default_summary)]
 
 
 @pytest.mark.parametrize("record", ["train.json", "evaluation.json"])

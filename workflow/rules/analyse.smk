@@ -22,6 +22,7 @@ rule summary:
     output:
         summary=report(PATHS.summary, category="Numbers"),
         costs=PATHS.costs,
+        record=PATHS.analysis_record("summary"),
     log:
         PATHS.log("summary"),
     conda:
@@ -39,7 +40,7 @@ rule default_summary:
     input:
         rules.summary.output.summary,
     output:
-        RESULTS / "summary.csv",
+        PATHS.default_summary,
     log:
         PATHS.log("default_summary"),
     conda:
@@ -54,6 +55,7 @@ rule statistics:
         examples=of_every_run("examples_folder"),
     output:
         PATHS.statistics,
+        PATHS.analysis_record("statistics"),
     log:
         PATHS.log("statistics"),
     conda:
@@ -75,6 +77,7 @@ rule claims:
     output:
         PATHS.claims,
         PATHS.table("claims", "md"),
+        PATHS.analysis_record("claims"),
     log:
         PATHS.log("claims"),
     conda:
@@ -94,6 +97,7 @@ rule ablations:
     output:
         PATHS.ablations,
         PATHS.table("ablations", "md"),
+        PATHS.analysis_record("ablations"),
     log:
         PATHS.log("ablations"),
     conda:
@@ -114,6 +118,7 @@ rule tables:
         table_files(["md", "tex"]),
         costs=report(PATHS.table("costs", "csv"), category="Numbers"),
         csv=report(PATHS.table("comparison", "csv"), category="Numbers"),
+        record=PATHS.analysis_record("tables"),
     log:
         PATHS.log("tables"),
     conda:
@@ -141,6 +146,7 @@ rule figures:
     output:
         figure_files(["pdf", "png"]),
         shown=[report(path, category="Figures") for path in figure_files(["svg"])],
+        record=PATHS.analysis_record("figures"),
     log:
         PATHS.log("figures"),
     conda:
@@ -158,7 +164,7 @@ rule report_page:
     input:
         summary=rules.summary.output.summary,
         costs=rules.summary.output.costs,
-        statistics=rules.statistics.output,
+        statistics=rules.statistics.output[0],
         claims=rules.claims.output[0],
         ablations=ablation_files()[:1],
         origins=origins(),
@@ -174,6 +180,7 @@ rule report_page:
         citation=own("CITATION.cff"),
     output:
         PATHS.report,
+        PATHS.analysis_record("report"),
     log:
         PATHS.log("report_page"),
     conda:

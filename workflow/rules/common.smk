@@ -23,7 +23,7 @@ from bench.planning import slurm
 from bench.planning.sizes import check_sizes
 from bench.results import staleness
 from bench.results.figures import FIGURES
-from bench.results.paths import FIGURE_FORMATS, TABLE_FORMATS, Paths, RESULTS
+from bench.results.paths import DEFAULT, FIGURE_FORMATS, STEPS, TABLE_FORMATS, Paths
 from bench.runtime.errors import BenchError
 from bench.runtime.files import sha256
 from bench.runtime.gpus import ABSENT, devices
@@ -72,7 +72,6 @@ PATHS = Paths.of(NAME)
 RUN = PATHS.run("{method}", "{seed}")  # of a job, whose wildcards the rule fills in
 # They are imported by their names, which the digest of the code does not follow.
 FIGURE_MODULES = [f"plots.{figure.name}" for figure in FIGURES]
-DEFAULT = "paper"  # its summary is copied to results/summary.csv
 ON_CUDA = EXPERIMENT.compute.device == "cuda"
 # On a device a job is one busy thread, and --cores must not keep a device idle.
 THREADS = EXPERIMENT.compute.threads or (1 if ON_CUDA else 4)
@@ -253,6 +252,11 @@ def ablation_files():
     return [PATHS.ablations, PATHS.table("ablations", "md")]
 
 
+def analysis_records():
+    steps = [step for step in STEPS if step != "ablations" or EXPERIMENT.ablations]
+    return [PATHS.analysis_record(step) for step in steps]
+
+
 def table_files(forms=TABLE_FORMATS):
     return [
         PATHS.table(name, form) for name in ("comparison", "costs") for form in forms
@@ -268,10 +272,11 @@ def final_files():
         PATHS.claims,
         PATHS.table("claims", "md"),
         PATHS.report,
-        *([RESULTS / "summary.csv"] if NAME == DEFAULT else []),
+        *([PATHS.default_summary] if NAME == DEFAULT else []),
         *table_files(),
         *figure_files(),
         *ablation_files(),
+        *analysis_records(),
         *references(),
         *of_every_diagnosed("diagnostics_record", "curves", "surfaces"),
         *transfers(),
