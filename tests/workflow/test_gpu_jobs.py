@@ -113,6 +113,16 @@ def test_jobs_at_once(project, machine, flags, expected, monkeypatch):
     assert jobs == expected
 
 
+def test_snakemake_looks_for_jobs_when_one_has_ended_and_not_more_often_with_each(
+    project, machine, monkeypatch
+):
+    monkeypatch.setenv("STAY", "2")
+    done = snakemake(project, "--cores", "1", "--verbose", *CONFIG, "--", *TARGETS[:2])
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert 5 <= text.count("Ready jobs: ") < 10  # the images, and two runs
+
+
 def test_two_snakemakes_at_once_take_turns_on_one_device(tmp_path, machine, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "a")
     # The first job keeps the device until one of the other Snakemake has asked for it.

@@ -145,12 +145,25 @@ def stop_where_jobs_cannot_run():
         raise WorkflowError(str(error))
 
 
+def look_for_jobs_when_one_ends():
+    """Take back Snakemake's own limit of jobs by time; one that a user sets stays.
+
+    With a limit its scheduler looks for jobs once a second more for each job that has ended
+    (github.com/snakemake/snakemake, issue 2967).
+    """
+    settings = workflow.scheduling_settings
+    limit = settings and settings.max_jobs_per_timespan
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        settings.max_jobs_per_timespan = None
+
+
 def ready(wildcards):
     """Return the priority of a job that trains or attacks.
 
     Snakemake asks for it when it knows which jobs have to run, and before it builds environments.
     """
     stop_where_jobs_cannot_run()
+    look_for_jobs_when_one_ends()
     return 0
 
 
