@@ -34,6 +34,12 @@ LABELS = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]
 # An image of level L is robust exactly where eps < L / 255; two images get a wrong label.
 LEVELS = [4, 16, 4, 16, 4, 16, 4, 16, 4, 16, 16, 4]
 WRONG = [10, 11]
+FEW = {
+    "apgd": {"n_iter": 30},
+    "apgd_targeted": {"n_iter": 30},
+    "fab": {"n_iter": 10},
+    "square": {"n_queries": 500},
+}
 
 
 def on_paper() -> nn.Module:
@@ -123,7 +129,7 @@ def benchmark(robustbench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Calla
     """RobustBench's benchmark on the stand-in images, with AutoAttack's seed fixed."""
     monkeypatch.setattr(importlib.import_module("robustbench.data").datasets, "CIFAR10", StandIn)
     # On these images more iterations find nothing more.
-    brief = brief_autoattack(monkeypatch, fab={"n_iter": 10}, square={"n_queries": 500})
+    brief = brief_autoattack(monkeypatch, **FEW)
     seeded = functools.partial(brief, seed=SEED)
     monkeypatch.setattr(robustbench, "AutoAttack", seeded)
     return functools.partial(

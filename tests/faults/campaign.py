@@ -359,24 +359,18 @@ FAULTS: dict[str, Fault] = {
 
 
 def campaign(
-    rounds: int,
-    seed: int,
-    folder: Path,
-    *,
-    faults: Sequence[str] = tuple(FAULTS),
-    config: str = CONFIG,
+    rounds: int, seed: int, project: Path, *, faults: Sequence[str] = tuple(FAULTS)
 ) -> Counter[tuple[str, str]]:
     """Run `rounds` of `faults`, each once and then at random; return how each was noticed.
 
-    They disturb the workflow of `config`, an experiment of the name tiny.
+    They disturb the workflow of tiny.yaml in `project`, an experiment of the name tiny.
 
     Raises
     ------
     AssertionError
         The results of a round are not those of an undisturbed run.
     """
-    one = Campaign(copy_project(folder / "project"), random.Random(seed))
-    (one.project / "tiny.yaml").write_text(config)
+    one = Campaign(project, random.Random(seed))
     code, text = one.run(*one.command())
     assert code == 0, text
     one.whole = one.files()
@@ -409,7 +403,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="default: a temporary one")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        noticed = campaign(chosen.rounds, chosen.seed, chosen.folder or Path(temporary))
+        project = copy_project((chosen.folder or Path(temporary)) / "project")
+        (project / "tiny.yaml").write_text(CONFIG)
+        noticed = campaign(chosen.rounds, chosen.seed, project)
     print("\n| fault | noticed by | rounds |\n|---|---|--:|")
     for (what, by), count in sorted(noticed.items()):
         print(f"| {what} | {by} | {count} |")
