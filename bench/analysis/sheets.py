@@ -162,6 +162,13 @@ def escape(text: str) -> str:
     return "".join(TEX.get(sign, sign) for sign in escaped)
 
 
+def span(seeds: Sequence[int]) -> str:
+    """Return distinct numbers in ascending order as 0–19 where none is left out, else 0, 3, 5."""
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]}–{seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
 def listed(words: Iterable[object]) -> str:
     """Return the distinct words, shortest first, joined by commas."""
     return ", ".join(sorted(set(map(str, words)), key=lambda word: (len(word), word)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from bench.analysis.sheets import (
     listed,
     means,
     numbers,
+    span,
     with_images,
 )
 from bench.results.experiment import ExperimentResults
@@ -151,8 +152,8 @@ def _notes(results: ExperimentResults, table: pd.DataFrame) -> list[str]:
     radii = listed(eps_text(eps) for eps in rows.loc[rows["attack"] != "clean", "eps"].unique())
     said = [
         f"Test images: {images}{subset}.",
-        f"Seeds: {listed(ours['seed'])}; ± is the sample standard deviation over them, absent with "
-        "one seed.",
+        f"Seeds: {span(sorted(ours['seed'].dropna().unique()))}; ± is the sample standard "
+        "deviation over them, absent with one seed.",
         f"Radius of the attacks (L-infinity, pixels in [0, 1]): {radii or 'none'}.",
         *_rules(rows),
         *attack_notes(results.registered_attacks),
@@ -168,11 +169,7 @@ def _notes(results: ExperimentResults, table: pd.DataFrame) -> list[str]:
     if (own := flags == OWN_RECIPE).any():
         labels = listed(rows.loc[own[own].index, "method"])
         said.append(f"Trained by a recipe of their own, not by the shared one: {labels}.")
-    caveats = sorted(
-        f"{flag} ({_place(rows.loc[place])})"
-        for place, flag in flags.items()
-        if flag not in ("", SUBSET, ON_TEST, OWN_RECIPE)
-    )
+    caveats = _caveats(rows.assign(flag=rows["flags"].str.split(";")).explode("flag"))
     warned = sorted({text for cell in rows["warnings"] for text in cell.split(" | ") if text})
     said += [f"Flags: {'; '.join(caveats)}."] if caveats else []
     return said + [f"AutoAttack warned: {text}" for text in warned]
@@ -207,9 +204,23 @@ def _rules(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _place(row: Mapping[str, Any]) -> str:
-    seed = "" if pd.isna(row["seed"]) else f"seed {row['seed']}, "
-    return f"{row['method']}, {seed}{row['checkpoint']}, {row['attack']}"
+def _caveats(flagged: pd.DataFrame) -> list[str]:
+    """Return each flag with its rows, those together that differ in seed or attack alone."""
+    flagged = flagged[~flagged["flag"].isin(["", SUBSET, ON_TEST, OWN_RECIPE])]
+    attacks: dict[tuple[str, str, str, tuple[int, ...]], list[str]] = {}
+    for (flag, method, checkpoint, attack), rows in flagged.groupby(
+        ["flag", "method", "checkpoint", "attack"]
+    ):
+        seeds = tuple(sorted(rows["seed"].dropna()))
+        attacks.setdefault((flag, method, checkpoint, seeds), []).append(attack)
+    return [
+        f"{flag} ({method}, {_seeds(seeds)}{checkpoint}, {' and '.join(found)})"
+        for (flag, method, checkpoint, seeds), found in attacks.items()
+    ]
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {span(seeds)}, " if seeds else ""
 
 
 def _measured(table: pd.DataFrame, attack: str) -> list[str]:

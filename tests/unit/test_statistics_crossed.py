@@ -190,6 +190,12 @@ def test_images_are_not_asked_for_where_those_at_hand_are_more():
     assert needed(of, 0.1, images_too=True) == Needed()
 
 
+@pytest.mark.parametrize("half_width", [1e-3, 1e-14, 1e-200])
+def test_more_images_than_there_are_anywhere_are_not_asked_for(half_width):
+    found = estimate(some_matrix(images=100, of_seeds=0.1, of_images=30.0, rest=1.0))
+    assert needed(found, half_width, images_too=True) == Needed()
+
+
 @pytest.mark.parametrize("half_width", [0.0, -1.0])
 def test_at_an_end_no_number_is_enough(half_width):
     assert needed(estimate(some_matrix()), half_width, images_too=True) == needed(

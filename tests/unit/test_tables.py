@@ -123,6 +123,16 @@ def test_a_flag_is_passed_on(results_factory, tables):
     assert "autoattack_above_pgd (mart, seed 3, best, autoattack)" in tables()["md"]
 
 
+def test_a_flag_of_several_seeds_is_said_once(results_factory, tables):
+    for seed in (0, 1, 2, 4):
+        autoattack = 5 if seed == 4 else 6
+        correct = {"clean": 20, "pgd20": 5, "autoattack": autoattack}
+        results_factory.run("mart", seed, correct={"best": correct})
+    text = tables()["md"]
+    assert "Flags: autoattack_above_pgd (mart, seeds 0–2, best, autoattack)." in text
+    assert "Seeds: 0, 1, 2, 4;" in text
+
+
 def test_latex_is_a_closed_booktabs_table_of_equal_rows(results_factory, tables):
     results_factory.all(methods=("mart_authors", "trades_beta3"))
     cell = "digits,resnet18,trades_beta3,trades,beta=3,pgd20"

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.analysis.names import model_name
 from bench.analysis.plots.context import Context
+from bench.analysis.sheets import span
 from bench.results.text import eps_text
 
 DATASETS = {
@@ -50,7 +51,7 @@ def setting(context: Context, attack: str = "", seeds: Sequence[int] = (), n: in
     radii = joined(map(eps_text, context.radii))
     parts = [datasets(ours), models(ours), f"L∞ ε = {radii}"]
     if shown:
-        parts.append(f"{'seed' if len(shown) == 1 else 'seeds'} {_span(shown)}")
+        parts.append(f"{'seed' if len(shown) == 1 else 'seeds'} {span(shown)}")
     if attack:
         parts.append(f"{images(ours, attack)} test images")
     if n:
@@ -92,9 +93,3 @@ def lengths(context: Context, epochs: pd.Series) -> list[str]:
     usual = max(names, key=lambda count: len(names[count]))
     others = [f"{joined(found)}: {count}" for count, found in names.items() if count != usual]
     return [f"Epochs of training: {usual}; {'; '.join(others)}."]
-
-
-def _span(seeds: Sequence[int]) -> str:
-    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
-        return f"{seeds[0]}–{seeds[-1]}"
-    return joined(seeds)

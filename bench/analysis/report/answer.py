@@ -21,6 +21,7 @@ from bench.analysis.names import model_name
 from bench.analysis.plots.caption import DATASETS, datasets, images, joined, models
 from bench.analysis.plots.context import Context
 from bench.analysis.robust import under
+from bench.analysis.sheets import span
 from bench.analysis.statistics.table import deciding
 from bench.config.method_options import declared, method_names
 from bench.results.flags import OTHER_IMAGES, flags_of
@@ -81,7 +82,7 @@ def _run(context: Context) -> list[str]:
     parts = []
     if seeds:
         methods = _counted(trained["method"].nunique(), "method")
-        parts.append(f"{methods} with {_counted(len(seeds), 'seed')} ({joined(seeds)})")
+        parts.append(f"{methods} with {_counted(len(seeds), 'seed')} ({span(seeds)})")
     if taken:
         parts.append(f"{_counted(taken, 'network')} trained elsewhere")
     runs, attacked = (

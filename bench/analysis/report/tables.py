@@ -54,18 +54,20 @@ def claims_page(context: Context, claims: pd.DataFrame) -> Sheet:
         {
             claim: [f"{text} [{mark}]" for text, mark in zip(found["text"], marks, strict=True)],
             "Verdict": found["verdict"].tolist(),
-            "Why": found["detail"].tolist(),
             claimed: sheet.body[claimed],
+            **{name: sheet.body[name] for name in measured},
+            "Why": found["detail"].tolist(),
             f"{_noun(context)}s": [_joined(m.split(";"), names) for m in found["methods"]],
             "Flags": found["flags"].str.replace(";", "; ").tolist(),
-            **{name: sheet.body[name] for name in measured},
             "Seeds": wholes(found["n_seeds"]),
             "Images": wholes(found["n_images"]),
         }
     )
     notes = [*sheet.notes, *flag_notes(found["flags"])]
     notes += [f"[{mark}] {source}" for source, mark in sources.items()]
-    return replace(sheet, body=body, notes=notes, words=6, filters={"Verdict": ""})
+    # The interval is to be seen beside the verdict, without scrolling to the right.
+    words = body.columns.get_loc("Seeds")
+    return replace(sheet, body=body, notes=notes, words=words, filters={"Verdict": ""})
 
 
 def summary_sheet(context: Context) -> Sheet:

@@ -23,6 +23,7 @@ from bench.results.wilson import wilson
 LEVEL = 0.95
 NOTHING = 1e-9  # of a percentage point: what is left of a spread of zero after rounding
 MOST_SEEDS = 1000
+MOST_IMAGES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,9 @@ def needed(
     if parts is None or parts.images <= 0:
         return Needed()
     z = special.ndtri((1 + level) / 2)
+    # An estimate that is almost at an end would need more than there are anywhere.
+    if z * math.sqrt(parts.images / MOST_IMAGES) > half_width:
+        return Needed()
     images = math.ceil(z**2 * parts.images / half_width**2)
     # Where those at hand would be enough, it is the seeds that are too few.
     return Needed(images=images) if images > of.images else Needed()
