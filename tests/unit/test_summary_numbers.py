@@ -187,5 +187,5 @@ def test_a_table_has_as_many_cells_in_every_row_and_names_chance_level(results_f
         None not in row and None not in row.values() for row in compared(results_factory.folder)
     )
     notes = (results_factory.folder / "tables" / "comparison.md").read_text()
-    assert "chance_level (trades, seed 0, best, clean)" in notes
+    assert "chance_level (trades, seed 0, best, clean and pgd20" in notes
     assert "chance_level (mart" not in notes
