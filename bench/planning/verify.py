@@ -69,7 +69,11 @@ class _Verification:
 
     def findings(self) -> Iterator[Finding]:
         yield from self._future()
-        if self.stale.images is None:
+        about = self.paths.data_record
+        if self.stale.images is None and about.is_file():
+            again = f"{remake(self.config, self.paths.data)} reads the images again"
+            yield Finding(str(about), "damaged", again, self.paths.data)
+        elif self.stale.images is None:
             what = "its images have not been read (no data.json)"
             yield Finding(self.experiment.experiment, what, f"run {remake(self.config)}")
         else:

@@ -66,6 +66,14 @@ def test_every_file_of_the_analysis_is_held_against_the_record_of_its_step(run):
         assert finding.fix.startswith(f"`{COMMAND} {folder / 'analysis'}/")
 
 
+def test_a_damaged_record_of_the_images_is_made_again_and_not_called_missing(run):
+    about = run.parents[2] / "data.json"
+    about.write_bytes(about.read_bytes()[:20])
+    finding = findings(run)[0]
+    assert finding.where == str(about)
+    assert finding.fix.startswith(f"`{COMMAND} {about.with_suffix('.safetensors')}` ")
+
+
 def test_the_copied_summary_of_the_default_experiment_is_held_too(run):
     changes = {**ONLY, "experiment": DEFAULT}
     paths = Paths.of(DEFAULT, run.parents[3])
