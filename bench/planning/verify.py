@@ -71,8 +71,7 @@ class _Verification:
         yield from self._future()
         about = self.paths.data_record
         if self.stale.images is None and about.is_file():
-            again = f"{remake(self.config, self.paths.data)} reads the images again"
-            yield Finding(str(about), "damaged", again, self.paths.data)
+            yield from self._older(about, ["damaged"], "reads the images again")
         elif self.stale.images is None:
             what = "its images have not been read (no data.json)"
             yield Finding(self.experiment.experiment, what, f"run {remake(self.config)}")
@@ -182,8 +181,7 @@ class _Verification:
                 files[self.paths.default_summary] = copied
             yield from self._changed(path, files, "makes it again")
         elif path.is_file():
-            fix = f"{remake(self.config, path)} makes it again"
-            yield Finding(str(path), "damaged", fix, path)
+            yield from self._older(path, ["damaged"], "makes it again")
 
     def _changed(
         self, record: Path, files: Mapping[Path, str | None], does: str

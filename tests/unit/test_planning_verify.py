@@ -71,7 +71,7 @@ def test_a_damaged_record_of_the_images_is_made_again_and_not_called_missing(run
     about.write_bytes(about.read_bytes()[:20])
     finding = findings(run)[0]
     assert finding.where == str(about)
-    assert finding.fix.startswith(f"`{COMMAND} {about.with_suffix('.safetensors')}` ")
+    assert finding.fix.startswith(f"`{COMMAND} {about}` ")
 
 
 def test_the_copied_summary_of_the_default_experiment_is_held_too(run):

@@ -146,7 +146,7 @@ def stop_where_jobs_cannot_run():
 
 
 def look_for_jobs_when_one_ends():
-    """Take back Snakemake's own limit of jobs by time; one that a user sets stays.
+    """Take back Snakemake's default limit of jobs by time; another one, of the user's, stays.
 
     With a limit its scheduler looks for jobs once a second more for each job that has ended
     (github.com/snakemake/snakemake, issue 2967).
